@@ -1,0 +1,7 @@
+//! The limits every engine and the schema respect; the strictest are FoundationDB's.
+
+pub const KEY_BYTES_MAX: usize = 10_000;
+pub const VALUE_BYTES_MAX: usize = 100_000;
+pub const TRANSACTION_BYTES_MAX: usize = 10_000_000;
+/// Length of the stamp that `put_versionstamped` completes a key with.
+pub const STAMP_BYTES: usize = 10;

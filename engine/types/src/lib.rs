@@ -1,0 +1,26 @@
+//! The words every other crate speaks: identifiers, attributes, names, slices, errors, volume settings.
+//!
+//! Relies on nothing of ours. Never does I/O, never reads a clock.
+
+mod attributes;
+mod errno;
+mod ids;
+mod name;
+mod settings;
+mod slice;
+mod time;
+
+pub use attributes::{Attributes, FileKind};
+pub use errno::{Errno, FsResult};
+pub use ids::{Ino, ObjectId, SessionId};
+pub use name::Name;
+pub use settings::{VolumeSettings, SCHEMA_VERSION};
+pub use slice::{ObjectKind, Slice};
+pub use time::Timestamp;
+
+/// Bytes of a file governed by one slice list. Fixed for ever: chunk numbers are part of keys.
+pub const CHUNK_BYTES: u64 = 64 << 20;
+/// Bytes of one cache block and the default largest plain size of an object.
+pub const BLOCK_BYTES: u64 = 4 << 20;
+/// The largest file offset (exclusive): 8 EiB - 1, the limit of a signed 64-bit `off_t`.
+pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
