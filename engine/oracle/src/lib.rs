@@ -1,1 +1,40 @@
-//! shoal-oracle
+//! The simplest correct POSIX tree in memory: the executable specification that other code is judged by.
+//!
+//! Relies on `shoal-types` and on nothing that it judges. Never does I/O, never reads a clock: time arrives as an
+//! argument. Never checks permissions and never clears set-id bits: both belong to whoever knows the caller.
+//!
+//! # Order of checks
+//!
+//! Where several refusals apply, the first in this order is the answer. It's what Linux answers, seen from below the
+//! kernel's path walk (`tests/host_comparison.rs` holds it against a real directory).
+//!
+//! * Every operation by parent and name: the parent is unknown (`ENOENT`), it is no directory (`ENOTDIR`).
+//! * `create`, `mknod`, `mkdir`, `symlink`: bad arguments first (`mknod` kind, symlink target), then the parent was
+//!   removed (`ENOENT`), the name is taken (`EEXIST`).
+//! * `link`: the source is unknown (`ENOENT`), parent removed (`ENOENT`), name taken (`EEXIST`), source is a directory
+//!   (`EPERM`), source has no name left (`ENOENT`).
+//! * `unlink`: no such name (`ENOENT`), a directory (`EISDIR`). `rmdir`: `ENOENT`, `ENOTDIR`, `ENOTEMPTY`.
+//! * `rename`: see `rename.rs`.
+//! * `truncate`, `write`, `read`: unknown inode (`ENOENT`), a directory (`EISDIR`), not a regular file (`EINVAL`),
+//!   beyond the largest offset (`EFBIG`).
+
+mod attributes;
+mod content;
+mod create;
+mod data;
+mod dump;
+mod link;
+mod open;
+mod read;
+mod remove;
+mod rename;
+mod tree;
+
+pub use content::content_hash;
+pub use create::NewNode;
+pub use dump::NodeDescription;
+pub use rename::RenameFlags;
+pub use tree::Oracle;
+
+#[cfg(test)]
+mod testing;

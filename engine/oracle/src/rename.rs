@@ -1,0 +1,132 @@
+//! Rename in all its cases.
+//!
+//! Order of checks, the first that applies is the answer:
+//! 1. flags that exclude each other: `EINVAL`
+//! 2. old parent unknown `ENOENT`, no directory `ENOTDIR`; old name missing `ENOENT`
+//! 3. new parent unknown or removed `ENOENT`, no directory `ENOTDIR`
+//!    (where the kernel walks paths it finds a bad new parent before it looks for the old name)
+//! 4. NOREPLACE and the new name is taken `EEXIST`; EXCHANGE and it is not `ENOENT`
+//! 5. into itself or its own descendant `EINVAL`
+//! 6. onto an ancestor of itself: EXCHANGE `EINVAL`, otherwise `ENOTEMPTY`
+//! 7. both names are the same inode: nothing happens, and no time changes
+//! 8. a directory over something else `ENOTDIR`, something else over a directory `EISDIR`, over a directory with
+//!    entries `ENOTEMPTY` (EXCHANGE takes any two)
+
+use crate::tree::{Body, Node, Oracle};
+use shoal_types::{Errno, FileKind, FsResult, Ino, Name, Timestamp};
+
+/// As of `renameat2`.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct RenameFlags {
+    pub no_replace: bool,
+    pub exchange: bool,
+    /// Leave a whiteout (character device 0:0, mode 0, owned by 0:0) under the old name, with this inode number.
+    pub whiteout: Option<Ino>,
+}
+
+impl Oracle {
+    pub fn rename(
+        &mut self,
+        old_parent: Ino,
+        old_name: &Name,
+        new_parent: Ino,
+        new_name: &Name,
+        flags: RenameFlags,
+        now: Timestamp,
+    ) -> FsResult<()> {
+        if flags.exchange && (flags.no_replace || flags.whiteout.is_some()) {
+            return Err(Errno::EINVAL);
+        }
+        let source = self.entry(old_parent, old_name)?;
+        if self.directory(new_parent)?.parent.is_none() {
+            return Err(Errno::ENOENT);
+        }
+        let target = self.entry(new_parent, new_name).ok();
+        if flags.no_replace && target.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if flags.exchange && target.is_none() {
+            return Err(Errno::ENOENT);
+        }
+        if self.is_within(new_parent, source) {
+            return Err(Errno::EINVAL);
+        }
+        if target.is_some_and(|target| self.is_within(old_parent, target)) {
+            return Err(if flags.exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
+        }
+        if target == Some(source) {
+            return Ok(());
+        }
+
+        if flags.exchange {
+            self.detach(old_parent, old_name, now);
+            let target = self.detach(new_parent, new_name, now);
+            self.attach(old_parent, old_name, target, now);
+        } else {
+            self.replace_target(source, target, new_parent, new_name, now)?;
+            self.detach(old_parent, old_name, now);
+        }
+        self.attach(new_parent, new_name, source, now);
+        if let Some(ino) = flags.whiteout {
+            self.leave_whiteout(ino, old_parent, old_name, now);
+        }
+        Ok(())
+    }
+
+    /// Takes the new name from whatever has it, if `source` may replace that.
+    fn replace_target(
+        &mut self,
+        source: Ino,
+        target: Option<Ino>,
+        new_parent: Ino,
+        new_name: &Name,
+        now: Timestamp,
+    ) -> FsResult<()> {
+        let Some(target) = target else { return Ok(()) };
+        match (self.is_directory(source), self.is_directory(target)) {
+            (true, false) => return Err(Errno::ENOTDIR),
+            (false, true) => return Err(Errno::EISDIR),
+            (true, true) if !self.directory(target)?.entries.is_empty() => return Err(Errno::ENOTEMPTY),
+            (true, true) | (false, false) => {}
+        }
+        self.detach(new_parent, new_name, now);
+        self.reap(target);
+        Ok(())
+    }
+
+    fn leave_whiteout(&mut self, ino: Ino, parent: Ino, name: &Name, now: Timestamp) {
+        let node = Node {
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            btime: now,
+            names: 0,
+            open_count: 0,
+            body: Body::Special(FileKind::CharDevice),
+        };
+        let known = self.nodes.insert(ino, node);
+        assert!(known.is_none(), "inode numbers are never handed out twice");
+        self.attach(parent, name, ino, now);
+    }
+
+    /// Whether `ino` is `ancestor` or lies below it. A removed directory lies below nothing.
+    fn is_within(&self, mut ino: Ino, ancestor: Ino) -> bool {
+        loop {
+            if ino == ancestor {
+                return true;
+            }
+            match self.directory(ino).ok().and_then(|directory| directory.parent) {
+                Some(parent) if parent != ino => ino = parent,
+                _ => return false,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "rename_tests.rs"]
+mod tests;
