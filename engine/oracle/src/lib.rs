@@ -18,6 +18,9 @@
 //! * `truncate`, `write`, `read`: unknown inode (`ENOENT`), a directory (`EISDIR`), not a regular file (`EINVAL`),
 //!   beyond the largest offset (`EFBIG`).
 
+// A test that fails to unwrap has found what it looks for.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod attributes;
 mod content;
 mod create;

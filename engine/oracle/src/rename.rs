@@ -12,7 +12,7 @@
 //! 8. a directory over something else `ENOTDIR`, something else over a directory `EISDIR`, over a directory with
 //!    entries `ENOTEMPTY` (EXCHANGE takes any two)
 
-use crate::tree::{Body, Node, Oracle};
+use crate::{NewNode, Oracle};
 use shoal_types::{Errno, FileKind, FsResult, Ino, Name, Timestamp};
 
 /// As of `renameat2`.
@@ -20,7 +20,8 @@ use shoal_types::{Errno, FileKind, FsResult, Ino, Name, Timestamp};
 pub struct RenameFlags {
     pub no_replace: bool,
     pub exchange: bool,
-    /// Leave a whiteout (character device 0:0, mode 0, owned by 0:0) under the old name, with this inode number.
+    /// Leave a whiteout (character device 0:0, mode 0) under the old name, with this inode number. It belongs to 0:0,
+    /// or to the old parent's group where that has its setgid bit.
     pub whiteout: Option<Ino>,
 }
 
@@ -95,22 +96,8 @@ impl Oracle {
     }
 
     fn leave_whiteout(&mut self, ino: Ino, parent: Ino, name: &Name, now: Timestamp) {
-        let node = Node {
-            mode: 0,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            atime: now,
-            mtime: now,
-            ctime: now,
-            btime: now,
-            names: 0,
-            open_count: 0,
-            body: Body::Special(FileKind::CharDevice),
-        };
-        let known = self.nodes.insert(ino, node);
-        assert!(known.is_none(), "inode numbers are never handed out twice");
-        self.attach(parent, name, ino, now);
+        let whiteout = NewNode { ino, mode: 0, uid: 0, gid: 0 };
+        self.mknod(parent, name, whiteout, FileKind::CharDevice, 0, now).expect("the old name has just become free");
     }
 
     /// Whether `ino` is `ancestor` or lies below it. A removed directory lies below nothing.
