@@ -1,1 +1,25 @@
-//! shoal-fuse-protocol
+//! The FUSE wire protocol, kernel side 7.31 to 7.45: requests parsed from bytes, replies and notifications built to bytes.
+//!
+//! Relies on the caller for one whole message at a time. Never does I/O, never panics on any input, holds no state:
+//! what was negotiated at INIT is the caller's to remember. Integers are in the machine's own byte order, as the
+//! kernel of the same machine writes them.
+#![forbid(unsafe_code)]
+
+pub mod abi;
+mod directory;
+mod init;
+mod notify;
+mod operation;
+mod reply;
+mod request;
+mod wire;
+
+pub use directory::{DirectoryBuffer, DirectoryPlusBuffer};
+pub use init::{negotiate, Config, InitIn, Negotiated, Refused};
+pub use notify::Notification;
+pub use operation::{FileLock, ForgetList, Operation, SetAttributes, SetTime};
+pub use reply::{
+    attr_out, bmap_out, copied_out, create_out, entry_out, init_out, lk_out, lseek_out, negative_entry_out, open_out,
+    out_header, poll_out, statfs_out, statx_out, write_out, xattr_size_out, EntryOut, Statistics, Validity,
+};
+pub use request::{peek_opcode, Header, Malformed, Request};
