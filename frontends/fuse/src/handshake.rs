@@ -1,6 +1,6 @@
 //! INIT: the first exchange on a new connection, before any shard serves it.
 
-use crate::dev_fuse::is_unanswered;
+use crate::session::is_unanswered;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::Errno as OsError;
 use shoal_fuse_protocol::abi::READ_BUFFER_BYTES_MIN;

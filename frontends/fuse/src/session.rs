@@ -33,7 +33,7 @@ where
 {
     while let Some(received) = transport.next().await? {
         match received.message.opcode() {
-            Some(opcode::FORGET | opcode::BATCH_FORGET | opcode::INTERRUPT | opcode::NOTIFY_REPLY) => {
+            Some(code) if is_unanswered(code) => {
                 received.reply.discard();
                 take_note(&received.message, &*service, &interrupts);
             }
@@ -49,7 +49,11 @@ where
     Ok(())
 }
 
-/// The messages that ask for no answer.
+/// The messages that the kernel expects no answer to.
+pub(crate) fn is_unanswered(code: u32) -> bool {
+    matches!(code, opcode::FORGET | opcode::BATCH_FORGET | opcode::INTERRUPT | opcode::NOTIFY_REPLY)
+}
+
 fn take_note<R: Reply, S: Service<R>>(message: &Message, service: &S, interrupts: &Interrupts) {
     let request = match message.parse() {
         Ok(request) => request,

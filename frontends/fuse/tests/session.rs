@@ -75,7 +75,8 @@ fn attributes(ino: u64) -> Attributes {
 fn start(mount_point: &Path) -> (Mounted, ShardThreads, Receiver<String>) {
     let mounted = mount(mount_point, &MountOptions::new("names")).expect("mounted");
     let (seen, listener) = channel();
-    let transports: Vec<_> = (0..2).map(|_| Mutex::new(Some(mounted.transport().expect("cloned")))).collect();
+    let transports = mounted.transports(2).expect("cloned");
+    let transports: Vec<_> = transports.into_iter().map(|transport| Mutex::new(Some(transport))).collect();
     let interrupts = mounted.interrupts();
     let threads = shard_threads(2, false, move |shard| {
         let transport = transports[shard].lock().expect("not poisoned").take().expect("one a shard");

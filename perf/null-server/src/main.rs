@@ -41,7 +41,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_writer(std::io::stderr).init();
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = if arguments.foreground { run(&arguments) } else { detach() };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,10 +103,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 fn start_shards(mounted: &Mounted, shards: usize, validity: Duration) -> Result<ShardThreads, Box<dyn Error>> {
     let tree = Arc::new(Tree::new(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
-    let mut transports = Vec::new();
-    for _ in 0..shards {
-        transports.push(Mutex::new(Some(mounted.transport()?)));
-    }
+    let transports = mounted.transports(shards)?.into_iter();
+    let transports: Vec<_> = transports.map(|transport| Mutex::new(Some(transport))).collect();
     let interrupts = mounted.interrupts();
     let threads = shard_threads(shards, true, move |shard| {
         let transport = transports[shard].lock().expect("locked once a shard").take();

@@ -115,9 +115,9 @@ impl Mounted {
         &self.negotiated
     }
 
-    /// One shard's end of the connection; any number of them share its requests.
-    pub fn transport(&self) -> io::Result<DevFuse> {
-        DevFuse::clone_of(&self.device, &self.negotiated)
+    /// The connection's ends, one a shard; they share its requests.
+    pub fn transports(&self, shards: usize) -> io::Result<Vec<DevFuse>> {
+        (0..shards).map(|_| DevFuse::clone_of(&self.device, &self.negotiated, shards)).collect()
     }
 
     pub fn notifier(&self) -> Notifier {

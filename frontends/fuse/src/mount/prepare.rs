@@ -3,6 +3,7 @@
 use super::mount_table::find_mount;
 use super::{unmount, MountError};
 use rustix::io::Errno as OsError;
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ const DEAD_MOUNTS_MAX: usize = 16;
 pub(super) fn mount_point(given: &Path) -> Result<PathBuf, MountError> {
     let path = absolute(given).map_err(|error| unusable(given, error))?;
     for _ in 0..DEAD_MOUNTS_MAX {
-        match std::fs::metadata(&path) {
+        match look_at(&path) {
             Ok(metadata) if metadata.is_dir() => return refuse_live_mount(path),
             Ok(_) => return Err(MountError::NotADirectory(path)),
             Err(error) if is_dead(&error) => clean(&path)?,
@@ -22,6 +23,16 @@ pub(super) fn mount_point(given: &Path) -> Result<PathBuf, MountError> {
     }
     let kind = "unknown".to_owned();
     Err(MountError::DeadForeign { path, kind })
+}
+
+/// The kernel may know attributes of a dead mount by heart; statfs always asks its daemon, and so finds out.
+fn look_at(path: &Path) -> io::Result<Metadata> {
+    let metadata = std::fs::metadata(path)?;
+    match rustix::fs::statfs(path).map_err(io::Error::from) {
+        Err(error) if is_dead(&error) => Err(error),
+        // Any other answer comes from someone who lives.
+        _ => Ok(metadata),
+    }
 }
 
 /// `given` without symbolic links. The last component of a dead mount can't be asked, so it is taken as it is.
