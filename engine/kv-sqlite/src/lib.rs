@@ -1,1 +1,130 @@
-//! shoal-kv-sqlite
+//! The embedded metadata engine: one SQLite database in WAL mode, on this host, no server.
+//!
+//! Mutating jobs run one after another on one writer thread, many to a commit ([`writer`]); a commit needs no fsync and
+//! survives the death of the process, and durable jobs then wait for one shared fdatasync ([`syncer`]). Reads run on
+//! the caller's thread ([`reader`]). Several processes of one host may have the database open: they take turns writing,
+//! see each other's commits at once, and tell by a shared page of counters whether anyone else has committed ([`epoch`]).
+//!
+//! Files beside the database `x`: `x-wal` and `x-shm` (SQLite's own) and `x-epoch` (the counters). None of them may be
+//! removed, and the database not copied, while a process has it open. The database must lie on a local file system.
+//! Anything that writes to it other than through this crate is not counted in the epoch.
+
+// In tests a failed unwrap is a failed test, which is what it is for.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod epoch;
+mod error;
+mod hot_values;
+mod limits;
+mod open;
+mod reader;
+mod syncer;
+mod transaction;
+mod watch;
+mod writer;
+
+use epoch::Epoch;
+use reader::Readers;
+use shoal_kv::{Durability, Job, JobQueue, Kv, KvError, KvResult, Reader, Watch};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle, ThreadId};
+use writer::Submitted;
+
+pub struct SqliteKv {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// The threads that call `done`, and so may drop the last handle.
+    own_threads: [ThreadId; 2],
+}
+
+/// What the threads, the readers and the watches of one open database share.
+struct Shared {
+    /// Absolute and free of symbolic links.
+    path: PathBuf,
+    jobs: JobQueue<Submitted>,
+    /// Committed jobs that wait for the disk.
+    syncs: JobQueue<Box<dyn Job>>,
+    readers: Readers,
+    epoch: Epoch,
+    commits: AtomicU64,
+}
+
+impl SqliteKv {
+    /// Opens the database at `path`. With `create`, an absent or empty one is created; one of another program is refused
+    /// either way.
+    pub fn open(path: &Path, create: bool) -> KvResult<Arc<Self>> {
+        let (connection, path) = open::open_writer(path, create)?;
+        let shared = Arc::new(Shared {
+            jobs: JobQueue::new(limits::QUEUED_JOBS_MAX),
+            syncs: JobQueue::new(limits::QUEUED_JOBS_MAX),
+            readers: Readers::new(&path),
+            epoch: Epoch::open(&path)?,
+            commits: AtomicU64::new(0),
+            path,
+        });
+        let (writer, own_threads) = writer::start(shared.clone(), connection)?;
+        Ok(Arc::new(SqliteKv { shared, writer: Mutex::new(Some(writer)), own_threads }))
+    }
+
+    /// SQLite commits so far by this handle: how well jobs are grouped.
+    pub fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Relaxed)
+    }
+}
+
+impl Kv for SqliteKv {
+    fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
+        self.shared.readers.read(body)
+    }
+
+    fn reads_are_local(&self) -> bool {
+        true
+    }
+
+    fn submit(&self, job: Box<dyn Job>, durability: Durability) {
+        if let Err(refused) = self.shared.jobs.push(Submitted { job, durability }) {
+            refused.job.done(Err(error::closed(&self.shared.path)));
+        }
+    }
+
+    fn foreign_epoch(&self) -> Option<u64> {
+        self.shared.epoch.foreign()
+    }
+
+    /// A commit fails before it is visible to anyone or succeeds: there is no network to lose the answer.
+    fn results_may_be_unknown(&self) -> bool {
+        false
+    }
+
+    fn watch(&self, key: &[u8]) -> KvResult<Box<dyn Watch>> {
+        Ok(Box::new(watch::SqliteWatch::new(self.shared.clone(), key)?))
+    }
+
+    /// The last one to close the database also folds its WAL back and removes it.
+    fn close(&self) -> KvResult<()> {
+        self.shared.jobs.close();
+        // The last handle may be dropped by a job's `done`, on one of our own threads: it cannot wait for itself. The
+        // threads end by themselves then, each having served its queue.
+        if self.own_threads.contains(&thread::current().id()) {
+            return Ok(());
+        }
+        // Held while waiting, so that a second closer returns no earlier than the first.
+        let mut writer = self.writer.lock().expect("no panic under this lock");
+        match writer.take().map(JoinHandle::join) {
+            Some(Err(_)) => Err(KvError::Other(format!("{}: the writer thread panicked", self.shared.path.display()))),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+}
+
+impl Drop for SqliteKv {
+    fn drop(&mut self) {
+        // An error here is a panic, which has been printed already.
+        let _ = self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

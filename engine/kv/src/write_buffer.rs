@@ -169,6 +169,11 @@ impl WriteBuffer {
         }
     }
 
+    /// Bytes of all writes asked for.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub fn needs_stamp(&self) -> bool {
         !self.stamped.is_empty()
     }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 
 pub fn an_abort_or_error_leaves_nothing(open: &Open<'_>) {
-    let kv = open().client();
+    let store = open();
+    let kv = store.client();
     change(&kv, |transaction| {
         transaction.put(b"x kept", b"1");
         Ok(())
@@ -30,7 +31,8 @@ pub fn an_abort_or_error_leaves_nothing(open: &Open<'_>) {
 }
 
 pub fn limits_are_refused(open: &Open<'_>) {
-    let kv = open().client();
+    let store = open();
+    let kv = store.client();
     let breaches: [fn(&mut dyn Transaction); 4] = [
         |transaction| transaction.put(&vec![b'l'; KEY_BYTES_MAX + 1], b""),
         |transaction| transaction.put(b"l", &vec![0; VALUE_BYTES_MAX + 1]),

@@ -58,7 +58,8 @@ fn write_both(kv: &Arc<dyn Kv>, value: &'static [u8]) {
 }
 
 pub fn a_transaction_reads_its_own_writes(open: &Open<'_>) {
-    let kv = open().client();
+    let store = open();
+    let kv = store.client();
     change(&kv, |transaction| {
         for key in [b"k1", b"k2", b"k3", b"k4"] {
             transaction.put(key, b"base");
@@ -99,7 +100,8 @@ pub fn a_transaction_reads_its_own_writes(open: &Open<'_>) {
 /// holds what the map holds. Submitted without waiting, so that engines that group commits do so.
 pub fn transactions_agree_with_an_ordered_map(open: &Open<'_>) {
     for seed in 0..6 {
-        let kv = open().client();
+        let store = open();
+        let kv = store.client();
         let mut random = Random::new(seed);
         let mut model = BTreeMap::new();
         for _ in 0..40 {
@@ -171,7 +173,8 @@ impl Step {
 }
 
 pub fn scans_keep_their_range_limit_and_direction(open: &Open<'_>) {
-    let kv = open().client();
+    let store = open();
+    let kv = store.client();
     let keys: Vec<Vec<u8>> = (0..50u8).map(|n| vec![b's', n]).chain([vec![b's', 7, 0], vec![b's', 7, 0xff]]).collect();
     let stored = keys.clone();
     change(&kv, move |transaction| {
@@ -194,7 +197,8 @@ pub fn scans_keep_their_range_limit_and_direction(open: &Open<'_>) {
 }
 
 pub fn get_many_answers_in_the_order_of_the_keys(open: &Open<'_>) {
-    let kv = open().client();
+    let store = open();
+    let kv = store.client();
     change(&kv, |transaction| {
         transaction.put(b"one", b"1");
         transaction.put(b"two", b"2");

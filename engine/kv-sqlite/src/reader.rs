@@ -1,0 +1,95 @@
+//! Reads on the caller's thread: a pool of read-only connections, one read transaction for each call.
+//!
+//! In WAL mode readers wait for nobody and nobody waits for them. The snapshot is taken by the first read inside the
+//! transaction, and so is never older than the call.
+
+use crate::error::{closed, translate};
+use crate::limits::READERS_KEPT_MAX;
+use crate::open::open_reader;
+use crate::transaction::{GET, SCAN_BACKWARD, SCAN_FORWARD, query_get, query_scan};
+use rusqlite::{CachedStatement, Connection};
+use shoal_kv::{Direction, KeyRange, KvResult, Pair, Reader};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+pub(crate) struct Readers {
+    path: PathBuf,
+    /// `None` after closing. The last one back is the first one out: its cache is the warmest.
+    idle: Mutex<Option<Vec<Connection>>>,
+}
+
+impl Readers {
+    pub fn new(path: &Path) -> Self {
+        Readers { path: path.to_path_buf(), idle: Mutex::new(Some(Vec::new())) }
+    }
+
+    pub fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
+        let connection = self.take()?;
+        // A body that panics, or a transaction that cannot be ended, takes the connection with it.
+        let result = self.read_on(&connection, body);
+        if connection.is_autocommit() {
+            self.put_back(connection);
+        }
+        result
+    }
+
+    pub fn close(&self) {
+        *self.idle.lock().expect(POISONED) = None;
+    }
+
+    fn take(&self) -> KvResult<Connection> {
+        let kept = self.idle.lock().expect(POISONED).as_mut().ok_or_else(|| closed(&self.path))?.pop();
+        match kept {
+            Some(connection) => Ok(connection),
+            None => open_reader(&self.path).map_err(|error| translate(&self.path, "opening to read", error)),
+        }
+    }
+
+    fn put_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock().expect(POISONED);
+        if let Some(kept) = idle.as_mut().filter(|kept| kept.len() < READERS_KEPT_MAX) {
+            kept.push(connection);
+        }
+    }
+
+    fn read_on(&self, connection: &Connection, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
+        let control = |sql| {
+            let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(()));
+            done.map(drop).map_err(|error| translate(&self.path, "reading", error))
+        };
+        control("BEGIN")?;
+        let result = body(&mut Snapshot { connection, path: &self.path, get: None });
+        // Nothing was written, so there is nothing to lose in an end that fails; it shows in the autocommit state.
+        let ended = control("COMMIT");
+        result.and(ended)
+    }
+}
+
+struct Snapshot<'c> {
+    connection: &'c Connection,
+    path: &'c Path,
+    /// Kept over several gets of one call.
+    get: Option<CachedStatement<'c>>,
+}
+
+impl Reader for Snapshot<'_> {
+    fn get(&mut self, key: &[u8]) -> KvResult<Option<Vec<u8>>> {
+        let failed = |error| translate(self.path, "reading", error);
+        if self.get.is_none() {
+            self.get = Some(self.connection.prepare_cached(GET).map_err(failed)?);
+        }
+        let statement = self.get.as_mut().expect("it has just been prepared");
+        query_get(statement, key).map_err(failed)
+    }
+
+    fn scan(&mut self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<Pair>> {
+        let sql = match direction {
+            Direction::Forward => SCAN_FORWARD,
+            Direction::Backward => SCAN_BACKWARD,
+        };
+        let found = self.connection.prepare_cached(sql).and_then(|mut scan| query_scan(&mut scan, range, limit));
+        found.map_err(|error| translate(self.path, "scanning", error))
+    }
+}
+
+const POISONED: &str = "no code under this lock can panic";
