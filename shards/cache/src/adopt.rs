@@ -1,0 +1,101 @@
+//! Adoption: finding out, step by step and in the background, what an earlier run left in the slot.
+//!
+//! Nothing waits for it: a file that is opened finds its cache file by name. Adoption is what makes the rest count to
+//! the usage and become candidates for eviction.
+
+use crate::clock::Warmth;
+use crate::disk_file::{list_folder, DiskFile, FOLDERS};
+use crate::index_entry::Found;
+use crate::limits::{ADOPTED_BLOCKS_PER_STEP, ADOPTED_FILES_PER_STEP};
+use crate::part::CachePart;
+use shoal_types::{Ino, BLOCK_BYTES};
+use std::io;
+use std::sync::atomic::Ordering::SeqCst;
+
+#[derive(Default)]
+pub(crate) struct Adoption {
+    next_folder: u32,
+    /// Files of the folder listed last, each with the first block still to be looked at.
+    files: Vec<(Ino, u32)>,
+}
+
+impl Adoption {
+    pub fn is_done(&self) -> bool {
+        self.next_folder == FOLDERS && self.files.is_empty()
+    }
+}
+
+impl CachePart {
+    /// One bounded step of the shard's background work: adopts some of what is there, and evicts what is too much.
+    /// Returns whether there is more to adopt. Worth calling now and then afterwards too: it looks at the free space.
+    pub async fn adopt_step(&self) -> bool {
+        if self.is_degraded() {
+            return false;
+        }
+        if let Err(error) = self.adopt_some() {
+            self.note(&error);
+        }
+        self.settle().await;
+        !self.adoption.borrow().is_done()
+    }
+
+    fn adopt_some(&self) -> io::Result<()> {
+        let mut adoption = self.adoption.borrow_mut();
+        if adoption.files.is_empty() && adoption.next_folder < FOLDERS {
+            let folder = adoption.next_folder;
+            adoption.next_folder += 1;
+            let found = list_folder(&self.shared.slot, folder)?;
+            let own = |ino: &Ino| ino.mix() % self.shared.shards as u64 == self.shard as u64;
+            adoption.files.extend(found.into_iter().filter(own).map(|ino| (ino, 0)));
+        }
+        for _ in 0..ADOPTED_FILES_PER_STEP {
+            let Some((ino, first)) = adoption.files.pop() else { break };
+            if let Some(next) = self.adopt_blocks(ino, first)? {
+                adoption.files.push((ino, next));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes some blocks of a file onto the books; returns the next one if there are more.
+    fn adopt_blocks(&self, ino: Ino, first: u32) -> io::Result<Option<u32>> {
+        let Some(disk) = DiskFile::open(&self.shared.slot, ino)? else {
+            return self.drop_unless_open(ino).map(|()| None);
+        };
+        let entries = disk.read_entries(first, ADOPTED_BLOCKS_PER_STEP)?;
+        let count = entries.len() as u32;
+        for (block, found) in (first..).zip(entries) {
+            let units = match found {
+                Found::Empty => 0,
+                // Whatever lies there; only evicting it gives its room back.
+                Found::Torn => u64::MAX,
+                Found::Entry(entry) => entry.valid,
+            };
+            if units != 0 {
+                let added = self.clock.borrow_mut().add(ino, block, units, Warmth::Cold);
+                self.usage.fetch_add(added, SeqCst);
+            }
+        }
+        if count == ADOPTED_BLOCKS_PER_STEP {
+            return Ok(Some(first + count));
+        }
+        // A crash between data and index leaves bytes that no entry names. A block's worth of them is let pass.
+        let known = self.clock.borrow().bytes(ino);
+        if known == 0 || DiskFile::allocated(&self.shared.slot, ino)? > known + BLOCK_BYTES {
+            self.drop_unless_open(ino)?;
+        }
+        Ok(None)
+    }
+
+    /// A file with nothing of use in it, or with too much that is not.
+    fn drop_unless_open(&self, ino: Ino) -> io::Result<()> {
+        let mut clock = self.clock.borrow_mut();
+        if clock.open_file(ino).is_some() {
+            return Ok(());
+        }
+        let (bytes, _) = clock.remove(ino);
+        self.usage.fetch_sub(bytes, SeqCst);
+        DiskFile::unlink(&self.shared.slot, ino)
+    }
+}

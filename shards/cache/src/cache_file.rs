@@ -1,0 +1,171 @@
+//! One open cache file: any shard reads it, only the owner (through its `CachePart`) changes it.
+
+use crate::block_table::BlockTable;
+use crate::disk_file::DiskFile;
+use crate::units::{spans, UNIT_BYTES};
+use shoal_runtime::{read_at, AlignedBuffer, RingFile};
+use shoal_types::{Ino, BLOCK_BYTES};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+
+pub struct CacheFile {
+    ino: Ino,
+    pub(crate) table: BlockTable,
+    disk: OnceLock<DiskFile>,
+    /// Closed or removed: there may be a newer `CacheFile` of this inode, so nothing is ever ready here again.
+    dead: AtomicBool,
+    verify_always: bool,
+}
+
+/// How a `try_read` ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CacheRead {
+    Hit,
+    /// Not cached, not yet verified, changed during the read, or unreadable: ask the owner.
+    Miss,
+}
+
+/// The blocks of a read and their versions when it began; nearly always just one.
+struct Snapshot {
+    first: (u32, u32),
+    rest: Vec<(u32, u32)>,
+}
+
+const PAGE: u64 = 4096;
+
+impl CacheFile {
+    pub(crate) fn new(ino: Ino, disk: Option<DiskFile>, verify_always: bool) -> Self {
+        let disk = disk.map(OnceLock::from).unwrap_or_default();
+        CacheFile { ino, table: BlockTable::default(), disk, dead: AtomicBool::new(false), verify_always }
+    }
+
+    pub fn ino(&self) -> Ino {
+        self.ino
+    }
+
+    /// Reads file bytes `offset .. offset + length` into the start of `buffer`, if each of them is cached and verified.
+    ///
+    /// Any shard may call. After a hit the visible length is `length`; after a miss it and the content are arbitrary,
+    /// and so is always what lies beyond `length` in the buffer. One kernel request straight into the buffer where
+    /// `offset` is a multiple of 4096 and the buffer has room up to the next such multiple; a copy otherwise.
+    pub async fn try_read(
+        self: &Arc<Self>,
+        offset: u64,
+        length: usize,
+        buffer: AlignedBuffer,
+    ) -> (CacheRead, AlignedBuffer) {
+        assert!(0 < length && length <= buffer.capacity(), "the buffer holds what is asked for");
+        let (Some(snapshot), Some(disk)) = (self.begin(offset, length), self.disk.get()) else {
+            return (CacheRead::Miss, buffer);
+        };
+        let (read, mut buffer) = read_range(disk, offset, length, buffer, self.verify_always).await;
+        if !read || !self.unchanged(&snapshot) {
+            return (CacheRead::Miss, buffer);
+        }
+        self.table.peek(snapshot.first.0, |state| state.touch((offset % BLOCK_BYTES / UNIT_BYTES) as u32));
+        buffer.set_len(length);
+        (CacheRead::Hit, buffer)
+    }
+
+    /// Whether every unit of the range is valid, verified or not.
+    pub fn covers(&self, offset: u64, length: usize) -> bool {
+        let Some(end) = offset.checked_add(length as u64) else { return false };
+        spans(offset..end).all(|(block, units)| {
+            u32::try_from(block).is_ok_and(|block| self.valid_units(block) & units == units)
+        })
+    }
+
+    /// The valid units of a block, verified or not. Before the owner has identified the block: what the index tells.
+    pub fn valid_units(&self, block: u32) -> u64 {
+        if self.is_dead() {
+            return 0;
+        }
+        let known = self.table.peek(block, |state| state.valid()).flatten();
+        known.unwrap_or_else(|| {
+            let entry = self.disk.get().and_then(|disk| disk.read_entry(block).ok().flatten());
+            entry.map_or(0, |entry| entry.valid)
+        })
+    }
+
+    fn begin(&self, offset: u64, length: usize) -> Option<Snapshot> {
+        let mut spans = spans(offset..offset.checked_add(length as u64)?).map(|(block, units)| {
+            let block = u32::try_from(block).ok()?;
+            let version = self.table.peek(block, |state| state.begin_read(units)).flatten()?;
+            Some((block, version))
+        });
+        let first = spans.next().expect("the range is not empty")?;
+        Some(Snapshot { first, rest: spans.collect::<Option<_>>()? })
+    }
+
+    fn unchanged(&self, snapshot: &Snapshot) -> bool {
+        std::iter::once(&snapshot.first)
+            .chain(&snapshot.rest)
+            .all(|(block, version)| self.table.peek(*block, |state| state.end_read(*version)).unwrap_or(false))
+    }
+
+    pub(crate) fn disk(&self) -> Option<&DiskFile> {
+        self.disk.get()
+    }
+
+    /// Owner only: the files made at the first store.
+    pub(crate) fn set_disk(&self, disk: DiskFile) {
+        assert!(self.disk.set(disk).is_ok(), "the files are made once");
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(SeqCst)
+    }
+
+    /// Owner only: ends every use, also of readers that still hold it.
+    pub(crate) fn kill(&self) {
+        self.dead.store(true, SeqCst);
+        self.table.for_each_loaded(0..u32::MAX, |_, state| state.forget_identity());
+    }
+}
+
+/// Whole pages are read, whole units if they are to be checked against the index; cached units are whole on disk.
+async fn read_range(
+    disk: &DiskFile,
+    offset: u64,
+    length: usize,
+    buffer: AlignedBuffer,
+    check: bool,
+) -> (bool, AlignedBuffer) {
+    let grain = if check { UNIT_BYTES } else { PAGE };
+    let start = offset / grain * grain;
+    let count = ((offset + length as u64).next_multiple_of(grain) - start) as usize;
+    if start == offset && count <= buffer.capacity() {
+        let (read, buffer) = read_whole(&disk.data, buffer, count, start).await;
+        return (read && (!check || matches_index(disk, start, &buffer)), buffer);
+    }
+    let (read, bounce) = read_whole(&disk.data, AlignedBuffer::with_capacity(count), count, start).await;
+    let mut buffer = buffer;
+    if !read || (check && !matches_index(disk, start, &bounce)) {
+        return (false, buffer);
+    }
+    let skip = (offset - start) as usize;
+    buffer.set_len(length);
+    buffer.copy_from_slice(&bounce[skip..skip + length]);
+    (true, buffer)
+}
+
+async fn read_whole(data: &RingFile, buffer: AlignedBuffer, count: usize, offset: u64) -> (bool, AlignedBuffer) {
+    let (result, mut buffer) = read_at(data, buffer, 0..count, offset).await;
+    buffer.set_len(count);
+    // A short read is as good as a failed one: cached units are whole on disk.
+    (result.is_ok_and(|read| read == count), buffer)
+}
+
+/// Whether whole units that stand at `start` have the checksums that the index tells.
+fn matches_index(disk: &DiskFile, start: u64, bytes: &[u8]) -> bool {
+    let mut units = bytes.chunks_exact(UNIT_BYTES as usize);
+    spans(start..start + bytes.len() as u64).all(|(block, mask)| {
+        let entry = u32::try_from(block).ok().and_then(|block| disk.read_entry(block).ok().flatten());
+        entry.is_some_and(|entry| {
+            entry.valid & mask == mask
+                && (mask.trailing_zeros()..).zip(units.by_ref().take(mask.count_ones() as usize)).all(|(unit, bytes)| {
+                    crc32c::crc32c(bytes) == entry.checksums[unit as usize]
+                })
+        })
+    })
+}

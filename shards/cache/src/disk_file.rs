@@ -1,0 +1,156 @@
+//! The two files of a cached inode: data (sparse, O_DIRECT where the file system takes it) and index (buffered).
+//!
+//! `<slot folder>/<first byte of Ino::mix(), two hex digits>/<inode, hex>.data` and `.index`.
+
+use crate::index_entry::{header, Entry, Found, ENTRY_BYTES};
+use rustix::fs::{Mode, OFlags};
+use shoal_runtime::RingFile;
+use shoal_types::Ino;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) struct DiskFile {
+    ino: Ino,
+    pub data: RingFile,
+    index: File,
+}
+
+impl DiskFile {
+    /// What an earlier use left; `None` if that is nothing, or nothing we can read.
+    pub fn open(slot: &Path, ino: Ino) -> io::Result<Option<Self>> {
+        let index = match open(&path(slot, ino, "index"), OFlags::empty()) {
+            Ok(index) => index,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut found = [0; ENTRY_BYTES];
+        if read_up_to(&index, &mut found, 0)? < ENTRY_BYTES || found != header(ino) {
+            return Ok(None);
+        }
+        match open_data(&path(slot, ino, "data"), OFlags::empty()) {
+            Ok(data) => Ok(Some(DiskFile { ino, data, index })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// New, empty files; what stood there is gone.
+    pub fn create(slot: &Path, ino: Ino) -> io::Result<Self> {
+        let index_path = path(slot, ino, "index");
+        let folder = index_path.parent().expect("index files lie in a folder");
+        match std::fs::create_dir(folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        // Removed and made anew, never truncated: truncating waits for direct writes in flight (see the janitor).
+        Self::unlink(slot, ino)?;
+        let data = open_data(&path(slot, ino, "data"), OFlags::CREATE)?;
+        let index = open(&index_path, OFlags::CREATE | OFlags::EXCL)?;
+        index.write_all_at(&header(ino), 0)?;
+        Ok(DiskFile { ino, data, index })
+    }
+
+    pub fn read_entry(&self, block: u32) -> io::Result<Option<Entry>> {
+        let mut bytes = [0; ENTRY_BYTES];
+        read_up_to(&self.index, &mut bytes, entry_at(block))?;
+        match Entry::decode(&bytes, self.ino, block) {
+            Found::Entry(entry) => Ok(Some(entry)),
+            Found::Empty | Found::Torn => Ok(None),
+        }
+    }
+
+    /// Up to `count` entries from block `first` on, until the end of the index.
+    pub fn read_entries(&self, first: u32, count: u32) -> io::Result<Vec<Found>> {
+        let mut bytes = vec![0; count as usize * ENTRY_BYTES];
+        let present = read_up_to(&self.index, &mut bytes, entry_at(first))?;
+        let (entries, _) = bytes[..present].as_chunks::<ENTRY_BYTES>();
+        Ok((first..).zip(entries).map(|(block, bytes)| Entry::decode(bytes, self.ino, block)).collect())
+    }
+
+    pub fn write_entry(&self, block: u32, entry: &Entry) -> io::Result<()> {
+        self.index.write_all_at(&entry.encode(self.ino, block), entry_at(block))
+    }
+
+    pub fn clear_entry(&self, block: u32) -> io::Result<()> {
+        self.index.write_all_at(&[0; ENTRY_BYTES], entry_at(block))
+    }
+
+    /// Bytes that the data file occupies on disk.
+    pub fn allocated(slot: &Path, ino: Ino) -> io::Result<u64> {
+        Ok(std::fs::metadata(path(slot, ino, "data"))?.blocks() * 512)
+    }
+
+    /// Removes both files; it is fine if they do not exist.
+    pub fn unlink(slot: &Path, ino: Ino) -> io::Result<()> {
+        for kind in ["index", "data"] {
+            match std::fs::remove_file(path(slot, ino, kind)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number of folders that the files are spread over.
+pub(crate) const FOLDERS: u32 = 256;
+
+/// Every inode that has a file in one of the folders, each once.
+pub(crate) fn list_folder(slot: &Path, folder: u32) -> io::Result<Vec<Ino>> {
+    let entries = match std::fs::read_dir(slot.join(format!("{folder:02x}"))) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        found.extend(entry?.file_name().to_str().and_then(parse_name));
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+fn parse_name(name: &str) -> Option<Ino> {
+    let (stem, kind) = name.split_once('.')?;
+    let ino = Ino(u64::from_str_radix(stem, 16).ok()?);
+    (matches!(kind, "data" | "index") && format!("{:x}", ino.0) == stem).then_some(ino)
+}
+
+fn path(slot: &Path, ino: Ino, kind: &str) -> PathBuf {
+    slot.join(format!("{:02x}/{:x}.{kind}", ino.mix() >> 56, ino.0))
+}
+
+fn entry_at(block: u32) -> u64 {
+    (1 + u64::from(block)) * ENTRY_BYTES as u64
+}
+
+fn open_data(path: &Path, extra: OFlags) -> io::Result<RingFile> {
+    let direct = match open(path, extra | OFlags::DIRECT) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => open(path, extra)?,
+        opened => opened?,
+    };
+    Ok(Arc::new(direct.into()))
+}
+
+fn open(path: &Path, extra: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | extra;
+    Ok(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

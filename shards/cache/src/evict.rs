@@ -1,0 +1,149 @@
+//! Making room: by the bound on bytes, by the free space of the disk, by the bound on what is kept account of.
+
+use crate::clock::{Victim, Warmth};
+use crate::disk_file::DiskFile;
+use crate::janitor::Punch;
+use crate::limits::{FREE_SPACE_EVICTION_BYTES_MAX, FREE_SPACE_SAMPLE_BYTES, RECORDS_MAX, ROOM_ROUNDS_MAX};
+use crate::part::CachePart;
+use crate::units::bytes_of;
+use futures_channel::oneshot;
+use rustix::fs::fstatvfs;
+use shoal_runtime::RingFile;
+use shoal_types::Ino;
+use std::cell::Cell;
+use std::io;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// The free space of the disk, looked at now and then.
+#[derive(Default)]
+pub(crate) struct FreeSpace {
+    /// Bytes to be stored until the next look.
+    until_sample: Cell<u64>,
+    /// Bytes to be evicted before anything is stored.
+    shortage: Cell<u64>,
+}
+
+type Punched = oneshot::Receiver<io::Result<()>>;
+
+impl CachePart {
+    /// Makes room for these units and takes it; `false` if there is none to be had.
+    pub(crate) async fn reserve(&self, ino: Ino, block: u32, units: u64) -> bool {
+        self.sample_free_space(bytes_of(units));
+        for _ in 0..ROOM_ROUNDS_MAX {
+            let bytes = self.clock.borrow().missing_bytes(ino, block, units);
+            let need = self.room_needed(bytes);
+            if need == 0 {
+                // No await since the look, so the bound holds also for stores side by side.
+                let added = self.clock.borrow_mut().add(ino, block, units, Warmth::Fresh);
+                self.usage.fetch_add(added, SeqCst);
+                return true;
+            }
+            if !self.evict(need).await {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Evicts what an adoption or a shrinking disk has made too much.
+    pub(crate) async fn settle(&self) {
+        self.sample_free_space(FREE_SPACE_SAMPLE_BYTES);
+        let need = self.room_needed(0);
+        if need > 0 {
+            self.evict(need).await;
+        }
+    }
+
+    fn room_needed(&self, bytes: u64) -> u64 {
+        let over = (self.usage() + bytes).saturating_sub(self.shared.part_bytes_max);
+        let unaccountable = u64::from(self.clock.borrow().blocks() >= RECORDS_MAX);
+        over.max(self.free_space.shortage.get()).max(unaccountable)
+    }
+
+    fn sample_free_space(&self, bytes: u64) {
+        let space = &self.free_space;
+        if space.until_sample.get() > bytes {
+            return space.until_sample.set(space.until_sample.get() - bytes);
+        }
+        space.until_sample.set(FREE_SPACE_SAMPLE_BYTES);
+        match fstatvfs(&self.shared.lock) {
+            Ok(disk) => {
+                let wanted = (disk.f_blocks as f64 * self.shared.free_space_min) as u64;
+                let missing = wanted.saturating_sub(disk.f_bavail).saturating_mul(disk.f_frsize);
+                space.shortage.set(missing.min(FREE_SPACE_EVICTION_BYTES_MAX));
+            }
+            Err(error) => self.note(&error.into()),
+        }
+    }
+
+    /// Evicts at least `bytes`, if there are as many, and waits until the disk has them back.
+    pub(crate) async fn evict(&self, bytes: u64) -> bool {
+        let mut freed = 0;
+        let mut pending = Vec::new();
+        while freed < bytes && !self.is_degraded() {
+            let victim = self.clock.borrow_mut().take_victim(|ino, block| self.busy.is_busy(ino, block));
+            let Some(victim) = victim else { break };
+            freed += bytes_of(victim.units);
+            pending.extend(self.drop_victim(&victim));
+        }
+        for punched in pending {
+            match punched.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.note(&error),
+                Err(oneshot::Canceled) => return false,
+            }
+        }
+        let shortage = &self.free_space.shortage;
+        shortage.set(shortage.get().saturating_sub(freed));
+        freed >= bytes
+    }
+
+    /// First nobody may read the block, then the index no longer names it, then its room is given back.
+    fn drop_victim(&self, victim: &Victim) -> Option<Punched> {
+        match &victim.open {
+            Some(file) => {
+                file.table.peek(victim.block, |state| state.drop_units(u64::MAX));
+                if let Some(disk) = file.disk() {
+                    return self.drop_block(disk, victim);
+                }
+            }
+            None if victim.last => self.unlink_quietly(victim.ino),
+            None => match DiskFile::open(&self.shared.slot, victim.ino) {
+                Ok(Some(disk)) => return self.drop_block(&disk, victim),
+                Ok(None) => self.unlink_quietly(victim.ino),
+                Err(error) => self.note(&error),
+            },
+        }
+        self.usage.fetch_sub(bytes_of(victim.units), SeqCst);
+        None
+    }
+
+    fn unlink_quietly(&self, ino: Ino) {
+        if let Err(error) = DiskFile::unlink(&self.shared.slot, ino) {
+            self.note(&error);
+        }
+    }
+
+    fn drop_block(&self, disk: &DiskFile, victim: &Victim) -> Option<Punched> {
+        if let Err(error) = disk.clear_entry(victim.block) {
+            // The checksums of an entry that stays will refuse the hole.
+            self.note(&error);
+        }
+        self.punch(disk.data.clone(), victim)
+    }
+
+    fn punch(&self, data: RingFile, victim: &Victim) -> Option<Punched> {
+        let (ino, block, units) = (victim.ino, victim.block, victim.units);
+        assert!(self.busy.begin(ino, block, u64::MAX), "busy blocks are no victims");
+        let (done, punched) = oneshot::channel();
+        let (busy, usage) = (self.busy.clone(), self.usage.clone());
+        let slot = self.shared.clone();
+        if self.shared.janitor.send(Punch { data, ino, block, units, slot, busy, usage, done }) {
+            return Some(punched);
+        }
+        // Too much is pending: the block is a candidate again, now without valid bytes.
+        self.busy.end(ino, block, u64::MAX);
+        self.clock.borrow_mut().add(ino, block, units, Warmth::Cold);
+        None
+    }
+}

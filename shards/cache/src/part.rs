@@ -1,0 +1,162 @@
+//! One shard's part of the cache: opening, closing and invalidating the cache files of the inodes it owns.
+//!
+//! Only the shard that owns an inode calls these for it. None of them fails: trouble with the disk turns the part off.
+
+use crate::adopt::Adoption;
+use crate::block_table::BlockRef;
+use crate::busy::Busy;
+use crate::cache_file::CacheFile;
+use crate::clock::{Clock, Warmth};
+use crate::disk_file::DiskFile;
+use crate::evict::FreeSpace;
+use crate::slot::Shared;
+use shoal_types::Ino;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::Arc;
+
+pub struct CachePart {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) shard: usize,
+    pub(crate) clock: RefCell<Clock>,
+    pub(crate) adoption: RefCell<Adoption>,
+    pub(crate) free_space: FreeSpace,
+    pub(crate) busy: Arc<Busy>,
+    /// Bytes on disk, those of punches still pending included.
+    pub(crate) usage: Arc<AtomicU64>,
+    degraded: Cell<bool>,
+}
+
+impl CachePart {
+    pub(crate) fn new(shared: Arc<Shared>, shard: usize) -> Self {
+        CachePart {
+            shared,
+            shard,
+            clock: RefCell::default(),
+            adoption: RefCell::default(),
+            free_space: FreeSpace::default(),
+            busy: Arc::default(),
+            usage: Arc::default(),
+            degraded: Cell::new(false),
+        }
+    }
+
+    /// The inode's cache file: what an earlier run left, or nothing yet (files are made at the first store). Entries
+    /// are looked at block by block, when the block is identified; so `length` is no more than a hint today.
+    pub fn open_file(&self, ino: Ino, _length: u64) -> Arc<CacheFile> {
+        assert_eq!(ino.mix() % self.shared.shards as u64, self.shard as u64, "each shard caches the inodes it owns");
+        if let Some(file) = self.clock.borrow().open_file(ino) {
+            return file;
+        }
+        let disk = match self.is_degraded() {
+            true => None,
+            false => DiskFile::open(&self.shared.slot, ino).unwrap_or_else(|error| {
+                self.note(&error);
+                None
+            }),
+        };
+        let file = Arc::new(CacheFile::new(ino, disk, self.shared.verify_always));
+        self.clock.borrow_mut().set_open(file.clone());
+        file
+    }
+
+    /// The cache file for the file's new length: the table of blocks grows by itself, so it is the same one.
+    pub fn grow(&self, file: &Arc<CacheFile>, _length: u64) -> Arc<CacheFile> {
+        file.clone()
+    }
+
+    /// Makes `identity` the block's present one: units that belong to another are dropped. To be called before the
+    /// block is verified or stored to; until then no shard gets bytes of it.
+    pub fn identify(&self, file: &Arc<CacheFile>, block: u32, identity: u64) {
+        let current = file.table.peek(block, |state| state.identity()).flatten();
+        if current == Some(identity) || file.is_dead() {
+            return;
+        }
+        let Some(state) = file.table.get_or_add(block) else { return };
+        if !state.is_loaded() {
+            self.load(file, block, &state);
+        }
+        state.identify(identity);
+    }
+
+    fn load(&self, file: &CacheFile, block: u32, state: &BlockRef) {
+        // A write begun before the file was last closed may still land on what the index names.
+        let disk = file.disk().filter(|_| !self.busy.is_busy(file.ino(), block));
+        let entry = disk.map(|disk| disk.read_entry(block)).transpose().unwrap_or_else(|error| {
+            self.note(&error);
+            None
+        });
+        let Some(entry) = entry.flatten() else { return state.load(0, 0) };
+        if entry.valid != 0 {
+            let added = self.clock.borrow_mut().add(file.ino(), block, entry.valid, Warmth::Fresh);
+            self.usage.fetch_add(added, SeqCst);
+        }
+        state.load(entry.identity, entry.valid);
+    }
+
+    /// The file's content may have changed as a whole: every block has to be identified again before it is read.
+    pub fn forget_identities(&self, file: &Arc<CacheFile>) {
+        file.table.for_each_loaded(0..u32::MAX, |_, state| state.forget_identity());
+    }
+
+    /// Drops these blocks' units; they have to be identified again. Their room is taken by the next store or evicted.
+    pub fn invalidate(&self, file: &Arc<CacheFile>, blocks: Range<u32>) {
+        file.table.for_each_loaded(blocks, |_, state| {
+            state.drop_units(u64::MAX);
+            state.forget_identity();
+        });
+    }
+
+    /// The inode is gone: so is its cache file.
+    pub fn remove(&self, ino: Ino) {
+        let (bytes, open) = self.clock.borrow_mut().remove(ino);
+        if let Some(file) = &open {
+            file.kill();
+        }
+        self.usage.fetch_sub(bytes, SeqCst);
+        let on_disk = bytes > 0 || open.is_some_and(|file| file.disk().is_some());
+        if !on_disk && self.adoption.borrow().is_done() {
+            return;
+        }
+        if let Err(error) = DiskFile::unlink(&self.shared.slot, ino) {
+            self.note(&error);
+        }
+    }
+
+    /// The last user is gone: what is cached stays on disk. Nobody gets bytes through `file` any more.
+    pub fn close_file(&self, file: &Arc<CacheFile>) {
+        if file.is_dead() {
+            return;
+        }
+        file.kill();
+        self.clock.borrow_mut().close(file);
+    }
+
+    /// Bytes on disk, as far as they're known yet.
+    pub fn usage(&self) -> u64 {
+        self.usage.load(SeqCst)
+    }
+
+    /// The disk has failed; nothing more is stored in this run.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded.get()
+    }
+
+    /// What an I/O error means: a lack of room or of descriptors passes, anything else turns the part off.
+    pub(crate) fn note(&self, error: &io::Error) {
+        use rustix::io::Errno;
+        let passing = [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE, Errno::FBIG, Errno::INTR];
+        if is_one_of(error, &passing) {
+            tracing::debug!(%error, "not cached");
+        } else if !self.degraded.replace(true) {
+            let folder = self.shared.slot.display();
+            tracing::warn!(%error, %folder, "the cache disk fails; this shard goes on without a cache");
+        }
+    }
+}
+
+pub(crate) fn is_one_of(error: &io::Error, errnos: &[rustix::io::Errno]) -> bool {
+    errnos.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
