@@ -1,1 +1,17 @@
-//! shoal-file-data
+//! What to read, what to buffer, what to upload and what to fetch ahead: pure functions and state machines.
+//!
+//! Relies on the words of `shoal-types`. Never does I/O, never reads a clock, names no runtime.
+
+mod compaction;
+mod dirty;
+mod flush_plan;
+mod identity;
+mod readahead;
+mod slices;
+
+pub use compaction::needs_compaction;
+pub use dirty::DirtyMap;
+pub use flush_plan::{plan_objects, PlannedObject};
+pub use identity::block_identity;
+pub use readahead::Readahead;
+pub use slices::{resolve, Extent, ResolvedChunk, Source};
