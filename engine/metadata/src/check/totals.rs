@@ -1,0 +1,161 @@
+//! Sums over the volume: live bytes of objects, used bytes and inodes, numbers handed out; and what queues and sessions
+//! hold.
+
+use super::tree::Tree;
+use super::{Problem, Report};
+use crate::keys::{Counter, Key};
+use crate::ops::{counter, heartbeat, live_bytes, slice_list};
+use crate::records::{OperationRecord, SessionRecord, decode_deletion, decode_lease};
+use shoal_kv::KvResult;
+use shoal_types::{FileKind, Ino, ObjectId, ObjectKind, SessionId, Slice};
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub(super) struct Totals {
+    counters: BTreeMap<&'static [u8], u64>,
+    inodes: u64,
+    unreadable_inodes: u64,
+    allocated: i64,
+    objects: BTreeMap<ObjectId, Live>,
+    session: Option<SessionId>,
+    /// Some slice list can't be decoded, so objects may have more bytes than are counted.
+    pub lists_incomplete: bool,
+    /// Some allocated bytes can't be decoded.
+    pub allocated_incomplete: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Live {
+    recorded: i64,
+    counted: i64,
+}
+
+impl Totals {
+    /// A file's slices refer to objects.
+    pub fn refer(&mut self, list: &[Slice]) {
+        for slice in list.iter().filter(|slice| slice.kind != ObjectKind::Hole) {
+            self.objects.entry(slice.object).or_default().counted += slice_list::allocated(&[*slice]);
+        }
+    }
+
+    pub fn inode(&mut self, ino: Ino, kind: FileKind, allocated: i64, report: &mut Report) {
+        self.inodes += 1;
+        self.allocated += allocated;
+        report.inodes += 1;
+        report.directories += u64::from(kind == FileKind::Directory);
+        report.files += u64::from(kind == FileKind::Regular);
+        report.bytes += allocated.max(0).cast_unsigned();
+        self.handed_out(Counter::NextInode, ino.0, Some(ino), report);
+    }
+
+    pub fn unreadable_inode(&mut self) {
+        self.inodes += 1;
+        self.unreadable_inodes += 1;
+    }
+
+    /// Any key that is not an inode's.
+    pub fn record(&mut self, key: &Key, value: &[u8], tree: &mut Tree, report: &mut Report) -> KvResult<()> {
+        match *key {
+            Key::Counter(name) => {
+                self.counters.insert(name.name(), counter::decode(name, Some(value))?);
+            }
+            Key::Object(object) => {
+                let recorded = live_bytes::live_bytes(object, Some(value))?;
+                self.objects.entry(object).or_default().recorded = recorded;
+            }
+            Key::Session(session) => {
+                // Noted before it's decoded: a session of a newer program has not ended.
+                self.session = Some(session);
+                self.handed_out(Counter::NextSession, session.0, None, report);
+                SessionRecord::decode(value)?;
+            }
+            Key::Heartbeat(session) => {
+                self.of_session(session, report);
+                heartbeat::last_heard(session, Some(value))?;
+            }
+            Key::Sustained(session, ino) => {
+                self.of_session(session, report);
+                tree.sustained.insert(ino, session);
+            }
+            Key::Operation(session, _) => {
+                self.of_session(session, report);
+                OperationRecord::decode(value)?;
+            }
+            Key::ObjectLease(session, _) => {
+                self.of_session(session, report);
+                decode_lease(value)?;
+            }
+            Key::Removal(time, ino) => self.removal(time, ino, tree, report),
+            Key::Deletion(_, object) => {
+                decode_deletion(value)?;
+                if self.objects.get(&object).is_some_and(|live| live.recorded > 0 || live.counted > 0) {
+                    report.add(None, Problem::LiveAndQueued { object });
+                }
+            }
+            _ => unreachable!("settings and inodes are looked at elsewhere"),
+        }
+        Ok(())
+    }
+
+    pub fn check(&self, report: &mut Report) {
+        for (object, live) in &self.objects {
+            let Live { recorded, counted } = *live;
+            report.objects += u64::from(counted > 0);
+            if recorded != counted && !(self.lists_incomplete && recorded > counted) {
+                report.add(None, Problem::LiveBytes { object: *object, recorded, counted });
+            }
+            self.handed_out(Counter::NextObject, object.0, None, report);
+        }
+        for name in Counter::ALL {
+            if !self.counters.contains_key(name.name()) {
+                report.add(None, Problem::CounterMissing { counter: words(name) });
+            }
+        }
+        let recorded = |counter: Counter| self.counters.get(counter.name()).map(|value| value.cast_signed());
+        if let Some(recorded) = recorded(Counter::UsedInodes) {
+            let counted = self.inodes.cast_signed();
+            if recorded != counted {
+                report.add(None, Problem::UsedInodes { recorded, counted });
+            }
+        }
+        let all_known = self.unreadable_inodes == 0 && !self.allocated_incomplete;
+        if let Some(recorded) = recorded(Counter::UsedBytes).filter(|_| all_known) {
+            let counted = self.allocated;
+            if recorded != counted {
+                report.add(None, Problem::UsedBytes { recorded, counted });
+            }
+        }
+    }
+
+    /// A session's record comes before its other keys. It's told once that one is missing.
+    fn of_session(&mut self, session: SessionId, report: &mut Report) {
+        if self.session != Some(session) {
+            self.session = Some(session);
+            report.add(None, Problem::SessionGone { session });
+        }
+    }
+
+    fn removal(&mut self, time: u64, ino: Ino, tree: &mut Tree, report: &mut Report) {
+        // Of two entries the one that the inode has noted is the right one.
+        let noted = tree.inodes.get(&ino).and_then(|inode| inode.queued);
+        if let Some(other) = tree.queued.get(&ino).copied() {
+            report.add(Some(ino), Problem::QueuePlace);
+            if noted == Some(other) {
+                return;
+            }
+        }
+        tree.queued.insert(ino, time);
+    }
+
+    fn handed_out(&self, counter: Counter, number: u64, ino: Option<Ino>, report: &mut Report) {
+        if let Some(next) = self.counters.get(counter.name()).copied()
+            && number >= next
+        {
+            report.add(ino, Problem::NotHandedOut { counter: words(counter), next, number });
+        }
+    }
+}
+
+fn words(counter: Counter) -> &'static str {
+    std::str::from_utf8(counter.name()).expect("counters have names in ASCII")
+}

@@ -1,0 +1,222 @@
+//! Runs operations as transactions, each exactly once in effect.
+//!
+//! On most engines that is all there is to it. Where the result of a commit can be unknown, an operation whose second
+//! run would do or answer something else leaves a record in the same transaction, and a later attempt looks for it.
+//! Relies on the engine to report a result as unknown only when that commit is no longer on its way.
+//!
+//! A record lies in a slot of the session. A slot belongs to one operation at a time, so the number of records is
+//! bounded; operations beyond the bound wait here for a slot, and nobody is blocked. Hence all operations of one session
+//! go through one [`Executor`].
+
+use crate::keys::{self, Key};
+use crate::records::{OperationRecord, SessionRecord};
+use crate::{MetaError, MetaOp, MetaReply, MetaResult, RegisterSession, ops};
+use shoal_kv::{Attempt, Direction, Durability, Job, Kv, KvError, KvResult, Transaction, Verdict};
+use shoal_types::SessionId;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+type Done = Box<dyn FnOnce(MetaResult<MetaReply>) + Send>;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    kv: Arc<dyn Kv>,
+    /// None where results are always known: nothing is recorded then, and no lock is taken.
+    slots: Option<Arc<Mutex<Slots>>>,
+}
+
+struct Slots {
+    free: Vec<u32>,
+    next_operation: u64,
+    waiting: VecDeque<(OperationJob, Durability)>,
+    /// Somebody is submitting waiting jobs. A job can end within its submission; its slot is then used by the one who
+    /// submits, in a loop, and not by a deeper and deeper recursion.
+    submitting: bool,
+}
+
+impl Executor {
+    pub fn new(kv: Arc<dyn Kv>) -> Self {
+        let slots = kv.results_may_be_unknown().then(|| {
+            Arc::new(Mutex::new(Slots {
+                free: (0..SLOTS_MAX).collect(),
+                next_operation: 1,
+                waiting: VecDeque::new(),
+                submitting: false,
+            }))
+        });
+        Executor { kv, slots }
+    }
+
+    pub fn submit(&self, operation: MetaOp, durability: Durability, done: Done) {
+        let recorded_for = recorded_for(&operation);
+        let job = OperationJob { operation, answer: None, record: None, done };
+        match (&self.slots, recorded_for) {
+            (Some(slots), Some(_)) => {
+                lock(slots).waiting.push_back((job, durability));
+                self.submit_waiting(slots);
+            }
+            _ => self.kv.submit(Box::new(job), durability),
+        }
+    }
+
+    /// Submits what waits, as far as there are slots.
+    fn submit_waiting(&self, slots: &Arc<Mutex<Slots>>) {
+        if std::mem::replace(&mut lock(slots).submitting, true) {
+            return;
+        }
+        loop {
+            let mut state = lock(slots);
+            if state.waiting.is_empty() || state.free.is_empty() {
+                state.submitting = false;
+                return;
+            }
+            let slot = state.free.pop().expect("there is a free slot");
+            let (mut job, durability) = state.waiting.pop_front().expect("there is a waiting job");
+            let session = recorded_for(&job.operation).expect("only recorded operations wait for slots");
+            job.record = Some(Record { session, slot, operation: state.next_operation, executor: self.clone() });
+            state.next_operation += 1;
+            drop(state);
+            self.kv.submit(Box::new(job), durability);
+        }
+    }
+}
+
+fn lock(slots: &Mutex<Slots>) -> MutexGuard<'_, Slots> {
+    slots.lock().expect("no panic under this lock")
+}
+
+/// The session to record an operation under, or `None` for one that can as well run twice.
+fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
+    match operation {
+        MetaOp::Create(operation) => Some(operation.session),
+        MetaOp::Link(operation) => Some(operation.session),
+        MetaOp::Unlink(operation) => Some(operation.session),
+        MetaOp::Rmdir(operation) => Some(operation.session),
+        MetaOp::Rename(operation) => Some(operation.session),
+        MetaOp::SetAttributes(operation) => Some(operation.session),
+        MetaOp::Truncate(operation) => Some(operation.session),
+        MetaOp::WriteInline(operation) => Some(operation.session),
+        MetaOp::WriteSlices(operation) => Some(operation.session),
+        MetaOp::ReplaceSlices(operation) => Some(operation.session),
+        MetaOp::LeaseInodes(operation) => Some(operation.session),
+        MetaOp::LeaseObjects(operation) => Some(operation.session),
+        // There is no session yet: an earlier run is known by what it registered.
+        MetaOp::RegisterSession(_) => None,
+        MetaOp::Sustain(_)
+        | MetaOp::Release(_)
+        | MetaOp::Heartbeat(_)
+        | MetaOp::EndSession(_)
+        | MetaOp::RemoveInode(_)
+        | MetaOp::ForgetObjects(_) => None,
+    }
+}
+
+struct OperationJob {
+    operation: MetaOp,
+    /// Of the last run.
+    answer: Option<MetaResult<MetaReply>>,
+    record: Option<Record>,
+    done: Done,
+}
+
+struct Record {
+    session: SessionId,
+    slot: u32,
+    operation: u64,
+    executor: Executor,
+}
+
+impl OperationJob {
+    /// What an earlier run answered, if it has committed after all.
+    fn earlier_answer(&self, transaction: &mut dyn Transaction) -> KvResult<Option<MetaReply>> {
+        match (&self.operation, &self.record) {
+            (MetaOp::RegisterSession(registration), _) => {
+                Ok(find_registration(transaction, registration)?.map(MetaReply::Registered))
+            }
+            (_, Some(record)) => record.read(transaction),
+            (_, None) => Ok(None),
+        }
+    }
+}
+
+impl Job for OperationJob {
+    fn run(&mut self, transaction: &mut dyn Transaction, attempt: Attempt) -> KvResult<Verdict> {
+        if attempt.maybe_committed
+            && let Some(reply) = self.earlier_answer(transaction)?
+        {
+            self.answer = Some(Ok(reply));
+            return Ok(Verdict::Abort);
+        }
+        match ops::run(transaction, &self.operation) {
+            Ok(reply) => {
+                if let Some(record) = &self.record {
+                    record.write(transaction, &reply);
+                }
+                self.answer = Some(Ok(reply));
+                Ok(Verdict::Commit)
+            }
+            Err(MetaError::Refused(errno)) => {
+                self.answer = Some(Err(MetaError::Refused(errno)));
+                Ok(Verdict::Abort)
+            }
+            Err(MetaError::Store(error)) => Err(error),
+        }
+    }
+
+    fn done(self: Box<Self>, outcome: KvResult<Verdict>) {
+        let OperationJob { answer, record, done, .. } = *self;
+        if let Some(record) = record {
+            record.release();
+        }
+        done(match outcome {
+            Ok(_) => answer.expect("a job that ended well has run"),
+            Err(error) => Err(error.into()),
+        });
+    }
+}
+
+impl Record {
+    fn key(&self) -> Vec<u8> {
+        Key::Operation(self.session, self.slot).encode()
+    }
+
+    fn read(&self, transaction: &mut dyn Transaction) -> KvResult<Option<MetaReply>> {
+        let Some(bytes) = transaction.get(&self.key())? else { return Ok(None) };
+        let found = OperationRecord::decode(&bytes)?;
+        // Another number is that of an operation that had the slot before.
+        Ok((found.operation == self.operation).then_some(found.reply))
+    }
+
+    fn write(&self, transaction: &mut dyn Transaction, reply: &MetaReply) {
+        let record = OperationRecord { operation: self.operation, reply: reply.clone() };
+        transaction.put(&self.key(), &record.encode());
+    }
+
+    /// The operation has ended, whichever way.
+    fn release(self) {
+        let slots = self.executor.slots.as_ref().expect("records are kept in slots");
+        lock(slots).free.push(self.slot);
+        self.executor.submit_waiting(slots);
+    }
+}
+
+/// The session that these very words were registered as: a record tells the process and the moment of its start.
+fn find_registration(transaction: &mut dyn Transaction, registration: &RegisterSession) -> KvResult<Option<SessionId>> {
+    let mut range = keys::tag(b's');
+    while let Some((key, value)) = transaction.scan(&range, 1, Direction::Forward)?.pop() {
+        let session = match Key::parse(&key) {
+            Some(Key::Session(session)) if SessionRecord::decode(&value)? == registration.record => {
+                return Ok(Some(session));
+            }
+            Some(Key::Session(session) | Key::Heartbeat(session) | Key::Sustained(session, _)) => session,
+            Some(Key::Operation(session, _) | Key::ObjectLease(session, _)) => session,
+            _ => return Err(KvError::Damaged(format!("{} is no session's key", key.escape_ascii()))),
+        };
+        range.start = keys::session(session).end;
+    }
+    Ok(None)
+}
+
+/// Operations of one executor that may be in flight at once on an engine that needs records; each keeps one record.
+const SLOTS_MAX: u32 = 1024;

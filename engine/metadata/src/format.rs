@@ -1,0 +1,51 @@
+//! Makes an empty volume in a store: everything at once, durably, or nothing.
+
+use crate::MetaResult;
+use crate::keys::{Counter, Key};
+use crate::records::{Identity, encode_settings};
+use shoal_kv::{Durability, Kv, Transaction, Verdict};
+use shoal_types::{Errno, FileKind, Ino, Timestamp, VolumeSettings};
+
+pub(crate) fn format(
+    kv: &(dyn Kv + 'static),
+    settings: &VolumeSettings,
+    owner: (u32, u32),
+    now: Timestamp,
+) -> MetaResult<()> {
+    let settings = encode_settings(settings);
+    let created = kv.transact(Durability::Durable, move |transaction, attempt| {
+        if let Some(found) = transaction.get(&Key::Settings.encode())? {
+            // The settings hold the volume's UUID, so equal ones are those of an earlier attempt of this very call.
+            let ours = attempt.maybe_committed && found == settings;
+            return Ok((ours, Verdict::Abort));
+        }
+        transaction.put(&Key::Settings.encode(), &settings);
+        transaction.put(&Key::Identity(Ino::ROOT).encode(), &root(owner, now).encode());
+        for (counter, first) in COUNTERS {
+            put_counter(transaction, counter, first);
+        }
+        Ok((true, Verdict::Commit))
+    })?;
+    match created {
+        true => Ok(()),
+        false => Err(Errno::EEXIST.into()),
+    }
+}
+
+fn root(owner: (u32, u32), now: Timestamp) -> Identity {
+    let (uid, gid) = owner;
+    Identity { mode: 0o755, uid, gid, ..Identity::new(FileKind::Directory, Ino::ROOT, now) }
+}
+
+fn put_counter(transaction: &mut dyn Transaction, counter: Counter, value: u64) {
+    transaction.put(&Key::Counter(counter).encode(), &value.to_le_bytes());
+}
+
+/// The root has number 1; object 0 means none; session 0 is nobody.
+const COUNTERS: [(Counter, u64); 5] = [
+    (Counter::NextInode, Ino::ROOT.0 + 1),
+    (Counter::NextObject, 1),
+    (Counter::NextSession, 1),
+    (Counter::UsedBytes, 0),
+    (Counter::UsedInodes, 1),
+];

@@ -1,0 +1,341 @@
+//! Every key of the schema, byte by byte. Tags and subtags are stored for ever: never renumber one.
+//!
+//! Integers are big-endian, so that byte order is numeric order. One inode's keys are contiguous, and their subtags are
+//! ordered so that one short scan answers `stat`, and a slightly longer one a small file's content too.
+//!
+//! ```text
+//! V                                   volume settings
+//! c name                              counter
+//! n ino(8) 01                         identity
+//! n ino(8) 02 field(1)                accumulator
+//! n ino(8) 03                         inline data
+//! n ino(8) 04                         symlink target
+//! n ino(8) 05 chunk(4)                slice list
+//! n ino(8) 06 cookie(8) name          directory entry
+//! n ino(8) 07, 08, 09                 reserved: extended attributes, back pointers, locks
+//! n ino(8) 0a                         place in the removal queue, while removal has not begun
+//! o object(8)                         live bytes
+//! s session(8) 01                     session record: a session lives as long as this exists
+//! s session(8) 02                     heartbeat
+//! s session(8) 03 ino(8)              sustained inode: no name left, still open
+//! s session(8) 04 slot(4)             operation record
+//! s session(8) 05 start(8)            lease of object numbers
+//! u time(8) ino(8)                    removal queue
+//! z time(8) object(8)                 deletion queue
+//! ```
+//!
+//! A directory entry's cookie is a hash of its name, seeded with the parent so that no set of names collides in every
+//! directory. It stays below 2^62 + 16, so that it's a valid `off_t`, and 0 to 15 never occur: they are for "." and "..".
+
+use shoal_kv::KeyRange;
+use shoal_types::{Ino, Name, ObjectId, SessionId};
+use twox_hash::XxHash3_64;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Key<'a> {
+    Settings,
+    Counter(Counter),
+    Identity(Ino),
+    Accumulator(Ino, Accumulator),
+    Inline(Ino),
+    Target(Ino),
+    Chunk(Ino, u32),
+    /// Built by [`Key::dirent`], which knows the cookie.
+    Dirent(Ino, u64, &'a [u8]),
+    Queued(Ino),
+    Object(ObjectId),
+    Session(SessionId),
+    Heartbeat(SessionId),
+    Sustained(SessionId, Ino),
+    Operation(SessionId, u32),
+    ObjectLease(SessionId, u64),
+    /// Nanoseconds since the epoch, inode.
+    Removal(u64, Ino),
+    /// Nanoseconds since the epoch, object.
+    Deletion(u64, ObjectId),
+}
+
+/// What an inode's commutative updates go to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Accumulator {
+    /// MAX. Bytes of a file or of a symlink's target.
+    Length = 1,
+    /// MAX, nanoseconds. Missing: the identity's mtime holds.
+    Mtime = 2,
+    /// ADD. Bytes of inline data and of all slices that refer to objects.
+    Allocated = 3,
+    /// ADD. Entries of a directory.
+    Entries = 4,
+    /// ADD. Those of them that are directories.
+    Subdirectories = 5,
+}
+
+/// Volume-wide numbers. The first three are the next number to hand out; the others are ADD accumulators.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counter {
+    NextInode,
+    NextObject,
+    NextSession,
+    UsedBytes,
+    UsedInodes,
+}
+
+/// Cookies from 0 to below this are never an entry's.
+pub const COOKIE_MIN: u64 = 16;
+
+impl<'a> Key<'a> {
+    pub fn dirent(parent: Ino, name: &'a Name) -> Self {
+        Key::Dirent(parent, cookie(parent, name.as_bytes()), name.as_bytes())
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let key = Builder(Vec::with_capacity(32));
+        match *self {
+            Key::Settings => key.byte(b'V'),
+            Key::Counter(counter) => key.byte(b'c').bytes(counter.name()),
+            Key::Identity(ino) => key.inode(ino, IDENTITY),
+            Key::Accumulator(ino, field) => key.inode(ino, ACCUMULATOR).byte(field as u8),
+            Key::Inline(ino) => key.inode(ino, INLINE),
+            Key::Target(ino) => key.inode(ino, TARGET),
+            Key::Chunk(ino, chunk) => key.inode(ino, CHUNK).bytes(&chunk.to_be_bytes()),
+            Key::Dirent(ino, cookie, name) => key.inode(ino, DIRENT).number(cookie).bytes(name),
+            Key::Queued(ino) => key.inode(ino, QUEUED),
+            Key::Object(object) => key.byte(b'o').number(object.0),
+            Key::Session(session) => key.session(session, SESSION_RECORD),
+            Key::Heartbeat(session) => key.session(session, HEARTBEAT),
+            Key::Sustained(session, ino) => key.session(session, SUSTAINED).number(ino.0),
+            Key::Operation(session, slot) => key.session(session, OPERATION).bytes(&slot.to_be_bytes()),
+            Key::ObjectLease(session, start) => key.session(session, OBJECT_LEASE).number(start),
+            Key::Removal(time, ino) => key.byte(b'u').number(time).number(ino.0),
+            Key::Deletion(time, object) => key.byte(b'z').number(time).number(object.0),
+        }
+        .0
+    }
+
+    /// `None` for bytes that are no key of this schema.
+    pub fn parse(key: &'a [u8]) -> Option<Self> {
+        let (tag, rest) = key.split_first()?;
+        match tag {
+            b'V' => rest.is_empty().then_some(Key::Settings),
+            b'c' => Counter::ALL.into_iter().find(|counter| counter.name() == rest).map(Key::Counter),
+            b'n' => Self::parse_inode(rest),
+            b'o' => Some(Key::Object(ObjectId(number(rest)?))),
+            b's' => Self::parse_session(rest),
+            b'u' => pair(rest).map(|(time, ino)| Key::Removal(time, Ino(ino))),
+            b'z' => pair(rest).map(|(time, object)| Key::Deletion(time, ObjectId(object))),
+            _ => None,
+        }
+    }
+
+    fn parse_inode(rest: &'a [u8]) -> Option<Self> {
+        let (ino, rest) = rest.split_first_chunk()?;
+        let ino = Ino(u64::from_be_bytes(*ino));
+        let (subtag, rest) = rest.split_first()?;
+        match (*subtag, rest) {
+            (IDENTITY, []) => Some(Key::Identity(ino)),
+            (ACCUMULATOR, [field]) => Some(Key::Accumulator(ino, Accumulator::from_u8(*field)?)),
+            (INLINE, []) => Some(Key::Inline(ino)),
+            (TARGET, []) => Some(Key::Target(ino)),
+            (CHUNK, rest) => Some(Key::Chunk(ino, u32::from_be_bytes(rest.try_into().ok()?))),
+            (DIRENT, rest) => {
+                let (cookie, name) = rest.split_first_chunk()?;
+                Some(Key::Dirent(ino, u64::from_be_bytes(*cookie), name))
+            }
+            (QUEUED, []) => Some(Key::Queued(ino)),
+            _ => None,
+        }
+    }
+
+    fn parse_session(rest: &'a [u8]) -> Option<Self> {
+        let (session, rest) = rest.split_first_chunk()?;
+        let session = SessionId(u64::from_be_bytes(*session));
+        let (subtag, rest) = rest.split_first()?;
+        match (*subtag, rest) {
+            (SESSION_RECORD, []) => Some(Key::Session(session)),
+            (HEARTBEAT, []) => Some(Key::Heartbeat(session)),
+            (SUSTAINED, rest) => Some(Key::Sustained(session, Ino(number(rest)?))),
+            (OPERATION, rest) => Some(Key::Operation(session, u32::from_be_bytes(rest.try_into().ok()?))),
+            (OBJECT_LEASE, rest) => Some(Key::ObjectLease(session, number(rest)?)),
+            _ => None,
+        }
+    }
+}
+
+impl Accumulator {
+    pub fn from_u8(byte: u8) -> Option<Self> {
+        use Accumulator::*;
+        [Length, Mtime, Allocated, Entries, Subdirectories].into_iter().find(|field| *field as u8 == byte)
+    }
+}
+
+impl Counter {
+    pub const ALL: [Counter; 5] =
+        [Counter::NextInode, Counter::NextObject, Counter::NextSession, Counter::UsedBytes, Counter::UsedInodes];
+
+    pub fn name(self) -> &'static [u8] {
+        match self {
+            Counter::NextInode => b"next inode",
+            Counter::NextObject => b"next object",
+            Counter::NextSession => b"next session",
+            Counter::UsedBytes => b"used bytes",
+            Counter::UsedInodes => b"used inodes",
+        }
+    }
+}
+
+/// Where an entry stands in its directory.
+pub fn cookie(parent: Ino, name: &[u8]) -> u64 {
+    (XxHash3_64::oneshot_with_seed(parent.0, name) & COOKIE_MASK) + COOKIE_MIN
+}
+
+/// Everything about one inode.
+pub fn inode(ino: Ino) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).byte(b'n').number(ino.0).0)
+}
+
+/// Identity and accumulators: what `stat` needs.
+pub fn attributes(ino: Ino) -> KeyRange {
+    between(ino, IDENTITY, INLINE)
+}
+
+pub fn accumulators(ino: Ino) -> KeyRange {
+    between(ino, ACCUMULATOR, INLINE)
+}
+
+/// Identity, accumulators, inline data and slice lists, in this order.
+pub fn attributes_and_content(ino: Ino) -> KeyRange {
+    between(ino, IDENTITY, DIRENT)
+}
+
+/// Inline data, then slice lists.
+pub fn content(ino: Ino) -> KeyRange {
+    between(ino, INLINE, DIRENT)
+}
+
+pub fn chunks(ino: Ino) -> KeyRange {
+    between(ino, CHUNK, DIRENT)
+}
+
+/// Chunks `first..=last`.
+pub fn chunks_within(ino: Ino, first: u32, last: u32) -> KeyRange {
+    let mut end = Key::Chunk(ino, last).encode();
+    end.push(0);
+    KeyRange { start: Key::Chunk(ino, first).encode(), end }
+}
+
+pub fn dirents(ino: Ino) -> KeyRange {
+    between(ino, DIRENT, DIRENT + 1)
+}
+
+/// Entries whose cookie is greater than `cookie`.
+pub fn dirents_after(ino: Ino, cookie: u64) -> KeyRange {
+    KeyRange { start: Key::Dirent(ino, cookie.saturating_add(1), b"").encode(), ..dirents(ino) }
+}
+
+/// Entries of one cookie.
+pub fn dirents_at(ino: Ino, cookie: u64) -> KeyRange {
+    KeyRange::prefix(&Key::Dirent(ino, cookie, b"").encode())
+}
+
+/// Everything about one session.
+pub fn session(session: SessionId) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).byte(b's').number(session.0).0)
+}
+
+pub fn sustained(session: SessionId) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).session(session, SUSTAINED).0)
+}
+
+pub fn object_leases(session: SessionId) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).session(session, OBJECT_LEASE).0)
+}
+
+/// Queue entries up to and at `time`.
+pub fn removals_until(time: u64) -> KeyRange {
+    queue_until(b'u', time)
+}
+
+pub fn deletions_until(time: u64) -> KeyRange {
+    queue_until(b'z', time)
+}
+
+/// Everything under a tag byte.
+pub fn tag(tag: u8) -> KeyRange {
+    KeyRange::prefix(&[tag])
+}
+
+/// The rest of `range` behind `key`.
+pub fn behind(key: &[u8], range: &KeyRange) -> KeyRange {
+    let mut start = key.to_vec();
+    start.push(0);
+    KeyRange { start, end: range.end.clone() }
+}
+
+fn between(ino: Ino, first: u8, end: u8) -> KeyRange {
+    let prefix = |subtag| Builder(Vec::with_capacity(10)).inode(ino, subtag).0;
+    KeyRange { start: prefix(first), end: prefix(end) }
+}
+
+fn queue_until(tag: u8, time: u64) -> KeyRange {
+    let end = match time.checked_add(1) {
+        Some(end) => Builder(Vec::new()).byte(tag).number(end).0,
+        None => vec![tag + 1],
+    };
+    KeyRange { start: vec![tag], end }
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+fn pair(bytes: &[u8]) -> Option<(u64, u64)> {
+    let (first, second) = bytes.split_first_chunk()?;
+    Some((u64::from_be_bytes(*first), number(second)?))
+}
+
+struct Builder(Vec<u8>);
+
+impl Builder {
+    fn byte(mut self, byte: u8) -> Self {
+        self.0.push(byte);
+        self
+    }
+
+    fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn number(self, number: u64) -> Self {
+        self.bytes(&number.to_be_bytes())
+    }
+
+    fn inode(self, ino: Ino, subtag: u8) -> Self {
+        self.byte(b'n').number(ino.0).byte(subtag)
+    }
+
+    fn session(self, session: SessionId, subtag: u8) -> Self {
+        self.byte(b's').number(session.0).byte(subtag)
+    }
+}
+
+const COOKIE_MASK: u64 = (1 << 62) - 1;
+
+const IDENTITY: u8 = 0x01;
+const ACCUMULATOR: u8 = 0x02;
+const INLINE: u8 = 0x03;
+const TARGET: u8 = 0x04;
+const CHUNK: u8 = 0x05;
+const DIRENT: u8 = 0x06;
+const QUEUED: u8 = 0x0a;
+
+const SESSION_RECORD: u8 = 0x01;
+const HEARTBEAT: u8 = 0x02;
+const SUSTAINED: u8 = 0x03;
+const OPERATION: u8 = 0x04;
+const OBJECT_LEASE: u8 = 0x05;
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;

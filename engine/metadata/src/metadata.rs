@@ -1,0 +1,149 @@
+//! The handle on a volume's metadata: reads here, operations by `submit`.
+
+use crate::executor::Executor;
+use crate::keys::Key;
+use crate::records::{SessionRecord, decode_settings};
+use crate::{MetaError, MetaOp, MetaReply, MetaResult, format};
+use shoal_kv::{Attempt, Durability, Job, Kv, KvResult, Reader, Transaction, Verdict};
+use shoal_types::{Attributes, FileKind, Ino, Name, ObjectId, ObjectKind, SessionId, Timestamp, VolumeSettings};
+use std::sync::{Arc, mpsc};
+
+/// Cheap to clone; on any thread. All operations of one session go through one of these and its clones.
+#[derive(Clone)]
+pub struct Metadata {
+    kv: Arc<dyn Kv>,
+    executor: Executor,
+}
+
+/// A file's attributes with what its content begins from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Content {
+    pub attributes: Attributes,
+    pub inline: Option<Vec<u8>>,
+    /// It has slice lists.
+    pub has_chunks: bool,
+}
+
+/// Some entries of a directory, in the order of their cookies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DirectoryPage {
+    pub entries: Vec<DirectoryEntry>,
+    /// Nothing comes after these.
+    pub end: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DirectoryEntry {
+    /// Reading after this cookie goes on behind this entry. At least `keys::COOKIE_MIN`.
+    pub cookie: u64,
+    pub name: Name,
+    pub ino: Ino,
+    pub kind: FileKind,
+    /// Where they were asked for (and the inode has not vanished meanwhile).
+    pub attributes: Option<Attributes>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    pub bytes: u64,
+    pub inodes: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionInfo {
+    pub session: SessionId,
+    pub record: SessionRecord,
+    pub heartbeat: Timestamp,
+    pub sustained: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueuedRemoval {
+    pub queued_at: u64,
+    pub ino: Ino,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueuedDeletion {
+    pub delete_at: u64,
+    pub object: ObjectId,
+    pub kind: ObjectKind,
+}
+
+impl Metadata {
+    /// The settings, if there is a volume in this store.
+    pub fn find(kv: &dyn Kv) -> MetaResult<Option<VolumeSettings>> {
+        let mut found = None;
+        kv.read(&mut |reader| {
+            found = reader.get(&Key::Settings.encode())?;
+            Ok(())
+        })?;
+        Ok(found.map(|bytes| decode_settings(&bytes)).transpose()?)
+    }
+
+    /// Makes an empty volume, durably: settings and a root directory (0o755, of this owner). `EEXIST` if there is one.
+    pub fn format(kv: &dyn Kv, settings: &VolumeSettings, owner: (u32, u32), now: Timestamp) -> MetaResult<()> {
+        format::format(kv, settings, owner, now)
+    }
+
+    /// For a store that holds a volume.
+    pub fn new(kv: Arc<dyn Kv>) -> Self {
+        Metadata { executor: Executor::new(kv.clone()), kv }
+    }
+
+    pub fn kv(&self) -> &Arc<dyn Kv> {
+        &self.kv
+    }
+
+    /// Queues an operation; `done` is called once, on any thread, and must not block. An operation takes effect once or
+    /// not at all, also where the engine can't tell whether a commit succeeded.
+    pub fn submit(
+        &self,
+        operation: MetaOp,
+        durability: Durability,
+        done: impl FnOnce(MetaResult<MetaReply>) + Send + 'static,
+    ) {
+        self.executor.submit(operation, durability, Box::new(done));
+    }
+
+    /// `submit`, and waits for the end: for commands and tests, on a thread of their own.
+    pub fn run(&self, operation: MetaOp, durability: Durability) -> MetaResult<MetaReply> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.submit(operation, durability, move |result| {
+            // The caller waits below, so the channel is open; were it not, nobody would want the result.
+            let _ = sender.send(result);
+        });
+        receiver.recv().expect("every operation is told its end")
+    }
+
+    /// Everything acknowledged so far survives power loss when `done` is told so.
+    pub fn sync(&self, done: impl FnOnce(MetaResult<()>) + Send + 'static) {
+        self.kv.submit(Box::new(SyncJob(done)), Durability::Durable);
+    }
+
+    /// Reads at one snapshot. A refusal found in it is the answer.
+    pub(crate) fn at_snapshot<T>(&self, mut body: impl FnMut(&mut dyn Reader) -> MetaResult<T>) -> MetaResult<T> {
+        let mut answer = None;
+        self.kv.read(&mut |reader| match body(reader) {
+            Err(MetaError::Store(error)) => Err(error),
+            result => {
+                answer = Some(result);
+                Ok(())
+            }
+        })?;
+        answer.expect("a read that ended well has run")
+    }
+}
+
+/// Commits nothing: what it waits for is that every commit before it is durable.
+struct SyncJob<F>(F);
+
+impl<F: FnOnce(MetaResult<()>) + Send> Job for SyncJob<F> {
+    fn run(&mut self, _: &mut dyn Transaction, _: Attempt) -> KvResult<Verdict> {
+        Ok(Verdict::Commit)
+    }
+
+    fn done(self: Box<Self>, outcome: KvResult<Verdict>) {
+        (self.0)(outcome.map(drop).map_err(MetaError::from));
+    }
+}

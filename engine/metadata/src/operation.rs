@@ -1,0 +1,244 @@
+//! Operations as values: a shard sends them, a worker runs them, a trace could record them.
+//!
+//! Each variant's transaction stands in its own file under `ops/`. Numbers (inodes, objects) and times arrive with the
+//! operation; nothing here reads a clock or draws lots.
+
+use crate::records::SessionRecord;
+use serde::{Deserialize, Serialize};
+use shoal_types::{FileKind, Ino, Name, ObjectId, SessionId, Slice, Timestamp};
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum MetaOp {
+    Create(Create),
+    Link(Link),
+    Unlink(Unlink),
+    Rmdir(Rmdir),
+    Rename(Rename),
+    SetAttributes(SetAttributes),
+    Truncate(Truncate),
+    WriteInline(WriteInline),
+    WriteSlices(WriteSlices),
+    ReplaceSlices(ReplaceSlices),
+    Sustain(Sustain),
+    Release(Release),
+    LeaseInodes(LeaseInodes),
+    LeaseObjects(LeaseObjects),
+    RegisterSession(RegisterSession),
+    Heartbeat(Heartbeat),
+    EndSession(EndSession),
+    RemoveInode(RemoveInode),
+    ForgetObjects(ForgetObjects),
+}
+
+/// A new inode of any kind under a free name. Answers `Attributes`.
+///
+/// `ENOENT` for a parent that is gone, `ENOTDIR`, `EEXIST`, `ENAMETOOLONG` or `ENOENT` for a symlink's target (4,095
+/// bytes at most, not empty), `ESTALE` for a session that has ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Create {
+    pub parent: Ino,
+    pub name: Name,
+    pub ino: Ino,
+    pub kind: FileKind,
+    /// Permission bits with the umask applied. A symlink always gets 0o777. The parent's setgid bit gives its group, and
+    /// to directories also the bit.
+    pub mode: u16,
+    pub uid: u32,
+    pub gid: u32,
+    /// Kept for devices only.
+    pub rdev: u32,
+    /// Of a symlink; otherwise empty.
+    pub target: Vec<u8>,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// One name more for an inode that has one. Answers `Attributes`. `EPERM` for a directory, `EMLINK`, otherwise as `Create`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Link {
+    pub ino: Ino,
+    pub parent: Ino,
+    pub name: Name,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Removes the name of anything but a directory (`EISDIR`). Answers `Removed`. When it was the last name, the inode is
+/// sustained for this session where `open` says so, and otherwise goes to the removal queue.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unlink {
+    pub parent: Ino,
+    pub name: Name,
+    /// Inodes that this mount has open, of those the name can stand for: usually none or one.
+    pub open: Vec<Ino>,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Removes an empty directory (`ENOTEMPTY`, `ENOTDIR`). Answers `Removed`. One that is open is sustained.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rmdir {
+    pub parent: Ino,
+    pub name: Name,
+    pub open: Vec<Ino>,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Rename as the oracle specifies it (`shoal_oracle`'s `rename.rs`: order of checks, all cases). Answers `Renamed`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rename {
+    pub old_parent: Ino,
+    pub old_name: Name,
+    pub new_parent: Ino,
+    pub new_name: Name,
+    pub no_replace: bool,
+    pub exchange: bool,
+    /// Leave a whiteout (character device 0:0) with this number under the old name.
+    pub whiteout: Option<Ino>,
+    /// Inodes that this mount has open, of those that may lose their last name.
+    pub open: Vec<Ino>,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Sets what is given, and the change time. Answers `Attributes`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SetAttributes {
+    pub ino: Ino,
+    pub mode: Option<u16>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub atime: Option<Timestamp>,
+    pub mtime: Option<Timestamp>,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Sets a regular file's length (`EISDIR`, `EINVAL`, `EFBIG`). Answers `Truncated`; run it again while that is not `done`:
+/// until then the file is whole and longer than it shall be. Objects that nothing refers to any more are queued at `now`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Truncate {
+    pub ino: Ino,
+    pub length: u64,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Writes a small file's bytes into metadata. Answers `Attributes`, or `NotInline` with nothing changed when the file has
+/// slices or would become longer than `inline_max`. `ENOENT` when the inode is gone, `ESTALE` when the session is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WriteInline {
+    pub ino: Ino,
+    /// Offset and bytes, applied in order.
+    pub patches: Vec<(u64, Vec<u8>)>,
+    /// The file is at least so long afterwards.
+    pub length_min: u64,
+    pub inline_max: u32,
+    pub mtime: Timestamp,
+    pub session: SessionId,
+}
+
+/// Appends slices to chunks and raises the length. Answers `Attributes`. Inline bytes that are there stay below the slices
+/// as the bottom layer. Errors as `WriteInline`; `EINVAL` for a slice that can't be or ends beyond `length`, or a wrong sum;
+/// `EFBIG` with nothing changed when a chunk's list is full (some 3,500 slices, none wholly covered by later ones): to be
+/// compacted, and then tried again. A list that has grown long is tidied of covered slices on the way, so that it need not
+/// be what its writer saw with these slices behind.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WriteSlices {
+    pub ino: Ino,
+    pub chunks: Vec<(u32, Vec<Slice>)>,
+    /// The file is at least so long afterwards.
+    pub length: u64,
+    pub mtime: Timestamp,
+    /// Sum of the lengths of slices that refer to objects.
+    pub allocated: i64,
+    pub session: SessionId,
+}
+
+/// Compaction: replaces the beginning of a chunk's list by slices that show the same bytes. Answers `Replaced`; with
+/// `false`, and nothing changed, when the list no longer begins with `old`. New objects are then referred to by nothing and
+/// not queued either: whoever has put them deletes them. Errors as `WriteSlices`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ReplaceSlices {
+    pub ino: Ino,
+    pub chunk: u32,
+    pub old: Vec<Slice>,
+    pub new: Vec<Slice>,
+    /// The deletion queue's time for objects that nothing refers to any more: now. The grace is added by whoever deletes,
+    /// in asking for what was queued long enough ago.
+    pub delete_at: Timestamp,
+    pub session: SessionId,
+}
+
+/// Takes these inodes off the removal queue where they stand in it, and sustains them for the session: it has them open.
+/// Answers `Done`. One whose removal has begun, or that another session sustains, is left as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sustain {
+    pub inodes: Vec<Ino>,
+    pub session: SessionId,
+}
+
+/// The session has closed a sustained inode: it goes to the removal queue. Answers `Done`, also when it was not sustained.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Release {
+    pub ino: Ino,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Answers `Leased`: numbers never handed out before. The first inode number ever leased is 2.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeaseInodes {
+    pub count: u64,
+    pub session: SessionId,
+}
+
+/// As `LeaseInodes`. The lease is recorded: while the session lives, garbage collection leaves these objects alone.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeaseObjects {
+    pub count: u64,
+    pub session: SessionId,
+}
+
+/// Answers `Registered`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RegisterSession {
+    pub record: SessionRecord,
+    pub now: Timestamp,
+}
+
+/// Answers `Done`; `ESTALE` when the session has been declared dead.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Heartbeat {
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Ends a session: its sustained inodes go to the removal queue, its records are deleted. Answers `Ended`; run it again
+/// while that is not `done`. From the first step on the session's writes are refused (`ESTALE`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EndSession {
+    pub session: SessionId,
+    /// Only if its last heartbeat is older than this; otherwise nothing happens, and `done` is true.
+    pub if_silent_since: Option<Timestamp>,
+    pub now: Timestamp,
+}
+
+/// One step of the removal of a queued inode: frees chunks from its end, at the last step everything else. Answers
+/// `Ended`; run it again while that is not `done`. Does nothing for an inode that is not queued at that time any more.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RemoveInode {
+    /// As the queue has it.
+    pub queued_at: u64,
+    pub ino: Ino,
+    /// The deletion queue's time for its objects: now, as in `ReplaceSlices`.
+    pub delete_at: Timestamp,
+}
+
+/// These objects have been deleted from the store: their deletion queue entries go. Answers `Done`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ForgetObjects {
+    /// Queue time and object, as the queue has them.
+    pub entries: Vec<(u64, ObjectId)>,
+}

@@ -1,0 +1,73 @@
+//! A new inode of any kind under a free name.
+//!
+//! Of the parent only its identity is read, so that creates of different names in one directory never conflict.
+
+use super::parent;
+use crate::inode::Inode;
+use crate::keys::{Accumulator, Counter, Key};
+use crate::records::{Identity, encode_content};
+use crate::{Create, MetaReply, MetaResult};
+use shoal_kv::Transaction;
+use shoal_types::{Errno, FileKind, FsResult, Ino, Timestamp};
+
+pub(super) fn run(transaction: &mut dyn Transaction, operation: &Create) -> MetaResult<MetaReply> {
+    let Create { parent, name, ino, kind, target, session, now, .. } = operation;
+    check_target(*kind, target)?;
+    let directory = parent::require_free_name(transaction, *session, *parent, name)?;
+    let mut inode = Inode::new(*ino, new_identity(operation, &directory));
+    put_new(transaction, *ino, &inode.identity);
+    if *kind == FileKind::Symlink {
+        inode.length = target.len() as u64;
+        transaction.put(&Key::Target(*ino).encode(), &encode_content(target));
+        transaction.max(&Key::Accumulator(*ino, Accumulator::Length).encode(), inode.length);
+    }
+    parent::put_name(transaction, *parent, name, *ino, *kind);
+    parent::touch(transaction, *parent, parent::Counts::default().gain(*kind), *now);
+    Ok(MetaReply::Attributes(inode.attributes()))
+}
+
+fn check_target(kind: FileKind, target: &[u8]) -> FsResult<()> {
+    match kind {
+        FileKind::Symlink if target.is_empty() => Err(Errno::ENOENT),
+        FileKind::Symlink if target.len() > TARGET_BYTES_MAX => Err(Errno::ENAMETOOLONG),
+        _ => Ok(()),
+    }
+}
+
+fn new_identity(operation: &Create, directory: &Identity) -> Identity {
+    let inherits = directory.mode & SETGID != 0;
+    let mode = match operation.kind {
+        FileKind::Symlink => 0o777,
+        FileKind::Directory if inherits => operation.mode | SETGID,
+        _ => operation.mode,
+    };
+    let device = matches!(operation.kind, FileKind::CharDevice | FileKind::BlockDevice);
+    Identity {
+        mode: mode & 0o7777,
+        uid: operation.uid,
+        gid: if inherits { directory.gid } else { operation.gid },
+        rdev: if device { operation.rdev } else { 0 },
+        ..Identity::new(operation.kind, operation.parent, operation.now)
+    }
+}
+
+/// The mark of a name that a lower layer's entry must not shine through: a character device 0:0, with no permissions.
+pub(super) fn put_whiteout(
+    transaction: &mut dyn Transaction,
+    ino: Ino,
+    parent: Ino,
+    directory: &Identity,
+    now: Timestamp,
+) {
+    let gid = if directory.mode & SETGID != 0 { directory.gid } else { 0 };
+    put_new(transaction, ino, &Identity { gid, ..Identity::new(FileKind::CharDevice, parent, now) });
+}
+
+fn put_new(transaction: &mut dyn Transaction, ino: Ino, identity: &Identity) {
+    transaction.put(&Key::Identity(ino).encode(), &identity.encode());
+    transaction.add(&Key::Counter(Counter::UsedInodes).encode(), 1);
+}
+
+const SETGID: u16 = 0o2000;
+/// The kernel's `PATH_MAX` without the final NUL.
+const TARGET_BYTES_MAX: usize = 4095;

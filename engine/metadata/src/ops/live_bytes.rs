@@ -1,0 +1,122 @@
+//! Who keeps the books of bytes: objects' live bytes, an inode's allocated bytes, the volume's used bytes.
+//!
+//! Invariant: the live bytes of an object are the sum of the lengths of all slices, in all lists, that name it. An
+//! object at zero leaves `o` and enters the deletion queue in the same transaction, so that it's always in exactly one.
+
+use super::slice_list;
+use crate::MetaResult;
+use crate::keys::{Accumulator, Counter, Key};
+use crate::records::{encode_deletion, encode_slices};
+use shoal_kv::{KvError, Transaction};
+use shoal_types::{Ino, ObjectId, ObjectKind, Slice, Timestamp};
+use std::collections::BTreeMap;
+
+/// What a transaction does to one inode's lists, and so to the objects in them.
+pub(super) struct Books {
+    ino: Ino,
+    allocated: i64,
+    objects: BTreeMap<ObjectId, Change>,
+}
+
+struct Change {
+    kind: ObjectKind,
+    bytes: i64,
+    /// A slice that names it is written by this transaction, so it need not be looked at unless it loses bytes.
+    stays: bool,
+}
+
+impl Change {
+    fn may_end(&self) -> bool {
+        self.bytes < 0 || (self.bytes == 0 && !self.stays)
+    }
+}
+
+impl Books {
+    pub fn new(ino: Ino) -> Self {
+        Books { ino, allocated: 0, objects: BTreeMap::new() }
+    }
+
+    pub fn add(&mut self, slices: &[Slice]) {
+        self.count(slices, 1);
+    }
+
+    /// Slices that were meant to be written and are not: what they name may have no other reference.
+    pub fn pass_over(&mut self, slices: &[Slice]) {
+        self.count(slices, 0);
+    }
+
+    /// Bytes that are not in objects.
+    pub fn add_inline(&mut self, bytes: i64) {
+        self.allocated += bytes;
+    }
+
+    /// The change so far.
+    pub fn allocated(&self) -> i64 {
+        self.allocated
+    }
+
+    /// Whether an object may be left without references.
+    pub fn may_end_objects(&self) -> bool {
+        self.objects.values().any(Change::may_end)
+    }
+
+    /// Puts `new` in the place of a chunk's whole list `old`, which the caller has read.
+    pub fn rewrite(&mut self, transaction: &mut dyn Transaction, chunk: u32, old: &[Slice], new: &[Slice]) {
+        self.count(old, -1);
+        self.add(new);
+        let key = Key::Chunk(self.ino, chunk).encode();
+        match new {
+            [] => transaction.delete(&key),
+            _ => transaction.put(&key, &encode_slices(new)),
+        }
+    }
+
+    /// Writes it all down. Only objects that may end are read; those that do are queued at `now`.
+    pub fn close(self, transaction: &mut dyn Transaction, now: Timestamp) -> MetaResult<()> {
+        charge(transaction, self.ino, self.allocated);
+        let (ending, growing): (Vec<_>, Vec<_>) = self.objects.into_iter().partition(|(_, change)| change.may_end());
+        for (object, change) in growing {
+            if change.bytes > 0 {
+                transaction.add(&Key::Object(object).encode(), change.bytes);
+            }
+        }
+        let keys: Vec<Vec<u8>> = ending.iter().map(|(object, _)| Key::Object(*object).encode()).collect();
+        let values = transaction.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        for ((key, value), (object, change)) in keys.iter().zip(values).zip(ending) {
+            if live_bytes(object, value.as_deref())?.saturating_add(change.bytes) > 0 {
+                transaction.add(key, change.bytes);
+            } else {
+                transaction.delete(key);
+                transaction.put(&Key::Deletion(now.as_nanos(), object).encode(), &encode_deletion(change.kind));
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, slices: &[Slice], sign: i64) {
+        self.allocated += sign * slice_list::allocated(slices);
+        for slice in slices.iter().filter(|slice| slice.kind != ObjectKind::Hole) {
+            let fresh = Change { kind: slice.kind, bytes: 0, stays: false };
+            let change = self.objects.entry(slice.object).or_insert(fresh);
+            change.bytes += sign * i64::from(slice.length);
+            change.stays |= sign > 0;
+        }
+    }
+}
+
+/// Adds to an inode's allocated bytes and to the volume's used bytes, which are their sum.
+fn charge(transaction: &mut dyn Transaction, ino: Ino, bytes: i64) {
+    if bytes != 0 {
+        transaction.add(&Key::Accumulator(ino, Accumulator::Allocated).encode(), bytes);
+        transaction.add(&Key::Counter(Counter::UsedBytes).encode(), bytes);
+    }
+}
+
+/// The value under `Key::Object`.
+pub(crate) fn live_bytes(object: ObjectId, value: Option<&[u8]>) -> Result<i64, KvError> {
+    let Some(value) = value else { return Ok(0) };
+    let bytes: [u8; 8] = value.try_into().map_err(|_| {
+        KvError::Damaged(format!("the live bytes of object {object} are {} bytes instead of 8", value.len()))
+    })?;
+    Ok(i64::from_le_bytes(bytes))
+}

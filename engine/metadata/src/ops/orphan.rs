@@ -1,0 +1,58 @@
+//! What becomes of an inode that has lost its last name.
+//!
+//! Somebody of this session has it open: the session sustains it. Otherwise a regular file goes to the removal queue,
+//! from where another session that has it open can still take it back; and anything else is deleted at once, because it
+//! has no content that would take more than this one transaction. Who calls this has made sure that nothing lies below
+//! a removed directory.
+
+use crate::MetaResult;
+use crate::keys::{self, Counter, Key};
+use crate::records::{Identity, encode_queued};
+use shoal_kv::Transaction;
+use shoal_types::{FileKind, Ino, SessionId, Timestamp};
+
+/// `identity` is as it shall stay, with no name left. Tells whether the inode is sustained now.
+pub(super) fn orphan(
+    transaction: &mut dyn Transaction,
+    ino: Ino,
+    identity: &Identity,
+    session: SessionId,
+    open: bool,
+    now: Timestamp,
+) -> MetaResult<bool> {
+    assert_eq!(identity.nlink, 0, "an inode that has a name is no orphan");
+    if !open && identity.kind != FileKind::Regular {
+        delete_inode(transaction, ino)?;
+        return Ok(false);
+    }
+    // Also where the inode stays: rewriting the identity of a removed directory makes creates in it conflict.
+    transaction.put(&Key::Identity(ino).encode(), &identity.encode());
+    match open {
+        true => sustain(transaction, ino, session),
+        false => queue_removal(transaction, ino, now),
+    }
+    Ok(open)
+}
+
+/// The session keeps this nameless inode until it releases it or ends.
+pub(super) fn sustain(transaction: &mut dyn Transaction, ino: Ino, session: SessionId) {
+    transaction.put(&Key::Sustained(session, ino).encode(), SUSTAINED);
+}
+
+/// The inode waits for its removal; it notes its own place in the queue, so that it can be taken off again.
+pub(super) fn queue_removal(transaction: &mut dyn Transaction, ino: Ino, now: Timestamp) {
+    let time = now.as_nanos();
+    transaction.put(&Key::Removal(time, ino).encode(), QUEUED);
+    transaction.put(&Key::Queued(ino).encode(), &encode_queued(time));
+}
+
+/// Everything about an inode at once. Content that lies in objects must have been given up before.
+pub(super) fn delete_inode(transaction: &mut dyn Transaction, ino: Ino) -> MetaResult<()> {
+    transaction.delete_range(&keys::inode(ino))?;
+    transaction.add(&Key::Counter(Counter::UsedInodes).encode(), -1);
+    Ok(())
+}
+
+/// Their keys say it all: a format byte alone, so that there can be more one day.
+const SUSTAINED: &[u8] = &[1];
+const QUEUED: &[u8] = &[1];

@@ -1,0 +1,146 @@
+//! What operations by parent and name have in common: how the name is read, and what becomes of the parent.
+//!
+//! A directory's entries, subdirectories and modification time change by commutative updates alone. Of its identity a
+//! create reads that it is there, so that creates of different names never conflict with each other, and each of them
+//! conflicts with the removal of the directory.
+
+use super::session;
+use crate::MetaResult;
+use crate::inode;
+use crate::keys::{Accumulator, Key};
+use crate::records::{Dirent, Identity, damaged};
+use shoal_kv::{KvResult, Transaction};
+use shoal_types::{Errno, FileKind, Ino, Name, SessionId, Timestamp};
+
+/// Where a new name shall stand: the directory's identity. One round trip.
+///
+/// `ESTALE` for a session that has ended, `ENOENT` for a directory that is gone or removed, `ENOTDIR`; `EEXIST` where the
+/// name is taken.
+pub(super) fn require_free_name(
+    transaction: &mut dyn Transaction,
+    session: SessionId,
+    parent: Ino,
+    name: &Name,
+) -> MetaResult<Identity> {
+    let keys = [Key::Session(session).encode(), Key::Identity(parent).encode(), Key::dirent(parent, name).encode()];
+    let [record, identity, dirent] = get_all(transaction, &keys)?;
+    session::alive(record.as_deref())?;
+    let identity = living_directory(identity)?;
+    match dirent {
+        Some(_) => Err(Errno::EEXIST.into()),
+        None => Ok(identity),
+    }
+}
+
+/// What a name stands for. An entry that is there needs no look at its directory.
+///
+/// `ESTALE` for a session that has ended, `ENOENT`, `ENOTDIR`.
+pub(super) fn find_name(
+    transaction: &mut dyn Transaction,
+    session: SessionId,
+    parent: Ino,
+    name: &Name,
+) -> MetaResult<Dirent> {
+    let keys = [Key::Session(session).encode(), Key::dirent(parent, name).encode()];
+    let [record, dirent] = get_all(transaction, &keys)?;
+    session::alive(record.as_deref())?;
+    found(transaction, parent, dirent)
+}
+
+/// What the old name of a rename stands for, and the new one if it's taken. One round trip.
+///
+/// `ESTALE` for a session that has ended; then as `find_name` of the old name; then, for the new parent, `ENOENT` if it is
+/// gone or removed, and `ENOTDIR`.
+pub(super) fn find_both_names(
+    transaction: &mut dyn Transaction,
+    session: SessionId,
+    (old_parent, old_name): (Ino, &Name),
+    (new_parent, new_name): (Ino, &Name),
+) -> MetaResult<(Dirent, Option<Dirent>)> {
+    let keys = [
+        Key::Session(session).encode(),
+        Key::dirent(old_parent, old_name).encode(),
+        Key::Identity(new_parent).encode(),
+        Key::dirent(new_parent, new_name).encode(),
+    ];
+    let [record, old, directory, new] = get_all(transaction, &keys)?;
+    session::alive(record.as_deref())?;
+    let old = found(transaction, old_parent, old)?;
+    living_directory(directory)?;
+    Ok((old, new.map(|bytes| Dirent::decode(&bytes)).transpose()?))
+}
+
+/// Only where there is no such entry does it matter what the parent is.
+fn found(transaction: &mut dyn Transaction, parent: Ino, dirent: Option<Vec<u8>>) -> MetaResult<Dirent> {
+    match dirent {
+        Some(bytes) => Ok(Dirent::decode(&bytes)?),
+        None if inode::identity(transaction, parent)?.is_directory() => Err(Errno::ENOENT.into()),
+        None => Err(Errno::ENOTDIR.into()),
+    }
+}
+
+fn living_directory(identity: Option<Vec<u8>>) -> MetaResult<Identity> {
+    let identity = Identity::decode(&identity.ok_or(Errno::ENOENT)?)?;
+    if !identity.is_directory() {
+        return Err(Errno::ENOTDIR.into());
+    }
+    if identity.nlink == 0 {
+        return Err(Errno::ENOENT.into());
+    }
+    Ok(identity)
+}
+
+/// The identity of an inode that an entry names: it is there and counts at least this name, or the volume is damaged.
+pub(super) fn named_identity(transaction: &mut dyn Transaction, ino: Ino) -> MetaResult<Identity> {
+    match transaction.get(&Key::Identity(ino).encode())?.map(|bytes| Identity::decode(&bytes)).transpose()? {
+        Some(identity) if identity.nlink > 0 => Ok(identity),
+        Some(_) => Err(damaged("an inode", format!("{ino} has a name and counts none; see fsck")).into()),
+        None => Err(damaged("an inode", format!("{ino} has a name and does not exist; see fsck")).into()),
+    }
+}
+
+pub(super) fn put_name(transaction: &mut dyn Transaction, parent: Ino, name: &Name, ino: Ino, kind: FileKind) {
+    transaction.put(&Key::dirent(parent, name).encode(), &Dirent { ino, kind }.encode());
+}
+
+pub(super) fn delete_name(transaction: &mut dyn Transaction, parent: Ino, name: &Name) {
+    transaction.delete(&Key::dirent(parent, name).encode());
+}
+
+/// By how much a directory's counts change.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Counts {
+    entries: i64,
+    subdirectories: i64,
+}
+
+impl Counts {
+    pub fn gain(mut self, kind: FileKind) -> Self {
+        self.entries += 1;
+        self.subdirectories += i64::from(kind == FileKind::Directory);
+        self
+    }
+
+    pub fn lose(mut self, kind: FileKind) -> Self {
+        self.entries -= 1;
+        self.subdirectories -= i64::from(kind == FileKind::Directory);
+        self
+    }
+}
+
+/// A directory's content has changed. Never reads anything.
+pub(super) fn touch(transaction: &mut dyn Transaction, parent: Ino, counts: Counts, now: Timestamp) {
+    for (field, amount) in
+        [(Accumulator::Entries, counts.entries), (Accumulator::Subdirectories, counts.subdirectories)]
+    {
+        if amount != 0 {
+            transaction.add(&Key::Accumulator(parent, field).encode(), amount);
+        }
+    }
+    transaction.max(&Key::Accumulator(parent, Accumulator::Mtime).encode(), now.as_nanos());
+}
+
+fn get_all<const N: usize>(transaction: &mut dyn Transaction, keys: &[Vec<u8>; N]) -> KvResult<[Option<Vec<u8>>; N]> {
+    let values = transaction.get_many(&keys.each_ref().map(Vec::as_slice))?;
+    Ok(values.try_into().expect("every key has an answer"))
+}

@@ -1,0 +1,54 @@
+//! The removal of an inode that has no name and that nobody keeps.
+//!
+//! Each step frees what it has read in the same transaction, so a step that runs twice frees nothing twice. The first
+//! takes away the inode's note of its place in the queue: from then on nobody can sustain it. A write that comes late
+//! either commits before the last step, which then runs again and sees it, or finds no inode.
+
+use super::live_bytes::Books;
+use super::{chunks, orphan};
+use crate::inode::{self, Inode};
+use crate::keys::Key;
+use crate::records::decode_queued;
+use crate::{MetaError, MetaReply, MetaResult, RemoveInode};
+use shoal_kv::Transaction;
+use shoal_types::Errno;
+
+pub(super) fn run(transaction: &mut dyn Transaction, operation: &RemoveInode) -> MetaResult<MetaReply> {
+    let ino = operation.ino;
+    let entry = Key::Removal(operation.queued_at, ino).encode();
+    if transaction.get(&entry)?.is_none() {
+        return Ok(MetaReply::Ended { done: true });
+    }
+    let Some(inode) = find(transaction, operation)? else {
+        transaction.delete(&entry);
+        return Ok(MetaReply::Ended { done: true });
+    };
+    transaction.delete(&Key::Queued(ino).encode());
+    let mut books = Books::new(ino);
+    let done = chunks::drop_last(transaction, &mut books, ino, 0)?.is_none();
+    if done {
+        // What is still allocated then is inline.
+        books.add_inline(-(inode.allocated + books.allocated()));
+    }
+    books.close(transaction, operation.delete_at)?;
+    if done {
+        orphan::delete_inode(transaction, ino)?;
+        transaction.delete(&entry);
+    }
+    Ok(MetaReply::Ended { done })
+}
+
+/// The inode, if this entry of the queue is right about it. One that has a name, does not exist, or is queued at another
+/// time must not be removed on account of this entry, however that came about.
+fn find(transaction: &mut dyn Transaction, operation: &RemoveInode) -> MetaResult<Option<Inode>> {
+    let inode = match inode::load(transaction, operation.ino) {
+        Err(MetaError::Refused(Errno::ENOENT)) => return Ok(None),
+        found => found?,
+    };
+    let queued = transaction.get(&Key::Queued(operation.ino).encode())?;
+    let elsewhere = match queued {
+        Some(queued) => decode_queued(&queued)? != operation.queued_at,
+        None => false,
+    };
+    Ok((inode.identity.nlink == 0 && !elsewhere).then_some(inode))
+}

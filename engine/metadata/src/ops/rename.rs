@@ -1,0 +1,142 @@
+//! Rename in all its cases, as `shoal_oracle` specifies them: the order of checks is that of its `rename.rs`.
+//!
+//! Two renames could together tie directories into a loop: each moves one below the other. So a transaction that moves a
+//! directory to another parent reads the identities of all that lies above the new place, and every move of a directory
+//! rewrites the identity of what it moves: of two such renames one conflicts.
+
+use super::parent::{self, Counts};
+use super::{create, rmdir, unlink};
+use crate::inode;
+use crate::keys::Key;
+use crate::reads::DEPTH_MAX;
+use crate::records::{Dirent, Identity, damaged};
+use crate::{MetaReply, MetaResult, Removed, Rename, Renamed};
+use shoal_kv::Transaction;
+use shoal_types::{Errno, FileKind, Ino};
+
+pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rename) -> MetaResult<MetaReply> {
+    if operation.exchange && (operation.no_replace || operation.whiteout.is_some()) {
+        return Err(Errno::EINVAL.into());
+    }
+    let Rename { old_parent, old_name, new_parent, new_name, session, .. } = operation;
+    let (source, target) =
+        parent::find_both_names(transaction, *session, (*old_parent, old_name), (*new_parent, new_name))?;
+    if operation.no_replace && target.is_some() {
+        return Err(Errno::EEXIST.into());
+    }
+    if operation.exchange && target.is_none() {
+        return Err(Errno::ENOENT.into());
+    }
+    refuse_loops(transaction, operation, source, target)?;
+    let replaced = match target {
+        Some(target) if target.ino == source.ino => None,
+        Some(target) if operation.exchange => Some(exchange(transaction, operation, source, target)?),
+        _ => replace(transaction, operation, source, target)?,
+    };
+    Ok(MetaReply::Renamed(Renamed { moved: source.ino, replaced }))
+}
+
+/// Within one directory nothing can come to lie below itself, and nothing is its own ancestor.
+fn refuse_loops(
+    transaction: &mut dyn Transaction,
+    operation: &Rename,
+    source: Dirent,
+    target: Option<Dirent>,
+) -> MetaResult<()> {
+    let Rename { old_parent, new_parent, exchange, .. } = operation;
+    if old_parent == new_parent {
+        return Ok(());
+    }
+    if is_directory(source) && is_within(transaction, *new_parent, source.ino)? {
+        return Err(Errno::EINVAL.into());
+    }
+    match target {
+        Some(target) if is_directory(target) && is_within(transaction, *old_parent, target.ino)? => {
+            Err(if *exchange { Errno::EINVAL } else { Errno::ENOTEMPTY }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the directory is `ancestor` or lies below it.
+fn is_within(transaction: &mut dyn Transaction, directory: Ino, ancestor: Ino) -> MetaResult<bool> {
+    let mut ino = directory;
+    for _ in 0..DEPTH_MAX {
+        if ino == ancestor {
+            return Ok(true);
+        }
+        if ino == Ino::ROOT {
+            return Ok(false);
+        }
+        ino = parent::named_identity(transaction, ino)?.parent;
+    }
+    Err(damaged("the tree", format!("the directories above inode {directory} form a loop; see fsck")).into())
+}
+
+fn exchange(
+    transaction: &mut dyn Transaction,
+    operation: &Rename,
+    source: Dirent,
+    target: Dirent,
+) -> MetaResult<Removed> {
+    let Rename { old_parent, old_name, new_parent, new_name, now, .. } = operation;
+    place(transaction, operation, source.ino, *new_parent)?;
+    place(transaction, operation, target.ino, *old_parent)?;
+    parent::put_name(transaction, *new_parent, new_name, source.ino, source.kind);
+    parent::put_name(transaction, *old_parent, old_name, target.ino, target.kind);
+    parent::touch(transaction, *old_parent, Counts::default().lose(source.kind).gain(target.kind), *now);
+    parent::touch(transaction, *new_parent, Counts::default().lose(target.kind).gain(source.kind), *now);
+    Ok(Removed { ino: target.ino, last: false, sustained: false })
+}
+
+fn replace(
+    transaction: &mut dyn Transaction,
+    operation: &Rename,
+    source: Dirent,
+    target: Option<Dirent>,
+) -> MetaResult<Option<Removed>> {
+    let Rename { old_parent, old_name, new_parent, new_name, now, .. } = operation;
+    let replaced = target.map(|target| drop_target(transaction, operation, source, target)).transpose()?;
+    place(transaction, operation, source.ino, *new_parent)?;
+    parent::delete_name(transaction, *old_parent, old_name);
+    parent::put_name(transaction, *new_parent, new_name, source.ino, source.kind);
+    let mut old_counts = Counts::default().lose(source.kind);
+    if let Some(whiteout) = operation.whiteout {
+        let directory = inode::identity(transaction, *old_parent)?;
+        create::put_whiteout(transaction, whiteout, *old_parent, &directory, *now);
+        parent::put_name(transaction, *old_parent, old_name, whiteout, FileKind::CharDevice);
+        old_counts = old_counts.gain(FileKind::CharDevice);
+    }
+    parent::touch(transaction, *old_parent, old_counts, *now);
+    let new_counts = target.iter().fold(Counts::default().gain(source.kind), |counts, target| counts.lose(target.kind));
+    parent::touch(transaction, *new_parent, new_counts, *now);
+    Ok(replaced)
+}
+
+/// Takes the new name from what has it, if the source may replace that.
+fn drop_target(
+    transaction: &mut dyn Transaction,
+    operation: &Rename,
+    source: Dirent,
+    target: Dirent,
+) -> MetaResult<Removed> {
+    let Rename { open, session, now, .. } = operation;
+    match (is_directory(source), is_directory(target)) {
+        (true, false) => Err(Errno::ENOTDIR.into()),
+        (false, true) => Err(Errno::EISDIR.into()),
+        (false, false) => unlink::drop_name(transaction, target.ino, open, *session, *now),
+        (true, true) if !rmdir::is_empty(transaction, target.ino)? => Err(Errno::ENOTEMPTY.into()),
+        (true, true) => rmdir::drop_directory(transaction, target.ino, open, *session, *now),
+    }
+}
+
+/// Notes at the inode where it lies from now on.
+fn place(transaction: &mut dyn Transaction, operation: &Rename, ino: Ino, parent: Ino) -> MetaResult<()> {
+    let identity = Identity { parent, ctime: operation.now, ..parent::named_identity(transaction, ino)? };
+    transaction.put(&Key::Identity(ino).encode(), &identity.encode());
+    Ok(())
+}
+
+fn is_directory(entry: Dirent) -> bool {
+    entry.kind == FileKind::Directory
+}

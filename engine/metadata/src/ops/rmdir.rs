@@ -1,0 +1,46 @@
+//! Removes an empty directory.
+//!
+//! It reads the whole range of the directory's entries and rewrites or deletes its identity, so it conflicts with every
+//! create in it, whichever comes first.
+
+use super::orphan;
+use super::parent::{self, Counts};
+use crate::keys;
+use crate::{MetaReply, MetaResult, Removed, Rmdir};
+use shoal_kv::{Direction, KvResult, Transaction};
+use shoal_types::{Errno, FileKind, Ino, SessionId, Timestamp};
+
+pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rmdir) -> MetaResult<MetaReply> {
+    let Rmdir { parent, name, open, session, now } = operation;
+    let found = parent::find_name(transaction, *session, *parent, name)?;
+    if found.kind != FileKind::Directory {
+        return Err(Errno::ENOTDIR.into());
+    }
+    if !is_empty(transaction, found.ino)? {
+        return Err(Errno::ENOTEMPTY.into());
+    }
+    let removed = drop_directory(transaction, found.ino, open, *session, *now)?;
+    parent::delete_name(transaction, *parent, name);
+    parent::touch(transaction, *parent, Counts::default().lose(found.kind), *now);
+    Ok(MetaReply::Removed(removed))
+}
+
+/// A transaction that has found a directory empty conflicts with whatever puts something into it.
+pub(super) fn is_empty(transaction: &mut dyn Transaction, ino: Ino) -> KvResult<bool> {
+    Ok(transaction.scan(&keys::dirents(ino), 1, Direction::Forward)?.is_empty())
+}
+
+/// What becomes of a directory that has been found empty, by losing its name. The name itself is the caller's.
+pub(super) fn drop_directory(
+    transaction: &mut dyn Transaction,
+    ino: Ino,
+    open: &[Ino],
+    session: SessionId,
+    now: Timestamp,
+) -> MetaResult<Removed> {
+    let mut identity = parent::named_identity(transaction, ino)?;
+    identity.nlink = 0;
+    identity.ctime = now;
+    let sustained = orphan::orphan(transaction, ino, &identity, session, open.contains(&ino), now)?;
+    Ok(Removed { ino, last: true, sustained })
+}

@@ -1,0 +1,12 @@
+//! Reads, on the caller's thread, each at one snapshot.
+
+mod attributes;
+mod content;
+mod directory;
+mod lookup;
+mod path;
+mod queues;
+mod sessions;
+mod usage;
+
+pub(crate) use path::DEPTH_MAX;

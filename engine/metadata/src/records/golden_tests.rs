@@ -1,0 +1,235 @@
+//! The bytes of every record, checked in: what one version has written, every later one reads. Changing a vector means
+//! writing a decision about the format.
+
+use super::*;
+use crate::{MetaReply, Removed, Renamed, Truncated};
+use shoal_types::{
+    Attributes, Errno, FileKind, Ino, ObjectId, ObjectKind, SCHEMA_VERSION, SessionId, Slice, Timestamp, VolumeSettings,
+};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The record has these bytes, and they decode to it; of another format they don't.
+fn check<T: PartialEq + std::fmt::Debug>(
+    record: &T,
+    golden: &str,
+    encode: impl Fn(&T) -> Vec<u8>,
+    decode: impl Fn(&[u8]) -> KvResult<T>,
+) {
+    let bytes = encode(record);
+    assert_eq!(hex(&bytes), golden, "{record:?}");
+    assert_eq!(decode(&bytes).as_ref(), Ok(record));
+    let mut other_format = bytes.clone();
+    other_format[0] = 0x7f;
+    let refusal = decode(&other_format).expect_err("an unknown format is refused").to_string();
+    assert!(refusal.contains("newer"), "{refusal}");
+    other_format[0] = 0;
+    assert!(decode(&other_format).is_err(), "{record:?} of format 0");
+}
+
+/// Also for records whose length is checked: cut anywhere or with a byte more they are refused.
+fn check_exact<T: PartialEq + std::fmt::Debug>(
+    record: &T,
+    golden: &str,
+    encode: impl Fn(&T) -> Vec<u8>,
+    decode: impl Fn(&[u8]) -> KvResult<T>,
+) {
+    let bytes = encode(record);
+    check(record, golden, encode, &decode);
+    for length in 0..bytes.len() {
+        assert!(decode(&bytes[..length]).is_err(), "{record:?} cut to {length} bytes");
+    }
+    assert!(decode(&[&bytes[..], &[0]].concat()).is_err(), "{record:?} with a byte more");
+}
+
+fn identity() -> Identity {
+    Identity {
+        kind: FileKind::Regular,
+        mode: 0o4755,
+        uid: 0x0102_0304,
+        gid: 0x1112_1314,
+        rdev: 0x2122_2324,
+        flags: 0x3132_3334,
+        parent: Ino(0x4142_4344_4546_4748),
+        generation: 0x5152_5354_5556_5758,
+        nlink: 0x6162_6364,
+        truncation_epoch: 0x7172_7374_7576_7778,
+        atime: Timestamp::new(-1, 1),
+        mtime: Timestamp::new(0x0102_0304_0506, 0x0708_090a),
+        ctime: Timestamp::new(3, 999_999_999),
+        btime: Timestamp::new(4, 0),
+    }
+}
+
+fn attributes() -> Attributes {
+    Attributes {
+        ino: Ino(300),
+        kind: FileKind::Symlink,
+        mode: 0o777,
+        uid: 1000,
+        gid: 1001,
+        rdev: 0,
+        nlink: 1,
+        length: 5,
+        allocated: 0,
+        atime: Timestamp::new(-1, 1),
+        mtime: Timestamp::new(2, 2),
+        ctime: Timestamp::new(3, 3),
+        btime: Timestamp::new(4, 4),
+    }
+}
+
+fn slices() -> Vec<Slice> {
+    let block = Slice {
+        position: 0x0010_2030,
+        length: 0x0001_0203,
+        object: ObjectId(0x0102_0304_0506_0708),
+        object_offset: 0x11,
+        object_length: 0x0020_0000,
+        kind: ObjectKind::Block,
+    };
+    vec![block, Slice::hole(7, 9), Slice { kind: ObjectKind::Pack, ..block }]
+}
+
+#[test]
+fn an_identity_has_its_golden_bytes() {
+    check_exact(
+        &identity(),
+        "0101ed090403020114131211242322213433323148474645444342415857565554535251646362617877767574737271\
+         ffffffffffffffff0100000006050403020100000a0908070300000000000000ffc99a3b040000000000000000000000",
+        Identity::encode,
+        Identity::decode,
+    );
+}
+
+#[test]
+fn a_directory_entry_has_its_golden_bytes() {
+    let dirent = Dirent { ino: Ino(0x0102_0304_0506_0708), kind: FileKind::Directory };
+    check_exact(&dirent, "01020807060504030201", Dirent::encode, Dirent::decode);
+}
+
+#[test]
+fn content_and_targets_have_their_golden_bytes() {
+    let decode = |bytes: &[u8]| decode_content(bytes.to_vec());
+    check(&b"bytes".to_vec(), "016279746573", |content| encode_content(content), decode);
+    assert!(decode(&[]).is_err(), "no bytes at all are no content");
+    check(&Vec::new(), "01", |content| encode_content(content), decode);
+}
+
+#[test]
+fn a_lease_has_its_golden_bytes() {
+    check_exact(&0x0102_0304_0506_0708, "010807060504030201", |end| encode_lease(*end), decode_lease);
+}
+
+#[test]
+fn queue_entries_have_their_golden_bytes() {
+    check_exact(&ObjectKind::Block, "0101", |kind| encode_deletion(*kind), decode_deletion);
+    check_exact(&ObjectKind::Pack, "0102", |kind| encode_deletion(*kind), decode_deletion);
+    check_exact(&0x0102_0304_0506_0708, "010807060504030201", |time| encode_queued(*time), decode_queued);
+}
+
+#[test]
+fn a_slice_list_has_its_golden_bytes_and_a_cut_entry_is_refused() {
+    check(
+        &slices(),
+        "010100003020100003020100110000000000200008070605040302010100000007000000090000000000000000000000\
+         000000000000000001020000302010000302010011000000000020000807060504030201",
+        |list| encode_slices(list),
+        decode_slices,
+    );
+    let bytes = encode_slices(&slices());
+    for length in (0..bytes.len()).filter(|length| length % 28 != 0) {
+        assert!(decode_slices(&bytes[..length]).is_err(), "cut to {length} bytes");
+    }
+    assert_eq!(decode_slices(&bytes[..56]), Ok(slices()[..2].to_vec()), "a list may end with any entry");
+}
+
+#[test]
+fn a_session_has_its_golden_bytes() {
+    let mut session = SessionRecord {
+        host: "host".into(),
+        boot: "boot id".into(),
+        pid: 300,
+        started: Timestamp::new(1_700_000_000, 5),
+        mount_point: "/mnt".into(),
+        kind: SessionKind::Mount,
+    };
+    check_exact(
+        &session,
+        "0104686f737407626f6f74206964ac0280c49fd50c05042f6d6e7400",
+        SessionRecord::encode,
+        SessionRecord::decode,
+    );
+    session.kind = SessionKind::Command;
+    check_exact(
+        &session,
+        "0104686f737407626f6f74206964ac0280c49fd50c05042f6d6e7401",
+        SessionRecord::encode,
+        SessionRecord::decode,
+    );
+}
+
+#[test]
+fn the_settings_have_their_golden_bytes() {
+    let settings = VolumeSettings {
+        schema: SCHEMA_VERSION,
+        name: "name".into(),
+        uuid: "8b0ce1cd-5d15-4d4b-9a3e-7f3c1f1f2a10".into(),
+        storage: "file:///objects".into(),
+        block_bytes: 4 << 20,
+        inline_bytes_max: 4096,
+        delete_grace_seconds: 60,
+    };
+    check_exact(
+        &settings,
+        "0101046e616d652438623063653163642d356431352d346434622d396133652d3766336331663166326131300f66696c\
+         653a2f2f2f6f626a656374738080800280203c",
+        encode_settings,
+        decode_settings,
+    );
+}
+
+#[test]
+fn every_reply_in_an_operation_record_has_its_golden_bytes() {
+    let removed = Removed { ino: Ino(300), last: true, sustained: false };
+    let renamed = |replaced| Renamed { moved: Ino(301), replaced };
+    let replies = [
+        (MetaReply::Done, "01080706050403020100"),
+        (MetaReply::Attributes(attributes()), "01080706050403020101ac0202ff03e807e907000105000101040206030804"),
+        (MetaReply::Removed(removed), "01080706050403020102ac020100"),
+        (MetaReply::Renamed(renamed(None)), "01080706050403020103ad0200"),
+        (MetaReply::Renamed(renamed(Some(removed))), "01080706050403020103ad0201ac020100"),
+        (
+            MetaReply::Truncated(Truncated { attributes: attributes(), done: true }),
+            "01080706050403020104ac0202ff03e807e90700010500010104020603080401",
+        ),
+        (MetaReply::NotInline, "01080706050403020105"),
+        (MetaReply::Replaced(true), "0108070605040302010601"),
+        (MetaReply::Leased(2..1000), "0108070605040302010702e807"),
+        (MetaReply::Registered(SessionId(9)), "0108070605040302010809"),
+        (MetaReply::Ended { done: false }, "0108070605040302010900"),
+    ];
+    for (reply, golden) in replies {
+        let record = OperationRecord { operation: 0x0102_0304_0506_0708, reply };
+        check(&record, golden, OperationRecord::encode, OperationRecord::decode);
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_and_never_guessed_at() {
+    let spoiled = |at: usize, byte: u8| {
+        let mut bytes = identity().encode();
+        bytes[at] = byte;
+        Identity::decode(&bytes)
+    };
+    assert!(spoiled(1, 0).is_err(), "kind 0");
+    assert!(spoiled(1, 8).is_err(), "kind 8");
+    assert!(spoiled(59, 0xff).is_err(), "more nanoseconds than a second has");
+    let of_damage = encode_slices(&[Slice { length: 0, ..slices()[0] }]);
+    assert!(decode_slices(&of_damage).is_err(), "an empty slice");
+    let of_damage = encode_slices(&[Slice { object: ObjectId(0), ..slices()[0] }]);
+    assert!(decode_slices(&of_damage).is_err(), "a block without an object");
+    assert_eq!(KvError::Damaged(String::new()).errno(), Errno::EIO);
+}

@@ -1,0 +1,63 @@
+//! What stands in the values, byte by byte. Every value begins with its format number (accumulators excepted, whose
+//! bytes belong to the store; in a slice list every entry has its own, because lists grow by appending).
+//!
+//! Hot records have a fixed little-endian layout; cold ones are postcard after the format byte. A reader refuses a
+//! format it doesn't know, and bytes of a known format that make no sense. It never guesses and never panics.
+
+mod dirent;
+mod fields;
+mod identity;
+mod inline;
+mod lease;
+mod operation_record;
+mod queue;
+mod session;
+mod settings;
+mod slices;
+
+pub use dirent::Dirent;
+pub use identity::Identity;
+pub use inline::{decode_content, encode_content};
+pub use lease::{decode_lease, encode_lease};
+pub use operation_record::OperationRecord;
+pub use queue::{decode_deletion, decode_queued, encode_deletion, encode_queued};
+pub use session::{SessionKind, SessionRecord};
+pub use settings::{decode_settings, encode_settings};
+pub use slices::{decode_slices, encode_slices, is_sound};
+
+
+use shoal_kv::{KvError, KvResult};
+
+/// The rest of a record behind its format byte, if that's the format we know.
+fn body<'a>(what: &str, bytes: &'a [u8], format: u8) -> KvResult<&'a [u8]> {
+    match bytes.split_first() {
+        Some((found, rest)) if *found == format => Ok(rest),
+        Some((found, _)) if *found > format => Err(newer(what, *found, format)),
+        Some((found, _)) => Err(damaged(what, format!("format {found} never existed"))),
+        None => Err(damaged(what, "it is empty".into())),
+    }
+}
+
+fn newer(what: &str, found: u8, known: u8) -> KvError {
+    KvError::Damaged(format!("{what} has format {found}, which is newer than this program (it knows {known})"))
+}
+
+pub(crate) fn damaged(what: &str, why: String) -> KvError {
+    KvError::Damaged(format!("{what}: {why}"))
+}
+
+fn encode_cold<T: serde::Serialize>(format: u8, record: &T) -> Vec<u8> {
+    postcard::to_extend(record, vec![format]).expect("a record in memory can be encoded")
+}
+
+fn decode_cold<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8], format: u8) -> KvResult<T> {
+    let rest = body(what, bytes, format)?;
+    match postcard::take_from_bytes(rest) {
+        Ok((record, [])) => Ok(record),
+        Ok((_, trailing)) => Err(damaged(what, format!("{} bytes too many", trailing.len()))),
+        Err(error) => Err(damaged(what, error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod golden_tests;

@@ -1,0 +1,35 @@
+//! Queue entries. In the deletion queue: format, object kind. An inode's own note of its place in the removal queue:
+//! format, the queue time (8).
+
+use super::fields::u64_at;
+use super::{body, damaged};
+use shoal_kv::KvResult;
+use shoal_types::ObjectKind;
+
+pub fn encode_deletion(kind: ObjectKind) -> Vec<u8> {
+    vec![FORMAT, kind as u8]
+}
+
+pub fn decode_deletion(bytes: &[u8]) -> KvResult<ObjectKind> {
+    match body(DELETION, bytes, FORMAT)? {
+        [1] => Ok(ObjectKind::Block),
+        [2] => Ok(ObjectKind::Pack),
+        other => Err(damaged(DELETION, format!("no object kind {other:?}"))),
+    }
+}
+
+pub fn encode_queued(time: u64) -> Vec<u8> {
+    [&[FORMAT][..], &time.to_le_bytes()].concat()
+}
+
+pub fn decode_queued(bytes: &[u8]) -> KvResult<u64> {
+    let rest = body(QUEUED, bytes, FORMAT)?;
+    match rest.len() {
+        8 => Ok(u64_at(rest, 0)),
+        length => Err(damaged(QUEUED, format!("{length} bytes instead of 8"))),
+    }
+}
+
+const DELETION: &str = "a deletion queue entry";
+const QUEUED: &str = "a place in the removal queue";
+const FORMAT: u8 = 1;

@@ -1,0 +1,86 @@
+//! What operations answer.
+
+use serde::{Deserialize, Serialize};
+use shoal_types::{Attributes, Errno, FsResult, Ino, SessionId};
+use std::ops::Range;
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum MetaReply {
+    Done,
+    Attributes(Attributes),
+    Removed(Removed),
+    Renamed(Renamed),
+    Truncated(Truncated),
+    NotInline,
+    Replaced(bool),
+    Leased(Range<u64>),
+    Registered(SessionId),
+    Ended { done: bool },
+}
+
+/// What a removed name stood for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Removed {
+    pub ino: Ino,
+    /// It was its last name.
+    pub last: bool,
+    /// It had no name left and `open` named it: it stays until `Release`.
+    pub sustained: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Renamed {
+    /// What now has the new name.
+    pub moved: Ino,
+    /// What had the new name before: replaced, or with `exchange` now under the old name.
+    pub replaced: Option<Removed>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Truncated {
+    pub attributes: Attributes,
+    pub done: bool,
+}
+
+macro_rules! into {
+    ($($(#[$doc:meta])* $method:ident: $variant:ident => $type:ty;)*) => {
+        impl MetaReply {
+            $($(#[$doc])*
+            pub fn $method(self) -> FsResult<$type> {
+                match self {
+                    MetaReply::$variant(value) => Ok(value),
+                    other => Err(other.unexpected()),
+                }
+            })*
+        }
+    };
+}
+
+into! {
+    /// The answer of the operations that tell attributes; EIO for any other, which is a bug.
+    into_attributes: Attributes => Attributes;
+    into_removed: Removed => Removed;
+    into_renamed: Renamed => Renamed;
+    into_truncated: Truncated => Truncated;
+    into_replaced: Replaced => bool;
+    into_leased: Leased => Range<u64>;
+    into_registered: Registered => SessionId;
+}
+
+impl MetaReply {
+    pub fn is_not_inline(&self) -> bool {
+        *self == MetaReply::NotInline
+    }
+
+    pub fn into_ended(self) -> FsResult<bool> {
+        match self {
+            MetaReply::Ended { done } => Ok(done),
+            other => Err(other.unexpected()),
+        }
+    }
+
+    fn unexpected(self) -> Errno {
+        debug_assert!(false, "an operation answered {self:?}");
+        Errno::EIO
+    }
+}

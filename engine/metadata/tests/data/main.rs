@@ -1,0 +1,13 @@
+//! Content, sessions, queues, and the consistency check: what operations promise and what must be found when it's broken.
+
+// A failed unwrap in a test is a failed test, which is what it is for.
+#![allow(clippy::unwrap_used)]
+
+mod census;
+mod check;
+mod random;
+mod sample;
+mod sessions;
+mod support;
+mod truncate;
+mod writes;

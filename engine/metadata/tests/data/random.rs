@@ -1,0 +1,270 @@
+//! Random writes, truncations, compactions and removals against a map of bytes: what files show, and the books.
+
+use crate::support::*;
+use proptest::prelude::*;
+use shoal_metadata::keys::{Accumulator, Counter, Key};
+use shoal_metadata::{MetaOp, MetaReply, ReplaceSlices, check};
+use shoal_types::{CHUNK_BYTES, Ino, ObjectId, ObjectKind, Slice};
+use std::collections::BTreeMap;
+
+/// Chunks and places in them are few and near each other, so that everything overlaps.
+#[derive(Clone, Debug)]
+enum Step {
+    /// One object; pieces of it in several places.
+    Write {
+        file: usize,
+        pieces: Vec<(u32, u32, u32)>,
+    },
+    Hole {
+        file: usize,
+        chunk: u32,
+        position: u32,
+        length: u32,
+    },
+    Inline {
+        file: usize,
+        offset: u32,
+        length: u32,
+    },
+    Truncate {
+        file: usize,
+        chunk: u32,
+        end: u32,
+    },
+    /// The first so many slices of a chunk into one new object, or into the same objects without what is covered.
+    Compact {
+        file: usize,
+        chunk: u32,
+        count: usize,
+        copy: bool,
+    },
+    Remove {
+        file: usize,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let chunk = || prop_oneof![Just(0u32), Just(1), Just(20)];
+    let place = || (0u32..100, 1u32..60);
+    let pieces = proptest::collection::vec((chunk(), 0u32..100, 1u32..60), 1..4);
+    let write = (0..FILES, pieces).prop_map(|(file, pieces)| Step::Write { file, pieces });
+    let hole = (0..FILES, chunk(), place()).prop_map(|(file, chunk, (position, length))| Step::Hole {
+        file,
+        chunk,
+        position,
+        length,
+    });
+    let inline = (0..FILES, place()).prop_map(|(file, (offset, length))| Step::Inline { file, offset, length });
+    let truncate = (0..FILES, prop_oneof![chunk(), Just(2u32)], prop_oneof![Just(0u32), 0u32..150])
+        .prop_map(|(file, chunk, end)| Step::Truncate { file, chunk, end });
+    let compact = (0..FILES, chunk(), 0usize..6, any::<bool>()).prop_map(|(file, chunk, count, copy)| Step::Compact {
+        file,
+        chunk,
+        count,
+        copy,
+    });
+    let remove = (0..FILES).prop_map(|file| Step::Remove { file });
+    let step = prop_oneof![8 => write, 1 => hole, 2 => inline, 4 => truncate, 3 => compact, 1 => remove];
+    proptest::collection::vec(step, 1..40)
+}
+
+#[derive(Default)]
+struct Model {
+    bytes: BTreeMap<u64, u8>,
+    length: u64,
+}
+
+impl Model {
+    fn write(&mut self, offset: u64, bytes: &[u8]) {
+        self.bytes.extend((offset..).zip(bytes.iter().copied()));
+        self.length = self.length.max(offset + bytes.len() as u64);
+    }
+
+    /// Without what is zero anyway.
+    fn shown(&self) -> BTreeMap<u64, u8> {
+        self.bytes.iter().filter(|(_, byte)| **byte != 0).map(|(at, byte)| (*at, *byte)).collect()
+    }
+}
+
+struct World {
+    volume: Volume,
+    files: Vec<(Ino, Model)>,
+    objects: BTreeMap<ObjectId, Vec<u8>>,
+    serial: u8,
+}
+
+impl World {
+    fn new() -> Self {
+        let volume = Volume::new();
+        let files = (0..FILES).map(|file| (volume.file(&format!("f{file}")), Model::default())).collect();
+        World { volume, files, objects: BTreeMap::new(), serial: 0 }
+    }
+
+    /// Bytes that no other step writes soon, none of them zero.
+    fn fresh_bytes(&mut self, length: u32) -> Vec<u8> {
+        self.serial = self.serial.wrapping_add(1);
+        (0..length).map(|at| (self.serial.wrapping_mul(31).wrapping_add(at as u8)).max(1)).collect()
+    }
+
+    fn put_object(&mut self, bytes: Vec<u8>) -> ObjectId {
+        let object = self.volume.lease_object();
+        self.objects.insert(object, bytes);
+        object
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Write { file, pieces } => self.write(file, &pieces),
+            Step::Hole { file, chunk, position, length } => {
+                let (ino, model) = &mut self.files[file];
+                let start = u64::from(chunk) * CHUNK_BYTES + u64::from(position);
+                model.write(start, &vec![0; length as usize]);
+                self.volume.write_slices(*ino, chunk, &[Slice::hole(position, length)], model.length);
+            }
+            Step::Inline { file, offset, length } => {
+                let bytes = self.fresh_bytes(length);
+                let (ino, model) = &mut self.files[file];
+                let reply = self.volume.write_inline(*ino, u64::from(offset), &bytes);
+                if !reply.is_not_inline() {
+                    model.write(u64::from(offset), &bytes);
+                }
+            }
+            Step::Truncate { file, chunk, end } => {
+                let (ino, model) = &mut self.files[file];
+                model.length = u64::from(chunk) * CHUNK_BYTES + u64::from(end);
+                model.bytes.split_off(&model.length);
+                self.volume.truncate(*ino, model.length);
+            }
+            Step::Compact { file, chunk, count, copy } => self.compact(file, chunk, count, copy),
+            Step::Remove { file } => {
+                let name = format!("f{file}");
+                self.volume.unlink(&name, &[]);
+                self.volume.remove_queued();
+                self.files[file] = (self.volume.file(&name), Model::default());
+            }
+        }
+    }
+
+    fn write(&mut self, file: usize, pieces: &[(u32, u32, u32)]) {
+        let total: u32 = pieces.iter().map(|(_, _, length)| length).sum();
+        let bytes = self.fresh_bytes(total);
+        let object = self.put_object(bytes.clone());
+        let (ino, model) = &mut self.files[file];
+        let mut chunks: Vec<(u32, Vec<Slice>)> = Vec::new();
+        let mut at = 0;
+        for (chunk, position, length) in pieces.iter().copied() {
+            let slice = Slice { length, object_offset: at, ..slice(position, total, object) };
+            chunks.push((chunk, vec![slice]));
+            let offset = u64::from(chunk) * CHUNK_BYTES + u64::from(position);
+            model.write(offset, &bytes[at as usize..(at + length) as usize]);
+            at += length;
+        }
+        self.volume.try_write_slices(*ino, chunks, model.length).unwrap();
+    }
+
+    /// What the slices show, the slow and obvious way: for each place the slice that counts.
+    fn painted(list: &[Slice]) -> BTreeMap<u32, Slice> {
+        let mut painted = BTreeMap::new();
+        for slice in list {
+            painted.extend((slice.position..slice.end()).map(|at| {
+                let byte = Slice { position: at, length: 1, ..*slice };
+                (at, Slice { object_offset: slice.object_offset + at - slice.position, ..byte })
+            }));
+        }
+        painted
+    }
+
+    fn byte(&self, slice: &Slice) -> u8 {
+        match slice.kind {
+            ObjectKind::Hole => 0,
+            _ => self.objects[&slice.object][slice.object_offset as usize],
+        }
+    }
+
+    fn compact(&mut self, file: usize, chunk: u32, count: usize, copy: bool) {
+        let ino = self.files[file].0;
+        let list = self.volume.metadata.get_chunk(ino, chunk).unwrap();
+        let old = list[..count.min(list.len())].to_vec();
+        let mut new: Vec<Slice> = Self::painted(&old).into_values().collect();
+        new.iter_mut().filter(|slice| slice.kind == ObjectKind::Hole).for_each(|slice| slice.object_offset = 0);
+        if copy {
+            let data: Vec<u8> = new.iter().map(|slice| self.byte(slice)).collect();
+            let length = data.len() as u32;
+            let object = if data.is_empty() { ObjectId(0) } else { self.put_object(data) };
+            new = (0..)
+                .zip(&new)
+                .map(|(at, old)| Slice { object_offset: at, length: 1, ..slice(old.position, length, object) })
+                .collect();
+        }
+        let replace = ReplaceSlices { ino, chunk, old, new, delete_at: at(8), session: self.volume.session };
+        assert_eq!(self.volume.run(MetaOp::ReplaceSlices(replace)), MetaReply::Replaced(true));
+    }
+
+    /// Every file shows its bytes, and all sums are right.
+    fn check(&self) {
+        let volume = &self.volume;
+        let mut live: BTreeMap<ObjectId, i64> = BTreeMap::new();
+        let mut used = 0;
+        for (ino, model) in &self.files {
+            let content = volume.metadata.get_content(*ino).unwrap();
+            assert_eq!(content.attributes.length, model.length);
+            let inline = content.inline.unwrap_or_default();
+            let mut allocated = inline.len() as i64;
+            let mut shown: BTreeMap<u64, u8> = (0..).zip(inline).collect();
+            let chunks = volume.metadata.get_chunks(*ino, 0, 100).unwrap();
+            assert_eq!(content.has_chunks, !chunks.is_empty());
+            for (chunk, list) in chunks {
+                for slice in list.iter().filter(|slice| slice.kind != ObjectKind::Hole) {
+                    *live.entry(slice.object).or_default() += i64::from(slice.length);
+                    allocated += i64::from(slice.length);
+                }
+                let start = u64::from(chunk) * CHUNK_BYTES;
+                let painted = Self::painted(&list);
+                shown.extend(painted.iter().map(|(at, slice)| (start + u64::from(*at), self.byte(slice))));
+            }
+            shown.retain(|_, byte| *byte != 0);
+            assert_eq!(shown, model.shown());
+            assert_eq!(volume.number(Key::Accumulator(*ino, Accumulator::Allocated)), allocated);
+            used += allocated;
+        }
+        assert_eq!(volume.number(Key::Counter(Counter::UsedBytes)), used);
+        let queued = volume.metadata.queued_deletions(u64::MAX, 100_000).unwrap();
+        for object in self.objects.keys() {
+            let bytes = live.get(object).copied().unwrap_or(0);
+            assert_eq!(volume.number(Key::Object(*object)), bytes);
+            let queued = queued.iter().filter(|entry| entry.object == *object).count();
+            assert_eq!(queued, usize::from(bytes == 0), "object {object} with {bytes} live bytes");
+        }
+        assert_eq!(check::run(&volume.metadata, &mut |_| {}).unwrap().findings, []);
+    }
+
+    fn end(mut self) {
+        for file in 0..FILES {
+            self.step(Step::Remove { file });
+            self.volume.unlink(&format!("f{file}"), &[]);
+        }
+        self.volume.remove_queued();
+        let forgotten = self.volume.forget_queued();
+        assert_eq!(forgotten.len(), self.objects.len());
+        let report = check::run(&self.volume.metadata, &mut |_| {}).unwrap();
+        assert_eq!((report.inodes, report.bytes, report.objects), (1, 0, 0));
+        assert_eq!(self.volume.metadata.queued_deletions(u64::MAX, 1).unwrap(), []);
+        assert_eq!(self.volume.number(Key::Counter(Counter::UsedBytes)), 0);
+    }
+}
+
+const FILES: usize = 2;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn files_show_what_was_written_and_every_byte_is_accounted_for(steps in steps()) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+            world.check();
+        }
+        world.end();
+    }
+}

@@ -1,0 +1,187 @@
+//! Drives one sequence of operations through `Metadata` and the oracle and compares all that they say.
+
+use crate::operations::Chooser;
+use crate::{model, tree};
+use shoal_kv::{Durability, Kv, Random};
+use shoal_metadata::{
+    LeaseInodes, MetaOp, MetaReply, Metadata, RegisterSession, Release, RemoveInode, SessionKind, SessionRecord, check,
+};
+use shoal_oracle::Oracle;
+use shoal_types::{Attributes, FsResult, Ino, Timestamp, VolumeSettings};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub struct Driver {
+    metadata: Metadata,
+    oracle: Oracle,
+    chooser: Chooser,
+    /// How often each inode is open.
+    open: BTreeMap<Ino, u32>,
+    seed: u64,
+    outcomes: Outcomes,
+}
+
+/// Which operations ended how, and how often: a sequence that only ever meets refusals would prove little.
+pub type Outcomes = BTreeMap<(String, Option<i32>), usize>;
+
+impl Driver {
+    pub fn new(kv: Arc<dyn Kv>, seed: u64) -> Self {
+        Metadata::format(kv.as_ref(), &settings(), (0, 0), Timestamp::ZERO).unwrap();
+        let metadata = Metadata::new(kv);
+        let registered = metadata.run(MetaOp::RegisterSession(registration()), Durability::Visible).unwrap();
+        let session = registered.into_registered().unwrap();
+        let lease = MetaOp::LeaseInodes(LeaseInodes { count: 100_000, session });
+        let inodes = metadata.run(lease, Durability::Visible).unwrap().into_leased().unwrap();
+        let chooser =
+            Chooser { random: Random::new(seed), session, next_ino: inodes.start, nanoseconds: 1_000_000_000 };
+        Driver { metadata, oracle: Oracle::new(), chooser, open: BTreeMap::new(), seed, outcomes: Outcomes::new() }
+    }
+
+    pub fn run(mut self, steps: usize) -> Outcomes {
+        for step in 0..steps {
+            match self.chooser.below(10) {
+                0..=5 => self.change(step),
+                6 => self.open(),
+                7 => self.close(),
+                _ => self.ask(step),
+            }
+            self.remove_queued();
+        }
+        assert_eq!(tree::tree(&self.metadata), self.oracle.tree(), "seed {}: the final trees", self.seed);
+        self.compare_all();
+        self.outcomes
+    }
+
+    fn change(&mut self, step: usize) {
+        let open: Vec<Ino> = self.open.keys().copied().collect();
+        let operation = self.chooser.operation(&self.oracle, &open);
+        let expected = model::expect(&mut self.oracle, &operation);
+        let found = model::found(self.metadata.run(operation.clone(), Durability::Visible));
+        assert_eq!(found, expected, "seed {}, step {step}: {operation:?}", self.seed);
+        let kind = format!("{operation:?}").split('(').next().unwrap().to_string();
+        *self.outcomes.entry((kind, found.err().map(|errno| errno.0))).or_default() += 1;
+    }
+
+    fn open(&mut self) {
+        let ino = self.chooser.ino(&self.oracle);
+        if self.oracle.open(ino).is_ok() {
+            *self.open.entry(ino).or_default() += 1;
+        }
+    }
+
+    /// The last close of an inode that has no name releases it, as a mount would.
+    fn close(&mut self) {
+        let candidates: Vec<Ino> = self.open.keys().copied().collect();
+        if candidates.is_empty() {
+            return;
+        }
+        let ino = candidates[self.chooser.below(candidates.len())];
+        let nameless = self.oracle.get_attributes(ino).unwrap().nlink == 0;
+        self.oracle.close(ino).unwrap();
+        let count = self.open.get_mut(&ino).unwrap();
+        *count -= 1;
+        if *count == 0 {
+            self.open.remove(&ino);
+            if nameless {
+                let now = Timestamp::from_nanos(self.chooser.nanoseconds);
+                let release = Release { ino, session: self.chooser.session, now };
+                assert_eq!(self.metadata.run(MetaOp::Release(release), Durability::Visible), Ok(MetaReply::Done));
+            }
+        }
+    }
+
+    /// As the maintenance of a mount does it.
+    fn remove_queued(&mut self) {
+        for queued in self.metadata.queued_removals(u64::MAX, usize::MAX).unwrap() {
+            let remove = RemoveInode { queued_at: queued.queued_at, ino: queued.ino, delete_at: Timestamp::ZERO };
+            while !self
+                .metadata
+                .run(MetaOp::RemoveInode(remove.clone()), Durability::Visible)
+                .unwrap()
+                .into_ended()
+                .unwrap()
+            {}
+        }
+    }
+
+    fn ask(&mut self, step: usize) {
+        let (parent, name) = (self.chooser.directory(&self.oracle), self.chooser.name());
+        let ino = self.chooser.ino(&self.oracle);
+        let context = format!("seed {}, step {step}: asked about {name:?} in {parent} and about {ino}", self.seed);
+        let looked_up = self.metadata.lookup(parent, &name).map_err(|error| error.errno());
+        assert_eq!(comparable(looked_up), comparable(self.oracle.lookup(parent, &name)), "{context}");
+        self.compare_inode(ino, &context);
+        let limit = 1 + self.chooser.below(4);
+        self.compare_listing(parent, limit, &context);
+    }
+
+    fn compare_inode(&self, ino: Ino, context: &str) {
+        let found = self.metadata.get_attributes(ino).map_err(|error| error.errno());
+        assert_eq!(comparable(found), comparable(self.oracle.get_attributes(ino)), "{context}");
+        let target = self.metadata.read_link(ino).map_err(|error| error.errno());
+        assert_eq!(target, self.oracle.read_link(ino), "{context}");
+    }
+
+    fn compare_listing(&self, ino: Ino, limit: usize, context: &str) {
+        let listed = tree::list(&self.metadata, ino, limit, true).map_err(|error| error.errno());
+        let sorted = listed.map(|mut entries| {
+            entries.sort_by(|one, other| one.name.cmp(&other.name));
+            for entry in &entries {
+                assert_eq!(self.metadata.lookup(ino, &entry.name).ok(), entry.attributes, "{context}");
+            }
+            entries.into_iter().map(|entry| (entry.name, entry.ino, entry.kind)).collect::<Vec<_>>()
+        });
+        assert_eq!(sorted, self.oracle.read_directory(ino), "{context}");
+    }
+
+    /// Every inode that ever was, and the counts of the volume.
+    fn compare_all(&self) {
+        for ino in (1..self.chooser.next_ino).map(Ino) {
+            self.compare_inode(ino, &format!("seed {}, at the end, inode {ino}", self.seed));
+        }
+        let report = check::run(&self.metadata, &mut |_| {}).unwrap();
+        assert!(report.is_clean(), "seed {}: {:#?}", self.seed, report.findings);
+        let usage = self.metadata.usage().unwrap();
+        assert_eq!(usage.inodes, self.oracle.inodes().len() as u64, "seed {}", self.seed);
+        for (path, node) in self.oracle.tree() {
+            let ino = self.find(&path);
+            let found = self.metadata.path_of(ino).unwrap();
+            assert_eq!(self.find(&found), ino, "seed {}: the path of a {:?}", self.seed, node.kind);
+        }
+    }
+
+    fn find(&self, path: &[u8]) -> Ino {
+        let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+        names.fold(Ino::ROOT, |parent, name| {
+            self.oracle.lookup(parent, &shoal_types::Name::new(name).unwrap()).unwrap().ino
+        })
+    }
+}
+
+fn comparable(result: FsResult<Attributes>) -> FsResult<Attributes> {
+    result.map(model::without_allocated)
+}
+
+fn settings() -> VolumeSettings {
+    VolumeSettings {
+        schema: shoal_types::SCHEMA_VERSION,
+        name: "judged".into(),
+        uuid: "8b0ce1cd-5d15-4d4b-9a3e-7f3c1f1f2a10".into(),
+        storage: "file:///nowhere".into(),
+        block_bytes: 4 << 20,
+        inline_bytes_max: 4096,
+        delete_grace_seconds: 60,
+    }
+}
+
+fn registration() -> RegisterSession {
+    let record = SessionRecord {
+        host: "host".into(),
+        boot: "boot".into(),
+        pid: 1,
+        started: Timestamp::ZERO,
+        mount_point: "/mnt".into(),
+        kind: SessionKind::Mount,
+    };
+    RegisterSession { record, now: Timestamp::ZERO }
+}
