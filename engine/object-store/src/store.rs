@@ -1,0 +1,42 @@
+//! The trait every store implements.
+
+use crate::StoreResult;
+use bytes::Bytes;
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::time::SystemTime;
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Runs on a tokio runtime. Dropping a future cancels what has not happened yet.
+pub trait ObjectStore: Send + Sync + 'static {
+    /// Stores the segments, one after the other, as one object: whole or not at all, also when this process is killed
+    /// half-way. It is in the kernel's (or the service's) hands when this returns; `sync` makes it survive power loss.
+    /// `Exists` when the key is taken.
+    fn put<'a>(&'a self, key: &'a str, segments: Vec<Bytes>) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// Exactly the bytes of `range`; an object that is shorter is an error, never a short answer.
+    fn get<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, StoreResult<Bytes>>;
+
+    /// Makes objects that were put survive power loss.
+    fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// `NotFound` where there is nothing to delete, if the store can tell.
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// Calls `found` for each object whose key begins with `prefix`, in no particular order. An error of `found` ends it.
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        found: &'a mut (dyn FnMut(ListedObject) -> StoreResult<()> + Send),
+    ) -> BoxFuture<'a, StoreResult<()>>;
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedObject {
+    pub key: String,
+    pub bytes: u64,
+    /// Where the store tells.
+    pub modified: Option<SystemTime>,
+}
