@@ -1,7 +1,7 @@
 //! File I/O and readiness on the current shard's ring.
 
 use crate::buffer::AlignedBuffer;
-use crate::ring_ops::{Poll, ReadRange, WriteRange};
+use crate::ring_ops::{Poll, ReadRange, WriteBytes, WriteRange};
 use compio_buf::BufResult;
 use std::io;
 use std::ops::Range;
@@ -42,6 +42,12 @@ pub async fn write_at(
     let operation = WriteRange { file: file.clone(), buffer, start: range.start, length: range.len(), offset };
     let BufResult(result, operation) = compio_runtime::submit(operation).await;
     (result, operation.buffer)
+}
+
+/// Writes shared bytes at `offset`, in one kernel request: the count may be short.
+pub async fn write_bytes_at(file: &RingFile, bytes: bytes::Bytes, offset: u64) -> io::Result<usize> {
+    let BufResult(result, _) = compio_runtime::submit(WriteBytes { file: file.clone(), bytes, offset }).await;
+    result
 }
 
 #[cfg(test)]

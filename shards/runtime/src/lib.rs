@@ -10,7 +10,7 @@ mod ring_ops;
 mod threads;
 
 pub use buffer::AlignedBuffer;
-pub use file_io::{read_at, readable, write_at, RingFile};
+pub use file_io::{read_at, readable, write_at, write_bytes_at, RingFile};
 pub use mailbox::{mailbox, Mailbox, MailboxReceiver};
 pub use threads::{shard_threads, ShardThreads};
 
@@ -19,9 +19,25 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// Starts a task on the current shard's thread; it runs to its end unless the shard stops first.
+/// Starts a task on the current shard's thread; it runs to its end unless the shard stops first. A panic in it ends the
+/// process, as one in the shard itself does: others would wait for ever for what the task was to do.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
-    compio_runtime::spawn(future).detach();
+    compio_runtime::spawn(async move {
+        let mut future = pin!(future);
+        std::future::poll_fn(|context| or_abort(|| future.as_mut().poll(context))).await;
+    })
+    .detach();
+}
+
+/// What `step` gives; a panic in it has been printed and ends the process.
+fn or_abort<T>(step: impl FnOnce() -> T) -> T {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)) {
+        Ok(value) => value,
+        Err(_) => {
+            tracing::error!("a task of a shard found itself wrong; the process ends");
+            std::process::abort();
+        }
+    }
 }
 
 /// Runs a request at once in place and hands only what must wait to the scheduler: most requests end in one poll.

@@ -6,10 +6,12 @@
 
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use futures_util::task::AtomicWaker;
-use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 
 struct Shared<T> {
     queue: ArrayQueue<T>,
@@ -25,6 +27,15 @@ pub struct Mailbox<T>(Arc<Shared<T>>);
 impl<T> Clone for Mailbox<T> {
     fn clone(&self) -> Self {
         Mailbox(self.0.clone())
+    }
+}
+
+/// Wakes the thread that waits in `send_blocking`.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
@@ -71,6 +82,20 @@ impl<T: Send> Mailbox<T> {
             Poll::Pending
         })
         .await
+    }
+
+    /// As `send`, for a thread that has nothing else to do than to wait: never a shard's.
+    pub fn send_blocking(&self, message: T) -> Result<(), T> {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let mut sending = pin!(self.send(message));
+        loop {
+            match sending.as_mut().poll(&mut context) {
+                Poll::Ready(sent) => return sent,
+                // A wake-up that comes first makes `park` return at once; one for nothing costs another look.
+                Poll::Pending => std::thread::park(),
+            }
+        }
     }
 
     /// No more messages: the receiver gets what is queued, then `None`.
@@ -146,5 +171,22 @@ mod tests {
             }
         });
         threads.expect("threads start").join();
+    }
+
+    #[test]
+    fn a_foreign_thread_waits_for_room_without_losing_anything() {
+        let (sender, receiver) = mailbox::<u64>(2);
+        let receiver = Mutex::new(Some(receiver));
+        let threads = shard_threads(1, false, move |_| {
+            let mut receiver = receiver.lock().expect("not poisoned").take().expect("one shard");
+            async move {
+                for expected in 0..1000 {
+                    assert_eq!(receiver.receive().await, Some(expected));
+                }
+            }
+        });
+        (0..1000).for_each(|value| sender.send_blocking(value).expect("the receiver lives"));
+        threads.expect("threads start").join();
+        assert_eq!(sender.send_blocking(7), Err(7));
     }
 }

@@ -65,3 +65,20 @@ unsafe impl OpCode for WriteRange {
         opcode::Write::new(Fd(self.file.as_raw_fd()), source, self.length as u32).offset(self.offset).build().into()
     }
 }
+
+/// Writes shared bytes; for O_DIRECT they must start page-aligned and be whole sectors.
+pub(crate) struct WriteBytes {
+    pub file: Arc<OwnedFd>,
+    pub bytes: bytes::Bytes,
+    pub offset: u64,
+}
+
+// SAFETY: the entry points into the bytes' memory, which `self` keeps alive and which never moves.
+unsafe impl OpCode for WriteBytes {
+    type Control = ();
+
+    fn create_entry(&mut self, _: &mut ()) -> OpEntry {
+        let length = self.bytes.len() as u32;
+        opcode::Write::new(Fd(self.file.as_raw_fd()), self.bytes.as_ptr(), length).offset(self.offset).build().into()
+    }
+}

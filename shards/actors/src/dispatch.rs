@@ -1,0 +1,77 @@
+//! A shard's main loop: takes a message, begins with it, takes the next. It never waits for anything in between.
+
+use crate::message::Message;
+use crate::shard::Shard;
+use crate::{limits, maintenance};
+use shoal_metadata::SessionRecord;
+use shoal_runtime::MailboxReceiver;
+use shoal_types::FsResult;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::SeqCst;
+
+pub(crate) async fn run(shard: Rc<Shard>, mut receiver: MailboxReceiver<Message>, record: SessionRecord) {
+    if shard.index == 0 {
+        shoal_runtime::spawn(maintenance::run(shard.clone(), record));
+    }
+    if shard.cache.is_some() {
+        shoal_runtime::spawn(look_after_cache(shard.clone()));
+    }
+    while let Some(message) = receiver.receive().await {
+        match message {
+            Message::Stop => break,
+            Message::Run(task) => task(&shard),
+            Message::Maintain => {
+                shard.shared.maintenance_wanted.store(false, SeqCst);
+                shard.maintenance_due.set(true);
+                shard.maintenance.notify();
+            }
+            other => shoal_runtime::spawn_eager(answer(shard.clone(), other)),
+        }
+    }
+    shard.stopped.set(true);
+}
+
+async fn answer(shard: Rc<Shard>, message: Message) {
+    match message {
+        Message::Read { ino, offset, length, buffer, respond } => {
+            respond(shard.read_owned(ino, offset, length, buffer).await);
+        }
+        Message::Write { ino, offset, data, now, respond } => {
+            respond(shard.write_owned(ino, offset, data, now).await);
+        }
+        Message::Flush { ino, respond } => respond(shard.flush_owned(ino).await),
+        Message::Fsync { ino, respond } => respond(shard.fsync_owned(ino).await),
+        Message::Truncate { ino, length, now, respond } => respond(shard.truncate_owned(ino, length, now).await),
+        Message::Revalidate { ino, epoch, respond } => respond(shard.revalidate_owned(ino, epoch).await),
+        Message::Closed { ino } => shard.closed(ino).await,
+        Message::Removed { ino } => shard.removed_owned(ino).await,
+        Message::FlushAll { respond } => respond(flush_all(&shard).await),
+        Message::Run(_) | Message::Maintain | Message::Stop => unreachable!("dealt with by the loop"),
+    }
+}
+
+/// Tries all files, whatever becomes of one.
+async fn flush_all(shard: &Rc<Shard>) -> FsResult<()> {
+    let mut result = shard.lost.get().map_or(Ok(()), Err);
+    let files = shard.all_files();
+    // All uploads begin before the first is waited for.
+    files.iter().for_each(|file| shard.seal(file));
+    for file in files {
+        if let Err(error) = shard.flush_file(&file).await {
+            tracing::warn!(ino = %file.ino, %error, "a file could not be flushed");
+            result = Err(error);
+        }
+    }
+    result
+}
+
+/// What an earlier run left in the cache folder is taken over step by step; later the disk's free space is looked at.
+async fn look_after_cache(shard: Rc<Shard>) {
+    let part = shard.cache.as_ref().expect("started only with a cache");
+    loop {
+        match part.adopt_step().await {
+            true => shoal_runtime::yield_now().await,
+            false => shoal_runtime::sleep(limits::CACHE_LOOK_INTERVAL).await,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The files a shard owns: content as the store has it, what is buffered on top, and what is on its way.
+//!
+//! Layers of a file, from the bottom: inline bytes, the slices of each chunk, sealed batches in the order they were
+//! sealed, buffered writes. A read takes hold of the upper layers first and then reads the lower ones, so that a
+//! commit in between hides nothing.
+
+mod commit;
+mod compact;
+mod content;
+mod fetch;
+mod lifecycle;
+mod read;
+mod read_budget;
+mod seal;
+mod sync;
+mod truncate;
+mod write;
+
+pub(crate) use read_budget::ReadBudget;
+
+use crate::local_event::{LocalEvent, LocalMutex};
+use crate::open_files::{OpenFile, ReadPlan};
+use content::Content;
+use fetch::Fetched;
+use shoal_cache::CacheFile;
+use shoal_file_data::Readahead;
+use shoal_types::Ino;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// One owned inode.
+pub(crate) struct FileState {
+    pub ino: Ino,
+    pub open: Arc<OpenFile>,
+    content: RefCell<Content>,
+    cache: RefCell<Option<Arc<CacheFile>>>,
+    readahead: RefCell<Readahead>,
+    /// By block.
+    fetched: RefCell<HashMap<u32, Vec<Rc<Fetched>>>>,
+    /// Held by whoever changes the committed layers: a commit, a truncation, a reload, a compaction.
+    committed: LocalMutex,
+    /// Something was committed, failed, or was given up.
+    progress: LocalEvent,
+    committing: Cell<bool>,
+    /// Held while objects are synced: a second fsync must not overtake the first.
+    syncing: LocalMutex,
+    flush_timer: Cell<bool>,
+    /// Chunks that are being rewritten, or wait for it.
+    compacting: RefCell<HashSet<u32>>,
+    /// Tasks of this shard that work with the state; it isn't forgotten under their hands.
+    uses: Cell<u32>,
+    /// A task stores the rest after the last close.
+    closing: Cell<bool>,
+    /// No longer on the shard's list: whoever still holds it must leave no trace.
+    forgotten: Cell<bool>,
+}
+
+impl FileState {
+    pub(crate) fn has_buffered(&self) -> bool {
+        self.content.borrow().has_buffered()
+    }
+
+    /// The inode, or this session, no longer exists in the store; nothing can be committed to it.
+    fn is_gone(&self) -> bool {
+        self.content.borrow().gone
+    }
+
+    /// Publishes how any shard may read the file, or takes it back while something is pending.
+    ///
+    /// Blocks of the cache file can be read only while they are identified, and every change of the committed layers
+    /// takes their identities back before it is published. So a plan needs no more than a length.
+    fn publish(&self) {
+        let content = self.content.borrow();
+        let plan = match &*self.cache.borrow() {
+            Some(cache) if !content.has_buffered() && content.has_chunks && !self.forgotten.get() => {
+                Some(Arc::new(ReadPlan { length: content.length, cache: cache.clone() }))
+            }
+            _ => None,
+        };
+        self.open.plan.store(plan);
+    }
+}

@@ -1,0 +1,80 @@
+//! Writes into the buffer, with back-pressure.
+
+use super::FileState;
+use crate::{Shard, limits};
+use bytes::Bytes;
+use shoal_types::{Errno, FsResult, Ino, Timestamp};
+use std::rc::Rc;
+
+impl Shard {
+    /// Buffers `data` at `offset`: acknowledged means every later read of this mount sees it. It is committed by the
+    /// next flush, when a block is complete, or after `limits::FLUSH_DELAY`.
+    pub(crate) async fn write_owned(
+        self: &Rc<Self>,
+        ino: Ino,
+        offset: u64,
+        data: Bytes,
+        now: Timestamp,
+    ) -> FsResult<u32> {
+        let written = data.len();
+        let fits = |end: &u64| *end <= limits::FILE_BYTES_MAX;
+        let end = offset.checked_add(written as u64).filter(fits).ok_or(Errno::EFBIG)?;
+        if written == 0 {
+            return Ok(0);
+        }
+        let file = self.file(ino).await?;
+        let data = if written < limits::SHARED_WRITE_BYTES_MIN { Bytes::copy_from_slice(&data) } else { data };
+        self.make_room(written).await;
+        if file.is_gone() {
+            self.write_budget.release(written);
+            return Err(Errno::ESTALE);
+        }
+        {
+            let mut content = file.content.borrow_mut();
+            content.dirty.insert(offset, data);
+            content.dirty_budget += written;
+            content.length = content.length.max(end);
+            content.mtime = content.mtime.max(now);
+            file.open.set_pending(content.length, content.mtime);
+        }
+        file.open.plan.store(None);
+        self.seal_full_blocks(&file);
+        self.arm_flush_timer(&file);
+        Ok(written as u32)
+    }
+
+    /// Takes `bytes` of the write budget; waits while it is full, and makes room by sealing what all files hold.
+    ///
+    /// Everything that holds budget is sealed then, or sealed by the next one who finds no room, and what is sealed is
+    /// uploaded again and again (`arm_flush_timer`, `store_rest`) until it's committed or given up. So a writer waits
+    /// for as long as the store is down, and no longer.
+    async fn make_room(self: &Rc<Self>, bytes: usize) {
+        while !self.write_budget.try_acquire(bytes) {
+            for file in self.all_files() {
+                self.seal(&file);
+            }
+            self.write_budget.wait_for_room(bytes).await;
+        }
+    }
+
+    /// Buffered bytes do not wait for ever: what nobody flushes is committed after a while.
+    fn arm_flush_timer(self: &Rc<Self>, file: &Rc<FileState>) {
+        if file.flush_timer.replace(true) {
+            return;
+        }
+        let (shard, file) = (self.clone(), file.clone());
+        shoal_runtime::spawn(async move {
+            shoal_runtime::sleep(limits::FLUSH_DELAY).await;
+            file.flush_timer.set(false);
+            if !file.has_buffered() {
+                return;
+            }
+            if let Err(error) = shard.flush_file(&file).await {
+                tracing::warn!(ino = %file.ino, %error, "background flush failed; the bytes are kept and tried again");
+                if !file.is_gone() {
+                    shard.arm_flush_timer(&file);
+                }
+            }
+        });
+    }
+}

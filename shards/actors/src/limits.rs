@@ -1,0 +1,88 @@
+//! Every bound of the shards in one place.
+
+use shoal_types::BLOCK_BYTES;
+use std::time::Duration;
+
+/// Requests waiting in one shard's mailbox before senders wait.
+pub(crate) const MAILBOX_MESSAGES_MAX: usize = 1024;
+/// Attribute and entry cache, entries a shard (each generation).
+pub(crate) const CACHED_ENTRIES_MAX: usize = 64 << 10;
+/// Inode numbers leased at once by a shard; what is left at the end of a session is never used.
+pub(crate) const INODE_LEASE: u64 = 4096;
+/// Object numbers leased at once by a shard.
+pub(crate) const OBJECT_LEASE: u64 = 1024;
+
+/// Threads that read metadata for shards, where the engine's reads are round trips.
+pub(crate) const METADATA_WORKERS: usize = 16;
+/// Reads waiting for a metadata worker before shards wait.
+pub(crate) const QUEUED_READS_MAX: usize = 4096;
+/// Resolved slice lists kept of one file.
+pub(crate) const CHUNKS_KEPT_MAX: usize = 4096;
+/// Objects of one file remembered as not yet synced; beyond it the file is synced as a whole.
+pub(crate) const UNSYNCED_MAX: usize = 16 << 10;
+/// Objects synced by one call of the store.
+pub(crate) const SYNCED_AT_ONCE: usize = 512;
+/// Chunks whose lists are read at once.
+pub(crate) const CHUNKS_PER_READ: usize = 64;
+/// Times a read looks at the store again because what it was about to fetch has been replaced.
+pub(crate) const READ_RETRIES_MAX: u32 = 8;
+/// The largest file, below what the store allows: cached blocks have 32-bit numbers. 16 PiB.
+pub(crate) const FILE_BYTES_MAX: u64 = BLOCK_BYTES << 32;
+/// Writes below this are copied, so that they don't keep a whole request buffer in memory.
+pub(crate) const SHARED_WRITE_BYTES_MIN: usize = 512 << 10;
+
+pub(crate) const TRANSFER_THREADS: usize = 2;
+pub(crate) const TRANSFER_BLOCKING_THREADS_MAX: usize = 32;
+pub(crate) const UPLOADS_IN_FLIGHT_MAX: usize = 16;
+pub(crate) const DOWNLOADS_IN_FLIGHT_MAX: usize = 32;
+
+/// Buffered writes are committed after this time even when nobody asks.
+pub(crate) const FLUSH_DELAY: Duration = Duration::from_secs(3);
+/// Time between the tries of a flush that failed after the last close.
+pub(crate) const FLUSH_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// Uploaded batches that one commit may carry.
+pub(crate) const COMMIT_BATCHES_MAX: usize = 64;
+/// Contiguous runs of writes that one batch may have.
+pub(crate) const BATCH_RUNS_MAX: usize = 1000;
+/// Slices that one commit may add to a chunk, if they come from more than one batch.
+pub(crate) const COMMIT_SLICES_MAX: usize = 1200;
+/// Slices of one chunk at which its list is rewritten into new objects, if that makes it shorter.
+pub(crate) const COMPACT_SLICES: usize = 512;
+/// Slices at which it's rewritten in any case, with the zeros between scattered pieces.
+pub(crate) const COMPACT_SLICES_DENSELY: usize = 1000;
+/// Times a list that grows all the while is rewritten before others have their turn.
+pub(crate) const COMPACTION_ROUNDS_MAX: u32 = 8;
+/// The longest list; a commit that would make it longer waits for it to be rewritten. The store takes some 3,500.
+pub(crate) const CHUNK_SLICES_MAX: usize = 2400;
+
+/// The longest time-out that any mount gives its kernel. Every mount of every version must keep to it: a newcomer waits
+/// for as long (decision 0007).
+pub(crate) const KERNEL_TIMEOUT_MAX: Duration = Duration::from_secs(1);
+/// What a newcomer waits beyond that: a reply may be on its way to the kernel while its session is registered.
+pub(crate) const KERNEL_REPLY_DELAY_MAX: Duration = Duration::from_millis(500);
+/// How often a newcomer looks whether those it waits for have left.
+pub(crate) const NEWCOMER_LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
+/// A session whose heartbeat is older than this is dead.
+pub const SESSION_EXPIRY: Duration = Duration::from_secs(60);
+/// Others' removed files are left to those who may have them open for this long: each looks at every heartbeat.
+pub(crate) const REMOVAL_GRACE: Duration = Duration::from_secs(HEARTBEAT_INTERVAL.as_secs() * 3);
+/// Time between two looks at who else lives, when the store shows foreign changes.
+pub(crate) const SESSION_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// Time between rounds of maintenance that could not finish their work.
+pub(crate) const MAINTENANCE_RETRY_DELAY: Duration = Duration::from_secs(2);
+/// Time between looks at the free space of the cache disk.
+pub(crate) const CACHE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// Tries of the flush at the end of a mount, and the time between them.
+pub(crate) const STOP_FLUSH_TRIES: u32 = 5;
+pub(crate) const STOP_FLUSH_DELAY: Duration = Duration::from_secs(1);
+/// Queued removals looked at for files that are open here.
+pub(crate) const SUSTAINED_LOOK_MAX: usize = 4096;
+/// Removed inodes and dead objects handled in one round of maintenance.
+pub(crate) const REMOVALS_PER_ROUND: usize = 64;
+pub(crate) const DELETIONS_PER_ROUND: usize = 256;
+
+const _: () = assert!(COMPACT_SLICES < COMPACT_SLICES_DENSELY && COMPACT_SLICES_DENSELY < CHUNK_SLICES_MAX);
+const _: () = assert!(BATCH_RUNS_MAX < COMMIT_SLICES_MAX && COMMIT_SLICES_MAX < CHUNK_SLICES_MAX);
+const _: () = assert!(HEARTBEAT_INTERVAL.as_secs() * 3 <= SESSION_EXPIRY.as_secs());

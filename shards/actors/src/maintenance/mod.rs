@@ -1,0 +1,48 @@
+//! What one shard of each mount does beside serving: telling others that it lives, watching who else does, and removing
+//! what nobody needs any more.
+//!
+//! It sleeps until the next heartbeat is due, somebody asks for it (`Shared::want_maintenance`), or something queued
+//! becomes due. An idle mount wakes once in a heartbeat.
+
+mod deletions;
+mod removals;
+mod sessions;
+
+use crate::limits;
+use crate::shard::Shard;
+use sessions::Sessions;
+use shoal_metadata::SessionRecord;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// What a round leaves to do: nothing, or more after some time.
+type Next = Option<Duration>;
+
+pub(crate) async fn run(shard: Rc<Shard>, record: SessionRecord) {
+    let mut sessions = Sessions::new(record);
+    let mut heartbeat_at = Instant::now();
+    loop {
+        shard.maintenance_due.set(false);
+        let heartbeat = Instant::now() >= heartbeat_at;
+        if heartbeat {
+            heartbeat_at = Instant::now() + limits::HEARTBEAT_INTERVAL;
+            sessions.beat(&shard).await;
+        }
+        sessions.look(&shard, heartbeat).await;
+        let removals = removals::round(&shard).await;
+        let deletions = deletions::round(&shard).await;
+        let until_heartbeat = heartbeat_at.saturating_duration_since(Instant::now());
+        let pause = [removals, deletions].into_iter().flatten().fold(until_heartbeat, Duration::min);
+        // Whoever keeps asking is heard this often.
+        let rest = limits::SESSION_LOOK_INTERVAL.min(pause);
+        shoal_runtime::sleep(rest).await;
+        let wanted = shard.maintenance.wait_until(|| shard.maintenance_due.get());
+        // Passed or asked for, both mean another round.
+        let _ = shoal_runtime::timeout(pause - rest, wanted).await;
+    }
+}
+
+/// A failed round is tried again after a while; the log has said why.
+fn retry_later(result: shoal_types::FsResult<Next>) -> Next {
+    result.unwrap_or(Some(limits::MAINTENANCE_RETRY_DELAY))
+}

@@ -1,0 +1,75 @@
+//! The removal queue: inodes without a name, given up step by step.
+//!
+//! An inode that is open here is sustained instead. Another mount may have it open as well and not know yet that its
+//! name is gone, so while others live an inode is left queued for some heartbeats, at each of which they look.
+
+use super::Next;
+use crate::limits;
+use crate::shard::Shard;
+use crate::shared::now;
+use futures_util::future::join_all;
+use shoal_kv::Durability;
+use shoal_metadata::{MetaOp, QueuedRemoval, RemoveInode, Sustain};
+use shoal_types::{FsResult, Ino};
+use std::rc::Rc;
+
+pub(super) async fn round(shard: &Rc<Shard>) -> Next {
+    if shard.shared.is_fenced() {
+        return None;
+    }
+    super::retry_later(remove_some(shard).await)
+}
+
+async fn remove_some(shard: &Rc<Shard>) -> FsResult<Next> {
+    let alone = shard.shared.is_alone();
+    if !alone {
+        sustain_open(shard).await?;
+    }
+    let grace = if alone { 0 } else { limits::REMOVAL_GRACE.as_nanos() as u64 };
+    let until = now().as_nanos().saturating_sub(grace);
+    let read = move |metadata: &shoal_metadata::Metadata| metadata.queued_removals(until, limits::REMOVALS_PER_ROUND);
+    let queued = shard.read_metadata(read).await?;
+    let full = queued.len() == limits::REMOVALS_PER_ROUND;
+    let (open, rest): (Vec<_>, Vec<_>) =
+        queued.into_iter().partition(|removal| shard.shared.open_files.is_open(removal.ino));
+    sustain(shard, open.iter().map(|removal| removal.ino).collect()).await?;
+    // Side by side: the engine commits them together.
+    let results = join_all(rest.iter().map(|removal| remove(shard, *removal))).await;
+    results.into_iter().collect::<FsResult<()>>()?;
+    if full {
+        return Ok(Some(std::time::Duration::ZERO));
+    }
+    // What is still in its grace comes up again at a heartbeat.
+    Ok(None)
+}
+
+async fn remove(shard: &Rc<Shard>, removal: QueuedRemoval) -> FsResult<()> {
+    let QueuedRemoval { queued_at, ino } = removal;
+    loop {
+        let operation = MetaOp::RemoveInode(RemoveInode { queued_at, ino, delete_at: now() });
+        if shard.mutate(operation, Durability::Visible).await?.into_ended()? {
+            break;
+        }
+    }
+    shard.drop_kept(ino).await;
+    Ok(())
+}
+
+/// What others have removed while we have it open.
+async fn sustain_open(shard: &Rc<Shard>) -> FsResult<()> {
+    let read = |metadata: &shoal_metadata::Metadata| metadata.queued_removals(u64::MAX, limits::SUSTAINED_LOOK_MAX);
+    let queued = shard.read_metadata(read).await?;
+    sustain(shard, shard.shared.open_files.open_among(queued.iter().map(|removal| removal.ino))).await
+}
+
+async fn sustain(shard: &Rc<Shard>, inodes: Vec<Ino>) -> FsResult<()> {
+    if inodes.is_empty() {
+        return Ok(());
+    }
+    let operation = MetaOp::Sustain(Sustain { inodes: inodes.clone(), session: shard.shared.session });
+    shard.mutate(operation, Durability::Visible).await?;
+    for ino in inodes {
+        shard.note_sustained(ino).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Heartbeats, and who else has the volume mounted.
+//!
+//! Whether another session is dead is judged by this host's clock alone: its heartbeat must stand still for
+//! `SESSION_EXPIRY` before our eyes. Clocks of different hosts are never compared.
+
+use crate::session::{is_orphan, is_other_mount};
+use crate::shard::Shard;
+use crate::shared::{NOT_ALONE, now};
+use crate::{SESSION_EXPIRY, limits};
+use shoal_kv::Durability;
+use shoal_metadata::{EndSession, Heartbeat, MetaOp, SessionInfo, SessionRecord};
+use shoal_types::{FsResult, SessionId, Timestamp};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
+
+pub(super) struct Sessions {
+    own: SessionRecord,
+    /// The last heartbeat of each other session, and since when we know it.
+    heard: HashMap<SessionId, (Timestamp, Instant)>,
+}
+
+impl Sessions {
+    pub fn new(own: SessionRecord) -> Self {
+        Sessions { own, heard: HashMap::new() }
+    }
+
+    pub async fn beat(&self, shard: &Rc<Shard>) {
+        if shard.shared.is_fenced() {
+            return;
+        }
+        let operation = MetaOp::Heartbeat(Heartbeat { session: shard.shared.session, now: now() });
+        if let Err(error) = shard.mutate(operation, Durability::Visible).await {
+            tracing::warn!(%error, "the heartbeat could not be committed");
+        }
+    }
+
+    /// Finds out whether this mount is alone: at each heartbeat, and when the store shows foreign changes.
+    pub async fn look(&mut self, shard: &Rc<Shard>, heartbeat: bool) {
+        let epoch = shard.shared.kv.foreign_epoch();
+        let known = shard.shared.alone_epoch.load(SeqCst);
+        if !heartbeat && (known == NOT_ALONE || epoch == Some(known)) {
+            return;
+        }
+        let alone = match self.others_live(shard).await {
+            Ok(others) => !others,
+            Err(error) => {
+                tracing::warn!(%error, "the sessions could not be read");
+                false
+            }
+        };
+        // The epoch of before the look: what was registered since moves it again. Without one nobody can tell.
+        let alone_epoch = epoch.filter(|_| alone).unwrap_or(NOT_ALONE);
+        shard.shared.alone_epoch.store(alone_epoch, SeqCst);
+    }
+
+    async fn others_live(&mut self, shard: &Rc<Shard>) -> FsResult<bool> {
+        let session = shard.shared.session;
+        let sessions = shard.read_metadata(|metadata| metadata.sessions()).await?;
+        self.heard.retain(|known, _| sessions.iter().any(|info| info.session == *known));
+        let mut others = false;
+        for info in sessions.iter().filter(|info| info.session != session) {
+            let ended = match self.is_dead(info) {
+                true => self.end(shard, info).await?,
+                false => false,
+            };
+            others |= !ended && is_other_mount(info, session);
+        }
+        Ok(others)
+    }
+
+    fn is_dead(&mut self, info: &SessionInfo) -> bool {
+        let (heartbeat, since) = self.heard.entry(info.session).or_insert((info.heartbeat, Instant::now()));
+        if *heartbeat != info.heartbeat {
+            (*heartbeat, *since) = (info.heartbeat, Instant::now());
+        }
+        since.elapsed() > SESSION_EXPIRY || is_orphan(&info.record, &self.own)
+    }
+
+    /// Ends a dead session, unless it shows a sign of life first.
+    async fn end(&self, shard: &Rc<Shard>, info: &SessionInfo) -> FsResult<bool> {
+        let SessionInfo { session, record, heartbeat, .. } = info;
+        tracing::warn!(%session, host = record.host, pid = record.pid, "ending a session that is dead");
+        let just_after = Timestamp::from_nanos(heartbeat.as_nanos() + 1);
+        loop {
+            let end = EndSession { session: *session, if_silent_since: Some(just_after), now: now() };
+            if shard.mutate(MetaOp::EndSession(end), Durability::Visible).await?.into_ended()? {
+                break;
+            }
+        }
+        let session = *session;
+        let sessions = shard.read_metadata(|metadata| metadata.sessions()).await?;
+        shard.maintenance_due.set(true);
+        Ok(!sessions.iter().any(|info| info.session == session))
+    }
+}
+
+const _: () = assert!(limits::HEARTBEAT_INTERVAL.as_secs() < SESSION_EXPIRY.as_secs());

@@ -1,0 +1,72 @@
+//! What shards say to each other. Requests flow to the owner; answers go by the closure that came with them, straight
+//! from the owner's thread to whoever asked (a FUSE reply is written there: no second hop).
+
+use bytes::Bytes;
+use shoal_runtime::AlignedBuffer;
+use shoal_types::{Attributes, FsResult, Ino, Timestamp};
+use std::rc::Rc;
+
+/// Gets the answer on the thread that has it; must not block.
+pub type Respond<T> = Box<dyn FnOnce(FsResult<T>) + Send>;
+
+/// A read's answer: the number of bytes at the start of the buffer, and the buffer.
+pub type ReadReply = (usize, AlignedBuffer);
+
+/// What a front end wants done on a shard's thread.
+pub(crate) type Task = Box<dyn FnOnce(&Rc<crate::Shard>) + Send>;
+
+pub(crate) enum Message {
+    Read {
+        ino: Ino,
+        offset: u64,
+        length: usize,
+        buffer: AlignedBuffer,
+        respond: Respond<ReadReply>,
+    },
+    Write {
+        ino: Ino,
+        offset: u64,
+        data: Bytes,
+        now: Timestamp,
+        respond: Respond<u32>,
+    },
+    /// Commit everything buffered; answered when every mount can see it.
+    Flush {
+        ino: Ino,
+        respond: Respond<()>,
+    },
+    /// Flush, then make objects and metadata durable against power loss.
+    Fsync {
+        ino: Ino,
+        respond: Respond<()>,
+    },
+    Truncate {
+        ino: Ino,
+        length: u64,
+        now: Timestamp,
+        respond: Respond<Attributes>,
+    },
+    /// Another mount may have changed the file: look again before the next read.
+    Revalidate {
+        ino: Ino,
+        epoch: u64,
+        respond: Respond<()>,
+    },
+    /// The last handle was closed.
+    Closed {
+        ino: Ino,
+    },
+    /// The inode has no name any more and nobody may open it again: forget what is kept of it.
+    Removed {
+        ino: Ino,
+    },
+    /// For shard 0: there is something to remove, or somebody else has changed the volume.
+    Maintain,
+    /// Runs on the shard; how front ends attach their tasks.
+    Run(Task),
+    /// Commit everything buffered on this shard, tell how it went, and go on.
+    FlushAll {
+        respond: Respond<()>,
+    },
+    Stop,
+}

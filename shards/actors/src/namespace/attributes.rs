@@ -1,0 +1,105 @@
+//! Attributes: what the store knows and what is buffered on top of it.
+
+use super::{AttributeChanges, NewTime};
+use crate::message::Message;
+use crate::open_files::Pending;
+use crate::shard::Shard;
+use crate::shared::now;
+use shoal_kv::Durability;
+use shoal_metadata::{MetaOp, SetAttributes};
+use shoal_types::{Attributes, FsResult, Ino, Timestamp};
+use std::rc::Rc;
+
+impl Shard {
+    /// With what is buffered counted in.
+    pub async fn get_attributes(self: &Rc<Self>, ino: Ino) -> FsResult<Attributes> {
+        let seen = self.see_attributes(ino);
+        let pending = self.pending(ino);
+        let mut attributes = match self.names.attributes(ino, seen) {
+            Some(attributes) => attributes,
+            None => {
+                let attributes = self.read_metadata(move |metadata| metadata.get_attributes(ino)).await?;
+                self.names.put_attributes(&attributes, seen);
+                attributes
+            }
+        };
+        if let Some(pending) = pending {
+            pending.overlay(&mut attributes);
+        }
+        Ok(attributes)
+    }
+
+    pub async fn set_attributes(self: &Rc<Self>, ino: Ino, changes: AttributeChanges) -> FsResult<Attributes> {
+        let now = now();
+        let truncated = match changes.length {
+            Some(length) => Some(self.truncate(ino, length, now).await?),
+            None => None,
+        };
+        let rest = AttributeChanges { length: None, ..changes };
+        match truncated {
+            Some(attributes) if rest == AttributeChanges::default() => Ok(attributes),
+            _ => self.set_identity(ino, rest, now).await,
+        }
+    }
+
+    async fn set_identity(
+        self: &Rc<Self>,
+        ino: Ino,
+        changes: AttributeChanges,
+        now: Timestamp,
+    ) -> FsResult<Attributes> {
+        if changes.mtime.is_some() && self.pending(ino).is_some() {
+            // The writes came first, so the time given now must be the one that stays.
+            self.flush_inode(ino).await?;
+        }
+        let pending = self.pending(ino);
+        let time = |new: Option<NewTime>| {
+            new.map(|new| match new {
+                NewTime::Now => now,
+                NewTime::At(time) => time,
+            })
+        };
+        let operation = SetAttributes {
+            ino,
+            mode: changes.mode,
+            uid: changes.uid,
+            gid: changes.gid,
+            atime: time(changes.atime),
+            mtime: time(changes.mtime),
+            session: self.shared.session,
+            now,
+        };
+        let seen = self.see_attributes(ino);
+        let reply = self.mutate(MetaOp::SetAttributes(operation), Durability::Visible).await?;
+        let mut attributes = reply.into_attributes()?;
+        let after = self.see_attributes(ino);
+        if after.epoch == seen.epoch && after.stamp == seen.stamp + 1 {
+            // Nobody but this operation has touched the inode meanwhile.
+            self.names.put_attributes(&attributes, after);
+        }
+        if let Some(pending) = pending {
+            pending.overlay(&mut attributes);
+        }
+        Ok(attributes)
+    }
+
+    pub(super) async fn truncate(self: &Rc<Self>, ino: Ino, length: u64, now: Timestamp) -> FsResult<Attributes> {
+        let owner = self.shared.owner(ino);
+        match owner == self.index {
+            true => self.truncate_owned(ino, length, now).await,
+            false => self.ask(owner, |respond| Message::Truncate { ino, length, now, respond }).await,
+        }
+    }
+
+    pub(super) async fn flush_inode(self: &Rc<Self>, ino: Ino) -> FsResult<()> {
+        let owner = self.shared.owner(ino);
+        match owner == self.index {
+            true => self.flush_owned(ino).await,
+            false => self.ask(owner, |respond| Message::Flush { ino, respond }).await,
+        }
+    }
+
+    pub(super) fn pending(&self, ino: Ino) -> Option<Pending> {
+        self.shared.open_files.get(ino)?.pending()
+    }
+}

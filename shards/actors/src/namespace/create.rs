@@ -1,0 +1,58 @@
+//! New inodes under new names.
+
+use super::{NewInode, Opened};
+use crate::name_cache::Seen;
+use crate::shard::Shard;
+use crate::shared::now;
+use shoal_kv::Durability;
+use shoal_metadata::{Create, MetaOp};
+use shoal_types::{Attributes, FileKind, FsResult, Ino, Name};
+use std::rc::Rc;
+
+impl Shard {
+    pub async fn create(self: &Rc<Self>, parent: Ino, name: &Name, new: NewInode) -> FsResult<Attributes> {
+        let ino = self.next_inode(new.kind == FileKind::Regular).await?;
+        self.create_as(parent, name, new, ino).await
+    }
+
+    /// A regular file, created and opened at once.
+    pub async fn create_open(self: &Rc<Self>, parent: Ino, name: &Name, new: NewInode) -> FsResult<Opened> {
+        let ino = self.next_inode(true).await?;
+        let handle = self.count_handle(ino);
+        let attributes = self.create_as(parent, name, new, ino).await?;
+        self.names.note_open(ino, self.shared.kv.foreign_epoch());
+        handle.keep();
+        Ok(Opened { attributes, keep_cache: true })
+    }
+
+    async fn create_as(self: &Rc<Self>, parent: Ino, name: &Name, new: NewInode, ino: Ino) -> FsResult<Attributes> {
+        let operation = Create {
+            parent,
+            name: name.clone(),
+            ino,
+            kind: new.kind,
+            mode: new.mode,
+            uid: new.uid,
+            gid: new.gid,
+            rdev: new.rdev,
+            target: new.target,
+            session: self.shared.session,
+            now: now(),
+        };
+        let (seen, seen_inode) = (self.see_entry(parent, name), self.see_attributes(ino));
+        let reply = self.mutate(MetaOp::Create(operation), Durability::Visible).await?;
+        let attributes = reply.into_attributes()?;
+        // The number is new, so whatever touches this inode comes after the stamp was noted.
+        self.names.put_attributes(&attributes, seen_inode);
+        self.put_new_entry(parent, name, ino, seen);
+        Ok(attributes)
+    }
+
+    /// Caches an entry that was made after `seen` was noted, if nobody else has touched the name meanwhile.
+    pub(super) fn put_new_entry(&self, parent: Ino, name: &Name, ino: Ino, seen: Seen) {
+        let after = self.see_entry(parent, name);
+        if after.epoch == seen.epoch && after.stamp == seen.stamp + 1 {
+            self.names.put_entry(parent, name, ino, after);
+        }
+    }
+}

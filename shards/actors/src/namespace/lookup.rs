@@ -1,0 +1,54 @@
+//! From a name to its inode.
+
+use crate::name_cache::Seen;
+use crate::shard::Shard;
+use shoal_types::{Attributes, Errno, FsResult, Ino, Name};
+use std::rc::Rc;
+
+/// The state of the world before a read that will tell attributes of inodes not known yet.
+#[derive(Clone, Copy)]
+pub(super) struct Before {
+    changes: u64,
+    epoch: Option<u64>,
+}
+
+impl Shard {
+    pub async fn lookup(self: &Rc<Self>, parent: Ino, name: &Name) -> FsResult<Attributes> {
+        let seen = self.see_entry(parent, name);
+        if let Some(ino) = self.names.entry(parent, name, seen) {
+            match self.get_attributes(ino).await {
+                // Removed since; the store knows what the name stands for now.
+                Err(Errno::ENOENT) => {}
+                found => return found,
+            }
+        }
+        let before = self.before();
+        let wanted = name.clone();
+        let attributes = self.read_metadata(move |metadata| metadata.lookup(parent, &wanted)).await?;
+        self.names.put_entry(parent, name, attributes.ino, seen);
+        match self.complete(before, attributes) {
+            Ok(attributes) => Ok(attributes),
+            Err(ino) => self.get_attributes(ino).await,
+        }
+    }
+
+    pub(super) fn before(&self) -> Before {
+        Before { changes: self.shared.stamps.changes(), epoch: self.shared.kv.foreign_epoch() }
+    }
+
+    /// Caches attributes read after `before`, and adds what is buffered. Gives the inode back if this mount has changed
+    /// anything since: then they may be older than what was buffered and is so no more, and have to be read again.
+    pub(super) fn complete(&self, before: Before, mut attributes: Attributes) -> Result<Attributes, Ino> {
+        let stamp = self.shared.stamps.of_attributes(attributes.ino);
+        let pending = self.shared.open_files.get(attributes.ino).and_then(|file| file.pending());
+        // Looked at last: a commit raises it first, then the stamp, and only then takes back what was pending.
+        if self.shared.stamps.changes() != before.changes {
+            return Err(attributes.ino);
+        }
+        self.names.put_attributes(&attributes, Seen { stamp, epoch: before.epoch });
+        if let Some(pending) = pending {
+            pending.overlay(&mut attributes);
+        }
+        Ok(attributes)
+    }
+}

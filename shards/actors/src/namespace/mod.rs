@@ -1,0 +1,61 @@
+//! What front ends ask of a shard: names, attributes, open files, bytes. One story a file.
+//!
+//! Everything here may be called on any shard. What only an inode's owner may do goes to it by message.
+
+mod attributes;
+mod content;
+mod create;
+mod directory;
+mod link;
+mod lookup;
+mod open;
+mod remove;
+mod rename;
+mod volume;
+
+use shoal_types::{Attributes, FileKind, Timestamp};
+
+/// What the creator decides about a new inode.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewInode {
+    pub kind: FileKind,
+    /// Permission bits with the umask applied.
+    pub mode: u16,
+    pub uid: u32,
+    pub gid: u32,
+    pub rdev: u32,
+    /// Of a symlink; otherwise empty.
+    pub target: Vec<u8>,
+}
+
+/// What `set_attributes` changes; `None` is left as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AttributeChanges {
+    pub mode: Option<u16>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub length: Option<u64>,
+    pub atime: Option<NewTime>,
+    pub mtime: Option<NewTime>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NewTime {
+    Now,
+    At(Timestamp),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RenameFlags {
+    pub no_replace: bool,
+    pub exchange: bool,
+    pub whiteout: bool,
+}
+
+/// An open file or directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Opened {
+    pub attributes: Attributes,
+    /// No other mount has changed the content since this mount's kernel may have cached pages of it.
+    pub keep_cache: bool,
+}

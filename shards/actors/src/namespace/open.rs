@@ -1,0 +1,125 @@
+//! Opening and closing.
+//!
+//! A handle is counted before the attributes are looked at. Whoever removes a last name commits first and then looks at
+//! the count (`remove.rs`). So either the opener sees that the name is gone, or the remover sees the handle.
+
+use super::Opened;
+use crate::message::Message;
+use crate::open_files::OpenFile;
+use crate::shard::Shard;
+use crate::shared::now;
+use shoal_types::{Attributes, Errno, FsResult, Ino};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// A counted handle that is closed again unless it is kept.
+pub(super) struct Handle {
+    shard: Rc<Shard>,
+    file: Arc<OpenFile>,
+    kept: bool,
+}
+
+impl Handle {
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.kept {
+            let (shard, file) = (self.shard.clone(), self.file.clone());
+            self.shard.spawn_unless_stopped(async move { shard.close_file(&file).await });
+        }
+    }
+}
+
+impl Shard {
+    /// Close-to-open: the content seen afterwards is at least what any mount had closed before. `truncate` as `O_TRUNC`.
+    pub async fn open(self: &Rc<Self>, ino: Ino, truncate: bool) -> FsResult<Opened> {
+        let epoch = self.shared.kv.foreign_epoch();
+        let handle = self.count_handle(ino);
+        let mut attributes = self.living_attributes(ino, &handle).await?;
+        self.revalidate(&handle.file, epoch).await?;
+        if truncate && attributes.length > 0 {
+            attributes = self.truncate(ino, 0, now()).await?;
+        }
+        let keep_cache = self.names.note_open(ino, epoch);
+        handle.keep();
+        Ok(Opened { attributes, keep_cache })
+    }
+
+    pub async fn open_directory(self: &Rc<Self>, ino: Ino) -> FsResult<()> {
+        let handle = self.count_handle(ino);
+        self.living_attributes(ino, &handle).await?;
+        handle.keep();
+        Ok(())
+    }
+
+    /// One handle less, of a file or directory. What is still buffered goes on being stored.
+    pub async fn close(self: &Rc<Self>, ino: Ino) {
+        match self.shared.open_files.get(ino) {
+            Some(file) => self.close_file(&file).await,
+            None => tracing::error!(%ino, "a file was closed that is not open"),
+        }
+    }
+
+    pub(super) fn count_handle(self: &Rc<Self>, ino: Ino) -> Handle {
+        Handle { shard: self.clone(), file: self.shared.open_files.open(ino), kept: false }
+    }
+
+    async fn close_file(self: &Rc<Self>, file: &OpenFile) {
+        if !self.shared.open_files.close(file) {
+            return;
+        }
+        let ino = file.ino;
+        let owner = self.shared.owner(ino);
+        if owner != self.index && (file.owned.load(SeqCst) || file.sustained.load(SeqCst)) {
+            return self.send(owner, Message::Closed { ino }).await;
+        }
+        // Not awaited: whoever closes does not wait for the last uploads.
+        let shard = self.clone();
+        match owner == self.index {
+            true => shoal_runtime::spawn_eager(async move { shard.closed(ino).await }),
+            false => {
+                self.forget_open_file(file).await;
+            }
+        }
+    }
+
+    /// Takes a file without state off the map; one that was sustained is released. `false`: it was opened again.
+    pub(crate) async fn forget_open_file(self: &Rc<Self>, file: &OpenFile) -> bool {
+        if !self.shared.open_files.remove_closed(file) {
+            return false;
+        }
+        // After it is off the map: whoever sustains it from now on sees that, and releases it.
+        if file.sustained.load(SeqCst) {
+            self.release(file.ino).await;
+        }
+        true
+    }
+
+    async fn living_attributes(self: &Rc<Self>, ino: Ino, handle: &Handle) -> FsResult<Attributes> {
+        let attributes = self.get_attributes(ino).await?;
+        // Nobody opens what has no name and is not held open already: its removal has begun.
+        match attributes.nlink == 0 && !handle.file.sustained.load(SeqCst) {
+            true => Err(Errno::ENOENT),
+            false => Ok(attributes),
+        }
+    }
+
+    /// Makes the owner look at the store again if another mount may have changed the file since it last did.
+    async fn revalidate(self: &Rc<Self>, file: &OpenFile, epoch: Option<u64>) -> FsResult<()> {
+        let known = epoch.is_some_and(|epoch| file.validated.load(SeqCst) == epoch);
+        if known || !file.owned.load(SeqCst) {
+            return Ok(());
+        }
+        let (ino, epoch) = (file.ino, epoch.unwrap_or(0));
+        let owner = self.shared.owner(ino);
+        match owner == self.index {
+            true => self.revalidate_owned(ino, epoch).await,
+            false => self.ask(owner, |respond| Message::Revalidate { ino, epoch, respond }).await,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Removing names, and what becomes of an inode that has lost its last one.
+//!
+//! While this mount has it open it is *sustained*: it lives on without a name until the last close releases it. Whether
+//! it is open can change while its name is being removed, so that is looked at again after the commit.
+
+use crate::message::Message;
+use crate::shard::Shard;
+use crate::shared::now;
+use shoal_kv::Durability;
+use shoal_metadata::{MetaOp, Release, Removed, Rmdir, Sustain, Unlink};
+use shoal_types::{FsResult, Ino, Name};
+use std::rc::Rc;
+use std::sync::atomic::Ordering::SeqCst;
+
+impl Shard {
+    pub async fn unlink(self: &Rc<Self>, parent: Ino, name: &Name) -> FsResult<()> {
+        let target = self.lookup(parent, name).await?.ino;
+        let open = self.shared.open_files.open_among([target].into_iter());
+        let operation = Unlink { parent, name: name.clone(), open, session: self.shared.session, now: now() };
+        let removed = self.mutate(MetaOp::Unlink(operation), Durability::Visible).await?.into_removed()?;
+        self.after_removal(removed).await;
+        Ok(())
+    }
+
+    pub async fn rmdir(self: &Rc<Self>, parent: Ino, name: &Name) -> FsResult<()> {
+        let target = self.lookup(parent, name).await?.ino;
+        let open = self.shared.open_files.open_among([target].into_iter());
+        let operation = Rmdir { parent, name: name.clone(), open, session: self.shared.session, now: now() };
+        let removed = self.mutate(MetaOp::Rmdir(operation), Durability::Visible).await?.into_removed()?;
+        self.after_removal(removed).await;
+        Ok(())
+    }
+
+    /// What a removed name leaves to do.
+    pub(super) async fn after_removal(self: &Rc<Self>, removed: Removed) {
+        if !removed.last {
+            return;
+        }
+        let sustained = removed.sustained || self.sustain_if_open(removed.ino).await;
+        match sustained {
+            true => self.note_sustained(removed.ino).await,
+            false => self.forget_removed(removed.ino).await,
+        }
+    }
+
+    /// Somebody may have opened it after we looked and before the name was gone.
+    async fn sustain_if_open(self: &Rc<Self>, ino: Ino) -> bool {
+        if !self.shared.open_files.is_open(ino) {
+            return false;
+        }
+        let operation = Sustain { inodes: vec![ino], session: self.shared.session };
+        match self.mutate(MetaOp::Sustain(operation), Durability::Visible).await {
+            Ok(_) => true,
+            Err(error) => {
+                // Maintenance tries again before it removes anything.
+                tracing::warn!(%ino, %error, "an open file that was removed could not be sustained");
+                false
+            }
+        }
+    }
+
+    /// The store keeps the inode for us. Whoever closes it last releases it; if that has happened already, we do.
+    pub(crate) async fn note_sustained(self: &Rc<Self>, ino: Ino) {
+        let open = self.shared.open_files.get(ino);
+        if let Some(file) = &open {
+            file.sustained.store(true, SeqCst);
+        }
+        if !open.is_some_and(|file| file.is_open()) {
+            self.release(ino).await;
+        }
+    }
+
+    /// Nobody has it open any more and it has no name: it goes.
+    pub(crate) async fn release(self: &Rc<Self>, ino: Ino) {
+        let operation = Release { ino, session: self.shared.session, now: now() };
+        if let Err(error) = self.mutate(MetaOp::Release(operation), Durability::Visible).await {
+            tracing::warn!(%ino, %error, "a removed file could not be released; it goes with the end of this mount");
+        }
+        self.forget_removed(ino).await;
+    }
+
+    /// An inode on its way out of the store.
+    pub(crate) async fn forget_removed(self: &Rc<Self>, ino: Ino) {
+        self.shared.want_maintenance();
+        self.drop_kept(ino).await;
+    }
+
+    /// Lets the owner drop what it keeps of an inode that is gone.
+    pub(crate) async fn drop_kept(self: &Rc<Self>, ino: Ino) {
+        let owner = self.shared.owner(ino);
+        if self.cache.is_none() && self.shared.open_files.get(ino).is_none() {
+            return;
+        }
+        match owner == self.index {
+            true => self.removed_owned(ino).await,
+            false => self.send(owner, Message::Removed { ino }).await,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What concerns the volume as a whole.
+
+use crate::config::KernelTimeouts;
+use crate::shard::Shard;
+use futures_channel::oneshot;
+use shoal_metadata::Usage;
+use shoal_types::{Errno, FsResult, VolumeSettings};
+use std::rc::Rc;
+
+impl Shard {
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    pub fn settings(&self) -> &VolumeSettings {
+        &self.shared.settings
+    }
+
+    /// For how long a reply that goes out now may be believed. To be asked after the reply's content has been read.
+    pub fn timeouts(&self) -> KernelTimeouts {
+        match self.shared.is_alone() {
+            true => self.shared.timeouts,
+            false => KernelTimeouts::default(),
+        }
+    }
+
+    /// Every acknowledged change of names and attributes survives power loss.
+    pub async fn sync_metadata(&self) -> FsResult<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.shared.metadata.sync(move |result| {
+            // Nobody waits any more when the shard was stopped meanwhile.
+            let _ = sender.send(result);
+        });
+        let result = receiver.await.map_err(|_| Errno::EIO)?;
+        result.map_err(|error| {
+            tracing::warn!(%error, "syncing the metadata failed");
+            error.errno()
+        })
+    }
+
+    pub async fn usage(self: &Rc<Self>) -> FsResult<Usage> {
+        self.read_metadata(|metadata| metadata.usage()).await
+    }
+
+    /// The most bytes this shard's write buffer has held so far.
+    pub fn write_buffer_peak(&self) -> usize {
+        self.write_budget.peak()
+    }
+}

@@ -1,0 +1,181 @@
+//! The life of a mount's shards: session, threads, and the orderly end.
+
+use crate::config::{Config, KernelTimeouts};
+use crate::message::Message;
+use crate::metadata_workers::MetadataWorkers;
+use crate::open_files::OpenFiles;
+use crate::shard::Shard;
+use crate::shared::{NOT_ALONE, Shared};
+use crate::stamps::Stamps;
+use crate::transfer::Transfer;
+use crate::{dispatch, limits, session};
+use shoal_cache::{Cache, CacheConfig};
+use shoal_metadata::{MetaError, Metadata, SessionRecord};
+use shoal_runtime::{MailboxReceiver, ShardThreads, mailbox, shard_threads};
+use shoal_types::{Errno, FsResult, Ino, SessionId};
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+/// A running volume. Clone-free: whoever holds it ends it.
+pub struct Shards {
+    shared: Arc<Shared>,
+    threads: ShardThreads,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("registering a session")]
+    Session(#[source] MetaError),
+    #[error("starting the shards' threads")]
+    Threads(#[source] io::Error),
+}
+
+impl Shards {
+    /// Registers the session, waits out what another mount's kernel may believe (decision 0007), starts the threads.
+    /// Blocks; not for a shard's thread.
+    pub fn start(config: Config) -> Result<Shards, StartError> {
+        assert!(config.shards > 0, "a mount has at least one shard");
+        let metadata = Metadata::new(config.kv.clone());
+        let session = session::begin(&metadata, &config.session)?;
+        let record = config.session.clone();
+        start_threads(config, metadata.clone(), session, record).map_err(|error| {
+            // It expires by itself if this fails as well; the error worth telling is the first one.
+            let _ = session::end(&metadata, session);
+            StartError::Threads(error)
+        })
+    }
+
+    pub fn count(&self) -> usize {
+        self.shared.mailboxes.len()
+    }
+
+    pub fn session(&self) -> SessionId {
+        self.shared.session
+    }
+
+    /// The shard on which calls about this inode need no hop.
+    pub fn owner(&self, ino: Ino) -> usize {
+        self.shared.owner(ino)
+    }
+
+    /// Runs `task` on a shard's thread; how front ends attach. Waits while that shard's mailbox is full: not for a
+    /// shard's thread.
+    pub fn run(&self, shard: usize, task: impl FnOnce(&Rc<Shard>) + Send + 'static) {
+        if self.shared.mailboxes[shard].send_blocking(Message::Run(Box::new(task))).is_err() {
+            unreachable!("shards live as long as `self`");
+        }
+    }
+
+    /// As `run`, from any task of any runtime.
+    pub async fn run_async(&self, shard: usize, task: impl FnOnce(&Rc<Shard>) + Send + 'static) {
+        if self.shared.mailboxes[shard].send(Message::Run(Box::new(task))).await.is_err() {
+            unreachable!("shards live as long as `self`");
+        }
+    }
+
+    /// Commits everything buffered on all shards. Blocks; not for a shard's thread.
+    pub fn flush_all(&self) -> FsResult<()> {
+        let flush = |shard: &shoal_runtime::Mailbox<Message>| {
+            let (respond, outcome) = std::sync::mpsc::channel();
+            // A shard that is gone drops the sender, which the receiver below learns.
+            let _ = shard.send_blocking(Message::FlushAll {
+                respond: Box::new(move |result| {
+                    let _ = respond.send(result);
+                }),
+            });
+            outcome
+        };
+        let outcomes: Vec<_> = self.shared.mailboxes.iter().map(flush).collect();
+        let results: Vec<_> = outcomes.into_iter().map(|outcome| outcome.recv().unwrap_or(Err(Errno::EIO))).collect();
+        results.into_iter().collect()
+    }
+
+    /// Flushes, ends the session, joins the threads, closes the metadata engine. Front ends have let go before. An error
+    /// says that something buffered could not be stored, and is lost.
+    pub fn stop(self) -> FsResult<()> {
+        let flushed = self.flush_stubbornly();
+        self.shared.stopping.store(true, SeqCst);
+        if let Err(error) = session::end(&self.shared.metadata, self.shared.session) {
+            tracing::warn!(%error, "the session could not be ended; others end it when its heartbeat stays out");
+        }
+        for mailbox in &self.shared.mailboxes {
+            // A shard that has gone needs no telling.
+            let _ = mailbox.send_blocking(Message::Stop);
+        }
+        self.threads.join();
+        if let Err(error) = self.shared.kv.close() {
+            tracing::warn!(%error, "closing the metadata engine");
+        }
+        flushed
+    }
+
+    fn flush_stubbornly(&self) -> FsResult<()> {
+        let mut tries = 1;
+        loop {
+            match self.flush_all() {
+                Err(error) if tries < limits::STOP_FLUSH_TRIES && !self.shared.is_fenced() => {
+                    tracing::warn!(%error, tries, "the last flush failed and is tried again");
+                    tries += 1;
+                    std::thread::sleep(limits::STOP_FLUSH_DELAY);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "buffered bytes could not be stored and are lost");
+                    return Err(error);
+                }
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+}
+
+fn start_threads(config: Config, metadata: Metadata, session: SessionId, record: SessionRecord) -> io::Result<Shards> {
+    let workers = (!config.kv.reads_are_local()).then(|| MetadataWorkers::start(&metadata)).transpose()?;
+    let cache = config.cache.as_ref().and_then(|cache| open_cache(cache, &config));
+    let (mailboxes, receivers): (Vec<_>, Vec<_>) =
+        (0..config.shards).map(|_| mailbox(limits::MAILBOX_MESSAGES_MAX)).unzip();
+    let timeouts = KernelTimeouts {
+        attributes: config.timeouts.attributes.min(limits::KERNEL_TIMEOUT_MAX),
+        entries: config.timeouts.entries.min(limits::KERNEL_TIMEOUT_MAX),
+    };
+    let shared = Arc::new(Shared {
+        transfer: Transfer::start(config.store, config.settings.uuid.clone())?,
+        kv: config.kv,
+        metadata,
+        workers,
+        settings: config.settings,
+        session,
+        stamps: Stamps::new(),
+        open_files: OpenFiles::default(),
+        mailboxes,
+        write_buffer_bytes: config.write_buffer_bytes,
+        read_buffer_bytes: config.read_buffer_bytes,
+        readahead_bytes_max: config.readahead_bytes_max,
+        timeouts,
+        alone_epoch: AtomicU64::new(NOT_ALONE),
+        fenced: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
+        maintenance_wanted: AtomicBool::new(false),
+    });
+    let receivers: Vec<_> = receivers.into_iter().map(|receiver| Mutex::new(Some(receiver))).collect();
+    let body_shared = shared.clone();
+    let threads = shard_threads(config.shards, config.pin, move |index| {
+        let receiver: Option<MailboxReceiver<Message>> = receivers[index].lock().expect("taken once").take();
+        let receiver = receiver.expect("each shard takes its own receiver");
+        let part = cache.as_ref().map(|cache| cache.part(index));
+        dispatch::run(Shard::new(index, body_shared.clone(), part), receiver, record.clone())
+    })?;
+    Ok(Shards { shared, threads })
+}
+
+/// A cache that can't be had is no reason not to mount.
+fn open_cache(cache: &CacheConfig, config: &Config) -> Option<Cache> {
+    match Cache::open(cache, &config.settings.uuid, config.shards) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::warn!(%error, folder = %cache.folder.display(), "mounting without a local cache");
+            None
+        }
+    }
+}

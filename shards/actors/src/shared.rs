@@ -1,0 +1,87 @@
+//! What all shards of one mount share: immutable settings, lock-free tables, and the ways to the outside.
+
+use crate::config::KernelTimeouts;
+use crate::message::Message;
+use crate::metadata_workers::MetadataWorkers;
+use crate::open_files::OpenFiles;
+use crate::stamps::Stamps;
+use crate::transfer::Transfer;
+use shoal_kv::Kv;
+use shoal_metadata::Metadata;
+use shoal_runtime::Mailbox;
+use shoal_types::{Ino, SessionId, Timestamp, VolumeSettings};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(crate) struct Shared {
+    pub kv: Arc<dyn Kv>,
+    pub metadata: Metadata,
+    /// For engines whose reads are not local.
+    pub workers: Option<MetadataWorkers>,
+    pub transfer: Transfer,
+    pub settings: VolumeSettings,
+    pub session: SessionId,
+    pub stamps: Stamps,
+    pub open_files: OpenFiles,
+    pub mailboxes: Vec<Mailbox<Message>>,
+    pub write_buffer_bytes: u64,
+    pub read_buffer_bytes: u64,
+    pub readahead_bytes_max: u64,
+    /// What the kernel may be told while this mount is alone.
+    pub timeouts: KernelTimeouts,
+    /// The foreign epoch at which no other mount lived; `NOT_ALONE` while one does.
+    pub alone_epoch: AtomicU64,
+    /// The metadata store refused this session (it was declared dead): nothing more may be written.
+    pub fenced: AtomicBool,
+    /// The mount is ending its session itself.
+    pub stopping: AtomicBool,
+    /// Shard 0 has been told that there is maintenance to do, and has not begun with it.
+    pub maintenance_wanted: AtomicBool,
+}
+
+pub(crate) const NOT_ALONE: u64 = u64::MAX;
+
+impl Shared {
+    pub fn owner(&self, ino: Ino) -> usize {
+        (ino.mix() % self.mailboxes.len() as u64) as usize
+    }
+
+    /// No other mount of this volume lives, as of now. When the store shows foreign changes that nobody has looked into
+    /// yet, the answer is no, and shard 0 looks into them.
+    pub fn is_alone(&self) -> bool {
+        let alone_epoch = self.alone_epoch.load(SeqCst);
+        if alone_epoch == NOT_ALONE {
+            return false;
+        }
+        let unchanged = self.kv.foreign_epoch() == Some(alone_epoch);
+        if !unchanged {
+            self.want_maintenance();
+        }
+        unchanged
+    }
+
+    pub fn want_maintenance(&self) {
+        if !self.maintenance_wanted.swap(true, SeqCst) && self.mailboxes[0].try_send(Message::Maintain).is_err() {
+            // Shard 0 is busy beyond measure: its next heartbeat sees to it, or whoever asks again.
+            self.maintenance_wanted.store(false, SeqCst);
+        }
+    }
+
+    pub fn is_fenced(&self) -> bool {
+        self.fenced.load(SeqCst)
+    }
+
+    pub fn fence(&self) {
+        if !self.fenced.swap(true, SeqCst) && !self.stopping.load(SeqCst) {
+            let session = self.session;
+            tracing::error!(%session, "this mount was declared dead: nothing more can be written; mount it again");
+        }
+    }
+}
+
+/// The wall clock. `engine/` never reads it; the shards pass it in.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::new(since.as_secs() as i64, since.subsec_nanos())
+}

@@ -1,0 +1,95 @@
+//! Names and attributes: what one shard has changed, every shard sees at once, whatever it has cached.
+
+use super::*;
+use crate::NewTime;
+use shoal_types::Timestamp;
+
+#[test]
+fn a_change_on_one_shard_is_seen_by_all_others_at_once() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 4);
+    for round in 0..50u16 {
+        let ino = create_open(&volume, usize::from(round % 4), "file");
+        for shard in 0..4 {
+            assert_eq!(lookup(&volume, shard, "file").unwrap().ino, ino);
+            let changes = AttributeChanges { mode: Some(round), ..AttributeChanges::default() };
+            on(&volume, shard, move |local| async move { local.set_attributes(ino, changes).await }).unwrap();
+            for reader in 0..4 {
+                assert_eq!(lookup(&volume, reader, "file").unwrap().mode, round);
+            }
+            write(&volume, shard, ino, shard as u64, vec![1]).unwrap();
+            for reader in 0..4 {
+                assert_eq!(lookup(&volume, reader, "file").unwrap().length, shard as u64 + 1);
+                assert_eq!(length_of(&volume, reader, ino), shard as u64 + 1);
+            }
+        }
+        close(&volume, 0, ino);
+        unlink(&volume, usize::from(round / 4 % 4), "file");
+        for shard in 0..4 {
+            assert_eq!(lookup(&volume, shard, "file").unwrap_err(), Errno::ENOENT);
+        }
+    }
+    volume.stop().unwrap();
+}
+
+#[test]
+fn listings_count_buffered_writes_in() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 2);
+    let ino = create_open(&volume, 0, "file");
+    write(&volume, 0, ino, 0, vec![1; 777]).unwrap();
+    for shard in 0..2 {
+        let page = on(&volume, shard, |local| async move { local.read_directory(Ino::ROOT, 0, 100, true).await });
+        let page = page.unwrap();
+        assert_eq!(page.entries.len(), 1);
+        assert_eq!(page.entries[0].attributes.as_ref().unwrap().length, 777);
+    }
+    volume.stop().unwrap();
+}
+
+#[test]
+fn a_time_set_after_a_write_stays_when_the_write_is_committed() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 2);
+    let ino = create_open(&volume, 0, "file");
+    let old = Timestamp::new(1_000_000_000, 5);
+    for shard in 0..2 {
+        write(&volume, shard, ino, 0, vec![1; 100]).unwrap();
+        let changes = AttributeChanges { mtime: Some(NewTime::At(old)), ..AttributeChanges::default() };
+        on(&volume, 1 - shard, move |local| async move { local.set_attributes(ino, changes).await }).unwrap();
+        flush(&volume, shard, ino).unwrap();
+        let attributes = on(&volume, shard, move |local| async move { local.get_attributes(ino).await }).unwrap();
+        assert_eq!(attributes.mtime, old);
+    }
+    volume.stop().unwrap();
+}
+
+#[test]
+fn a_directory_goes_only_when_it_is_empty() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 2);
+    let made =
+        on(&volume, 0, |local| async move { local.create(Ino::ROOT, &name("d"), new(FileKind::Directory)).await });
+    let directory = made.unwrap().ino;
+    on(&volume, 1, move |local| async move { local.open_directory(directory).await }).unwrap();
+    on(&volume, 1, move |local| async move { local.create(directory, &name("f"), new(FileKind::Regular)).await })
+        .unwrap();
+    let rmdir = || on(&volume, 0, |local| async move { local.rmdir(Ino::ROOT, &name("d")).await });
+    assert_eq!(rmdir(), Err(Errno::ENOTEMPTY));
+    on(&volume, 0, move |local| async move { local.unlink(directory, &name("f")).await }).unwrap();
+    assert_eq!(rmdir(), Ok(()));
+    assert_eq!(lookup(&volume, 1, "d").unwrap_err(), Errno::ENOENT);
+    close(&volume, 1, directory);
+    volume.stop().unwrap();
+}
+
+#[test]
+fn files_get_numbers_that_their_creator_owns() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 3);
+    for shard in 0..3 {
+        let ino = create_open(&volume, shard, &format!("of-{shard}"));
+        assert_eq!(volume.owner(ino), shard);
+    }
+    volume.stop().unwrap();
+}

@@ -1,0 +1,149 @@
+//! Random writes, truncations, flushes and reads from all shards against a plain vector of bytes.
+
+use super::*;
+use shoal_kv::Random;
+use shoal_kv_sqlite::SqliteKv;
+use std::sync::atomic::Ordering::SeqCst;
+
+const STEPS: u64 = 400;
+const FILE_BYTES: u64 = 600 << 10;
+
+/// One file and what it should hold.
+struct Model<'a> {
+    volume: &'a Shards,
+    random: Random,
+    ino: Ino,
+    bytes: Vec<u8>,
+    fallible: bool,
+}
+
+impl Model<'_> {
+    fn shard(&mut self) -> usize {
+        self.random.below(self.volume.count() as u64) as usize
+    }
+
+    fn step(&mut self, number: u64) {
+        let shard = self.shard();
+        match self.random.below(20) {
+            0..=7 => self.write(shard, number),
+            8 => self.truncate(shard),
+            9..=10 => self.flush(shard),
+            11 => self.reopen(shard),
+            _ => self.read(shard),
+        }
+        assert_eq!(length_of(self.volume, shard, self.ino), self.bytes.len() as u64, "after step {number}");
+    }
+
+    fn write(&mut self, shard: usize, number: u64) {
+        let offset = self.random.below(FILE_BYTES);
+        let bound = [100, 5000, 200_000][self.random.below(3) as usize];
+        let length = self.random.below(bound) as usize + 1;
+        let data = pattern(number, length);
+        write(self.volume, shard, self.ino, offset, data.clone()).unwrap();
+        let end = offset as usize + length;
+        self.bytes.resize(self.bytes.len().max(end), 0);
+        self.bytes[offset as usize..end].copy_from_slice(&data);
+    }
+
+    fn truncate(&mut self, shard: usize) {
+        let length = self.random.below(FILE_BYTES);
+        match truncate(self.volume, shard, self.ino, length) {
+            Ok(attributes) => {
+                assert_eq!(attributes.length, length);
+                self.bytes.resize(length as usize, 0);
+            }
+            Err(_) => assert!(self.fallible),
+        }
+    }
+
+    fn flush(&mut self, shard: usize) {
+        let flushed = flush(self.volume, shard, self.ino);
+        assert!(flushed.is_ok() || self.fallible);
+    }
+
+    fn reopen(&mut self, shard: usize) {
+        let closing = self.shard();
+        close(self.volume, closing, self.ino);
+        assert_eq!(open(self.volume, shard, self.ino).unwrap().attributes.length, self.bytes.len() as u64);
+    }
+
+    fn read(&mut self, shard: usize) {
+        let offset = self.random.below(FILE_BYTES) as usize;
+        let length = self.random.below(300_000) as usize + 1;
+        let expected = self.bytes.get(offset..).unwrap_or_default();
+        let expected = &expected[..expected.len().min(length)];
+        match read(self.volume, shard, self.ino, offset as u64, length) {
+            Ok(found) => assert_eq!(found.len(), expected.len()),
+            Err(_) => assert!(self.fallible),
+        }
+        if let Ok(found) = read(self.volume, shard, self.ino, offset as u64, length) {
+            let wrong = found.iter().zip(expected).position(|(found, expected)| found != expected);
+            assert_eq!(wrong, None, "first wrong byte of a read at {offset}");
+        }
+    }
+}
+
+fn drive(volume: &Shards, seed: u64, fallible: bool) -> (Ino, Vec<u8>) {
+    let ino = create_open(volume, 0, &format!("file-{seed}"));
+    let mut model = Model { volume, random: Random::new(seed), ino, bytes: Vec::new(), fallible };
+    (0..STEPS).for_each(|number| model.step(number));
+    let bytes = std::mem::take(&mut model.bytes);
+    (ino, bytes)
+}
+
+/// Drives two files, stops the volume, starts another over the same stores and reads everything again.
+fn survives(shards: usize, cached: bool, failure_rate: f64) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(TestStore::new(failure_rate));
+    let database = folder.path().join("volume.db");
+    let kv = SqliteKv::open(&database, true).unwrap();
+    format(&*kv);
+    let start = |kv: Arc<SqliteKv>, shards| {
+        let mut config = config(kv, &store, shards);
+        config.cache = cached.then(|| cache_in(folder.path()).unwrap());
+        Shards::start(config).unwrap()
+    };
+    let volume = start(kv, shards);
+    let files: Vec<_> = (1..=2).map(|seed| drive(&volume, seed, failure_rate > 0.0)).collect();
+    assert_eq!(volume.stop(), Ok(()));
+    assert_eq!(store.failures.load(SeqCst) > 0, failure_rate > 0.0);
+    let volume = start(SqliteKv::open(&database, false).unwrap(), 3 - shards.min(2));
+    for (ino, expected) in files {
+        let length = expected.len();
+        let found = read_stubbornly(&volume, ino);
+        assert_eq!(found.len(), length);
+        assert!(found == expected, "after a restart");
+    }
+    volume.stop().unwrap();
+}
+
+/// What has been fetched stays in memory, so each try comes further.
+fn read_stubbornly(volume: &Shards, ino: Ino) -> Vec<u8> {
+    let read = || read(volume, 0, ino, 0, FILE_BYTES as usize * 2);
+    (0..1000).find_map(|_| read().ok()).expect("a store that fails now and then does not fail always")
+}
+
+#[test]
+fn one_shard_reads_what_was_written() {
+    survives(1, false, 0.0);
+}
+
+#[test]
+fn two_shards_read_what_was_written_through_the_cache() {
+    survives(2, true, 0.0);
+}
+
+#[test]
+fn four_shards_read_what_was_written() {
+    survives(4, false, 0.0);
+}
+
+#[test]
+fn four_shards_read_what_was_written_through_the_cache() {
+    survives(4, true, 0.0);
+}
+
+#[test]
+fn a_store_that_fails_now_and_then_loses_nothing() {
+    survives(2, true, 0.05);
+}

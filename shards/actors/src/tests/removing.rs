@@ -1,0 +1,84 @@
+//! Files without a name: readable while open, gone for good afterwards.
+
+use super::*;
+use crate::RenameFlags;
+
+const LENGTH: usize = 300 << 10;
+
+fn stored_file(volume: &Shards, called: &str, seed: u64) -> Ino {
+    let ino = create_open(volume, 0, called);
+    write(volume, 0, ino, 0, pattern(seed, LENGTH)).unwrap();
+    flush(volume, 0, ino).unwrap();
+    ino
+}
+
+#[test]
+fn objects_of_removed_files_are_deleted() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 2);
+    for number in 0..20 {
+        let ino = stored_file(&volume, &number.to_string(), number);
+        close(&volume, 1, ino);
+    }
+    assert!(store.count() >= 20);
+    (0..20).for_each(|number| unlink(&volume, number % 2, &number.to_string()));
+    wait_until("all objects are deleted", || store.count() == 0);
+    let usage = on(&volume, 0, |local| async move { local.usage().await }).unwrap();
+    assert_eq!(usage.bytes, 0);
+    volume.stop().unwrap();
+}
+
+#[test]
+fn a_removed_file_can_be_read_and_written_until_it_is_closed() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 2);
+    let ino = stored_file(&volume, "open", 1);
+    unlink(&volume, 1, "open");
+    assert_eq!(lookup(&volume, 0, "open").unwrap_err(), Errno::ENOENT);
+    assert!(read(&volume, 1, ino, 0, LENGTH).unwrap() == pattern(1, LENGTH));
+    write(&volume, 1, ino, LENGTH as u64, pattern(2, LENGTH)).unwrap();
+    flush(&volume, 0, ino).unwrap();
+    assert!(read(&volume, 0, ino, LENGTH as u64, LENGTH).unwrap() == pattern(2, LENGTH));
+    assert!(store.count() > 0);
+    close(&volume, 1, ino);
+    wait_until("its objects are deleted", || store.count() == 0);
+    wait_until("the inode is gone", || open(&volume, 0, ino).is_err());
+    assert_eq!(open(&volume, 1, ino).unwrap_err(), Errno::ENOENT);
+    volume.stop().unwrap();
+}
+
+#[test]
+fn renaming_over_an_open_file_keeps_the_old_content_readable() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 2);
+    let old = stored_file(&volume, "target", 1);
+    let new = stored_file(&volume, "source", 2);
+    on(&volume, 1, |local| async move {
+        local.rename(Ino::ROOT, &name("source"), Ino::ROOT, &name("target"), RenameFlags::default()).await
+    })
+    .unwrap();
+    assert_eq!(lookup(&volume, 0, "target").unwrap().ino, new);
+    assert_eq!(lookup(&volume, 1, "source").unwrap_err(), Errno::ENOENT);
+    assert!(read(&volume, 1, old, 0, LENGTH).unwrap() == pattern(1, LENGTH));
+    let both = store.count();
+    close(&volume, 0, old);
+    wait_until("the old objects are deleted", || store.count() == both / 2);
+    assert!(read(&volume, 1, new, 0, LENGTH).unwrap() == pattern(2, LENGTH));
+    volume.stop().unwrap();
+}
+
+#[test]
+fn buffered_bytes_of_a_removed_file_give_their_room_back() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 1);
+    // Together far more than the budget.
+    for number in 0..40 {
+        let ino = create_open(&volume, 0, "temporary");
+        write(&volume, 0, ino, 0, pattern(number, LENGTH)).unwrap();
+        unlink(&volume, 0, "temporary");
+        close(&volume, 0, ino);
+    }
+    let is_empty = || on(&volume, 0, |local| async move { local.write_budget.has_room(1 << 20) });
+    wait_until("nothing is buffered", is_empty);
+    volume.stop().unwrap();
+}

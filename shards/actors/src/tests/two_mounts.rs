@@ -1,0 +1,121 @@
+//! Two mounts of one volume, each with an engine and caches of its own.
+
+use super::*;
+use shoal_kv_sqlite::SqliteKv;
+use shoal_metadata::{MetaOp, RegisterSession};
+
+const LENGTH: usize = 200 << 10;
+
+struct Mounts {
+    folder: tempfile::TempDir,
+    store: Arc<TestStore>,
+    first: Shards,
+}
+
+impl Mounts {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(TestStore::new(0.0));
+        let kv = SqliteKv::open(&folder.path().join("volume.db"), true).unwrap();
+        format(&*kv);
+        let mut config = config(kv, &store, 2);
+        config.cache = cache_in(folder.path());
+        Mounts { first: Shards::start(config).unwrap(), folder, store }
+    }
+
+    fn another(&self) -> Shards {
+        let kv = SqliteKv::open(&self.folder.path().join("volume.db"), false).unwrap();
+        let mut config = config(kv, &self.store, 2);
+        config.cache = cache_in(self.folder.path());
+        Shards::start(config).unwrap()
+    }
+}
+
+fn timeouts(volume: &Shards) -> KernelTimeouts {
+    on(volume, 1, |local| async move { local.timeouts() })
+}
+
+#[test]
+fn what_one_mount_has_closed_the_other_reads_when_it_opens() {
+    let mounts = Mounts::new();
+    let (first, second) = (&mounts.first, mounts.another());
+    let ino = create_open(first, 0, "file");
+    close(first, 0, ino);
+    for round in 0..20u64 {
+        let (writer, reader) = if round % 2 == 0 { (first, &second) } else { (&second, first) };
+        let length = LENGTH - round as usize * 1000;
+        open(writer, 0, ino).unwrap();
+        // Open already before the change: its owner has state that must not survive the next open.
+        open(reader, 1, ino).unwrap();
+        read(reader, 1, ino, 0, LENGTH).unwrap();
+        truncate(writer, 1, ino, 0).unwrap();
+        write(writer, 1, ino, 0, pattern(round, length)).unwrap();
+        flush(writer, 0, ino).unwrap();
+        close(writer, 0, ino);
+        assert_eq!(open(reader, 0, ino).unwrap().attributes.length, length as u64);
+        for shard in 0..2 {
+            assert!(read(reader, shard, ino, 0, LENGTH).unwrap() == pattern(round, length), "round {round}");
+        }
+        close(reader, 1, ino);
+        close(reader, 0, ino);
+    }
+    second.stop().unwrap();
+    mounts.first.stop().unwrap();
+}
+
+#[test]
+fn names_made_by_one_mount_are_seen_by_the_other_at_once() {
+    let mounts = Mounts::new();
+    let (first, second) = (&mounts.first, mounts.another());
+    for round in 0..30 {
+        let (maker, other) = if round % 2 == 0 { (first, &second) } else { (&second, first) };
+        assert_eq!(lookup(other, 0, "file").unwrap_err(), Errno::ENOENT);
+        let ino = create_open(maker, 0, "file");
+        close(maker, 0, ino);
+        assert_eq!(lookup(other, 0, "file").unwrap().ino, ino);
+        assert_eq!(lookup(other, 1, "file").unwrap().nlink, 1);
+        unlink(other, 1, "file");
+        assert_eq!(lookup(maker, 0, "file").unwrap_err(), Errno::ENOENT);
+    }
+    second.stop().unwrap();
+    mounts.first.stop().unwrap();
+}
+
+#[test]
+fn a_mount_gives_its_kernel_time_outs_only_while_it_is_alone() {
+    let mounts = Mounts::new();
+    let first = &mounts.first;
+    let second = KernelTimeouts { attributes: Duration::from_secs(1), entries: Duration::from_secs(1) };
+    wait_until("the first mount knows that it is alone", || timeouts(first) == second);
+    let ino = create_open(first, 0, "file");
+    assert!(open(first, 0, ino).unwrap().keep_cache);
+    let before = Instant::now();
+    let other = mounts.another();
+    assert!(before.elapsed() >= second.longest(), "the newcomer waits for what the first has promised");
+    assert_eq!(timeouts(first), KernelTimeouts::default());
+    assert_eq!(timeouts(&other), KernelTimeouts::default());
+    // The newcomer has changed something (itself), so pages from before are looked at again, once.
+    assert!(!open(first, 0, ino).unwrap().keep_cache);
+    other.stop().unwrap();
+    wait_until("the first mount knows that it is alone again", || timeouts(first) == second);
+    mounts.first.stop().unwrap();
+}
+
+#[test]
+fn the_session_of_a_dead_process_is_ended_and_not_waited_for() {
+    let kv = MemoryKv::new();
+    let store = Arc::new(TestStore::new(0.0));
+    format(&*kv);
+    let config = config(kv.clone(), &store, 1);
+    let metadata = Metadata::new(kv);
+    let mut record = config.session.clone();
+    record.pid = 1 << 30;
+    metadata.run(MetaOp::RegisterSession(RegisterSession { record, now: crate::shared::now() }), Visible).unwrap();
+    let volume = Shards::start(config).unwrap();
+    let sessions = metadata.sessions().unwrap();
+    assert_eq!(sessions.iter().map(|info| info.session).collect::<Vec<_>>(), [volume.session()]);
+    volume.stop().unwrap();
+    assert_eq!(metadata.sessions().unwrap(), []);
+}
+
+use shoal_kv::Durability::Visible;

@@ -1,0 +1,67 @@
+//! Which stamps an operation raises. Known from the operation itself, so that no caller can forget one, and raised by
+//! whoever learns of the commit, so that it happens also when the caller is gone by then.
+
+use crate::stamps::Stamps;
+use shoal_metadata::{MetaOp, MetaReply};
+use shoal_types::{Ino, Name};
+
+#[derive(Default)]
+pub(crate) struct Touched {
+    entries: Vec<(Ino, Name)>,
+    inodes: Vec<Ino>,
+}
+
+impl Touched {
+    pub fn of(operation: &MetaOp) -> Self {
+        match operation {
+            MetaOp::Create(create) => Self::entry(create.parent, &create.name),
+            MetaOp::Link(link) => Self::entry(link.parent, &link.name).inode(link.ino),
+            MetaOp::Unlink(unlink) => Self::entry(unlink.parent, &unlink.name),
+            MetaOp::Rmdir(rmdir) => Self::entry(rmdir.parent, &rmdir.name),
+            MetaOp::Rename(rename) => {
+                let mut touched = Self::entry(rename.old_parent, &rename.old_name).inode(rename.new_parent);
+                touched.entries.push((rename.new_parent, rename.new_name.clone()));
+                touched
+            }
+            MetaOp::SetAttributes(set) => Self::default().inode(set.ino),
+            MetaOp::Truncate(truncate) => Self::default().inode(truncate.ino),
+            MetaOp::WriteInline(write) => Self::default().inode(write.ino),
+            MetaOp::WriteSlices(write) => Self::default().inode(write.ino),
+            MetaOp::RemoveInode(remove) => Self::default().inode(remove.ino),
+            MetaOp::ReplaceSlices(replace) => Self::default().inode(replace.ino),
+            MetaOp::Sustain(_)
+            | MetaOp::Release(_)
+            | MetaOp::LeaseInodes(_)
+            | MetaOp::LeaseObjects(_)
+            | MetaOp::RegisterSession(_)
+            | MetaOp::Heartbeat(_)
+            | MetaOp::EndSession(_)
+            | MetaOp::ForgetObjects(_) => Self::default(),
+        }
+    }
+
+    fn entry(parent: Ino, name: &Name) -> Self {
+        Touched { entries: vec![(parent, name.clone())], inodes: vec![parent] }
+    }
+
+    fn inode(mut self, ino: Ino) -> Self {
+        self.inodes.push(ino);
+        self
+    }
+
+    /// After the end of the operation, whatever it was: one that failed may have committed all the same.
+    pub fn raise(&self, stamps: &Stamps, reply: Option<&MetaReply>) {
+        for (parent, name) in &self.entries {
+            stamps.raise_entry(*parent, name);
+        }
+        self.inodes.iter().for_each(|ino| stamps.raise_attributes(*ino));
+        match reply {
+            Some(MetaReply::Removed(removed)) => stamps.raise_attributes(removed.ino),
+            Some(MetaReply::Renamed(renamed)) => {
+                stamps.raise_attributes(renamed.moved);
+                renamed.replaced.iter().for_each(|replaced| stamps.raise_attributes(replaced.ino));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Transfer workers: encode and PUT, GET and decode, sync and DELETE, on threads of their own.
+//!
+//! Shards hand jobs over and await the outcome; nothing here knows what a file is. How much is in flight is bounded
+//! by a semaphore for each direction; what waits for a permit is bounded by the shards' byte budgets.
+
+use crate::limits;
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_util::future::try_join_all;
+use shoal_object_format as format;
+use shoal_object_store::{ObjectStore, naming};
+use shoal_runtime::AlignedBuffer;
+use shoal_types::{Errno, FsResult, ObjectId};
+use std::future::Future;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+pub(crate) struct Transfer {
+    runtime: Option<Runtime>,
+    worker: Arc<Worker>,
+}
+
+struct Worker {
+    store: Arc<dyn ObjectStore>,
+    volume: String,
+    uploads: Semaphore,
+    downloads: Semaphore,
+}
+
+/// One run of an object's plain bytes and where it goes in the target buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    pub object: ObjectId,
+    pub object_length: u32,
+    pub object_offset: u32,
+    pub length: u32,
+    pub target: usize,
+}
+
+/// Bytes to gather into one buffer: pieces from objects, zeros elsewhere.
+pub(crate) struct Fetch {
+    /// Shows through wherever no piece lies, from the start of the buffer.
+    pub base: Option<Bytes>,
+    pub pieces: Vec<Piece>,
+    pub length: usize,
+}
+
+/// The outcome of a job; an error when the workers have stopped.
+pub(crate) struct Outcome<T>(oneshot::Receiver<FsResult<T>>);
+
+impl<T> Outcome<T> {
+    pub async fn wait(self) -> FsResult<T> {
+        self.0.await.unwrap_or(Err(Errno::EIO))
+    }
+}
+
+impl Transfer {
+    pub fn start(store: Arc<dyn ObjectStore>, volume: String) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(limits::TRANSFER_THREADS)
+            .max_blocking_threads(limits::TRANSFER_BLOCKING_THREADS_MAX)
+            .thread_name("transfer")
+            .enable_all()
+            .build()?;
+        let worker = Worker {
+            store,
+            volume,
+            uploads: Semaphore::new(limits::UPLOADS_IN_FLIGHT_MAX),
+            downloads: Semaphore::new(limits::DOWNLOADS_IN_FLIGHT_MAX),
+        };
+        Ok(Transfer { runtime: Some(runtime), worker: Arc::new(worker) })
+    }
+
+    /// Encodes and stores one object. The bytes are shared, not copied.
+    pub fn upload(&self, object: ObjectId, parts: Vec<Bytes>) -> Outcome<()> {
+        self.spawn(|worker| async move { worker.upload(object, parts).await })
+    }
+
+    /// Gathers verified plain bytes into one buffer of `fetch.length` bytes.
+    pub fn fetch(&self, fetch: Fetch) -> Outcome<AlignedBuffer> {
+        self.spawn(|worker| async move { worker.fetch(fetch).await })
+    }
+
+    /// Makes stored objects durable against power loss. One that is gone was deleted, so nothing refers to it any more.
+    pub fn sync(&self, objects: Vec<ObjectId>) -> Outcome<()> {
+        self.spawn(|worker| async move { worker.sync(objects).await })
+    }
+
+    /// Deletes objects; one that is gone already counts as deleted. Gives back those it deleted.
+    pub fn delete(&self, objects: Vec<ObjectId>) -> Outcome<Vec<ObjectId>> {
+        self.spawn(|worker| async move {
+            let mut deleted = Vec::with_capacity(objects.len());
+            for object in objects {
+                let key = worker.key(object);
+                match worker.store.delete(&key).await {
+                    Ok(()) => deleted.push(object),
+                    Err(error) if error.is_not_found() => deleted.push(object),
+                    Err(error) => {
+                        // It stays in the queue and is tried again with the next round.
+                        let _ = worker.refuse("delete", &key, error);
+                    }
+                }
+            }
+            Ok(deleted)
+        })
+    }
+
+    fn spawn<T, F, Fut>(&self, job: F) -> Outcome<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<Worker>) -> Fut,
+        Fut: Future<Output = FsResult<T>> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job = job(self.worker.clone());
+        let runtime = self.runtime.as_ref().expect("the runtime lives as long as `self`");
+        runtime.spawn(async move {
+            // Nobody waits any more when the file was dropped meanwhile; the work itself is done either way.
+            let _ = sender.send(job.await);
+        });
+        Outcome(receiver)
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Worker {
+    fn key(&self, object: ObjectId) -> String {
+        naming::object_key(&self.volume, object)
+    }
+
+    fn refuse(&self, what: &str, key: &str, error: shoal_object_store::StoreError) -> Errno {
+        tracing::warn!(%error, key, "object store: {what} failed");
+        error.errno()
+    }
+
+    async fn upload(&self, object: ObjectId, parts: Vec<Bytes>) -> FsResult<()> {
+        let _permit = self.uploads.acquire().await.map_err(|_| Errno::EIO)?;
+        let key = self.key(object);
+        let encoded = tokio::task::spawn_blocking(move || format::encode(object, &parts));
+        let encoded = encoded.await.map_err(|_| Errno::EIO)?;
+        self.store.put(&key, encoded).await.map_err(|error| self.refuse("put", &key, error))
+    }
+
+    async fn sync(&self, objects: Vec<ObjectId>) -> FsResult<()> {
+        let keys: Vec<String> = objects.iter().map(|object| self.key(*object)).collect();
+        match self.store.sync(&keys).await {
+            Err(error) if error.is_not_found() => {}
+            other => return other.map_err(|error| self.refuse("sync", &keys.join(" "), error)),
+        }
+        for key in &keys {
+            match self.store.sync(std::slice::from_ref(key)).await {
+                Err(error) if !error.is_not_found() => return Err(self.refuse("sync", key, error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, fetch: Fetch) -> FsResult<AlignedBuffer> {
+        let pieces = try_join_all(fetch.pieces.iter().map(|piece| self.piece(*piece))).await?;
+        let gather = move || {
+            let mut buffer = AlignedBuffer::with_capacity(fetch.length);
+            buffer.set_len(fetch.length);
+            fill_base(&mut buffer, fetch.base.as_deref(), &fetch.pieces);
+            for (piece, parts) in fetch.pieces.iter().zip(pieces) {
+                let mut at = piece.target;
+                for part in parts {
+                    buffer[at..at + part.len()].copy_from_slice(&part);
+                    at += part.len();
+                }
+                assert_eq!(at, piece.target + piece.length as usize, "a piece is as long as its slice says");
+            }
+            buffer
+        };
+        tokio::task::spawn_blocking(gather).await.map_err(|_| Errno::EIO)
+    }
+
+    /// The plain bytes of one piece, checked frame by frame.
+    async fn piece(&self, piece: Piece) -> FsResult<Vec<Bytes>> {
+        let _permit = self.downloads.acquire().await.map_err(|_| Errno::EIO)?;
+        let key = self.key(piece.object);
+        let range = piece.object_offset..piece.object_offset + piece.length;
+        let plan = format::FramePlan::for_range(piece.object_length, range.clone());
+        let stored = self.store.get(&key, plan.stored.clone()).await;
+        let stored = stored.map_err(|error| match error.is_not_found() {
+            true => Errno::ESTALE,
+            false => self.refuse("get", &key, error),
+        })?;
+        let decode = move || plan.decode(piece.object, stored);
+        let parts = tokio::task::spawn_blocking(decode).await.map_err(|_| Errno::EIO)?;
+        parts.map_err(|error| {
+            tracing::error!(%error, key, "damaged object");
+            Errno::EIO
+        })
+    }
+}
+
+/// Zeros, and the base bytes over them, wherever no piece will be written.
+fn fill_base(buffer: &mut [u8], base: Option<&[u8]>, pieces: &[Piece]) {
+    let mut filled_to = 0;
+    for piece in pieces {
+        assert!(piece.target >= filled_to, "pieces stand in order and do not overlap");
+        buffer[filled_to..piece.target].fill(0);
+        filled_to = piece.target + piece.length as usize;
+    }
+    buffer[filled_to..].fill(0);
+    if let Some(base) = base {
+        let count = base.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&base[..count]);
+    }
+}
