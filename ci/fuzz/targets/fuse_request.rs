@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shoal_fuse_protocol::{negotiate, Config, Operation, Request};
+use shoal_fuse_protocol::{Config, Operation, Request, negotiate};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = Request::parse(bytes) else { return };

@@ -207,7 +207,7 @@ mod tests {
     fn a_dropped_reply_answers_eio_once() {
         assert_eq!(reply_into_pipe(drop), out_header(7, Some(Errno::EIO), 0));
         assert_eq!(reply_into_pipe(|reply| reply.send(Err(Errno::EPERM))), out_header(7, Some(Errno::EPERM), 0));
-        assert_eq!(reply_into_pipe(Reply::discard), []);
+        assert!(reply_into_pipe(Reply::discard).is_empty());
     }
 
     #[test]

@@ -1,9 +1,13 @@
-//! FUSE on Linux: mounting, the transport that carries messages, and the loop that serves them.
+//! FUSE on Linux: mounting, the transport that carries messages, the loop that serves them, and the file system behind it.
 //!
 //! A `Service` answers requests; a `Transport` brings them and takes the answers. `/dev/fuse` is one transport;
-//! others (FUSE-over-io_uring, virtio-fs) fit under the same trait. Relies on the shard runtime for waiting and on the
-//! protocol crate for every byte. Never interprets a file system operation itself, except the protocol's own:
-//! INIT, INTERRUPT, FORGET, DESTROY.
+//! others (FUSE-over-io_uring, virtio-fs) fit under the same trait. `VolumeService` is the service that serves a volume.
+//! Relies on the shard runtime for waiting, on the protocol crate for every byte, and on the client crate for what the
+//! operations mean. Transports and loop never interpret an operation themselves, except the protocol's own: INIT,
+//! INTERRUPT, FORGET, DESTROY.
+
+// In tests a failed unwrap is a failed test, which is what it is for.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod dev_fuse;
 mod handshake;
@@ -11,14 +15,16 @@ mod interrupts;
 mod message;
 mod mount;
 mod notifier;
+mod service;
 mod session;
 mod transport;
 
 pub use dev_fuse::{DevFuse, DevFuseReply};
 pub use interrupts::{Interruption, Interrupts};
 pub use message::Message;
-pub use mount::{find_mount, mount, unmount, MountEntry, MountError, MountOptions, Mounted, UnmountError};
+pub use mount::{check_mount_point, find_mount, mount, unmount, MountEntry, MountError, MountOptions, Mounted, UnmountError};
 pub use notifier::Notifier;
+pub use service::{resolve, resolve_blocking, serve_volume, ServiceOptions, Serving, Stopper, VolumeService};
 pub use session::{open, serve, Service};
 pub use transport::{Received, Reply, ReplyBody, Transport};
 

@@ -70,6 +70,12 @@ const SOURCE_PREFIX: &str = "shoal:";
 const MAX_PAGES_LIMIT_PATH: &str = "/proc/sys/fs/fuse/max_pages_limit";
 const MAX_PAGES_LIMIT_DEFAULT: u32 = 256;
 
+/// Whether there is a place to mount on, with the true path of it; cleans away what a dead daemon of ours left there.
+/// For callers with much to do before they mount, which looks once more.
+pub fn check_mount_point(mount_point: &Path) -> Result<PathBuf, MountError> {
+    prepare::mount_point(mount_point)
+}
+
 /// Mounts on an existing directory. What a dead daemon of ours left mounted there is cleaned away first.
 pub fn mount(mount_point: &Path, options: &MountOptions) -> Result<Mounted, MountError> {
     let mount_point = prepare::mount_point(mount_point)?;

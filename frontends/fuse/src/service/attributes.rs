@@ -1,0 +1,83 @@
+//! What `stat` tells and what chmod, chown, truncate and utimes change.
+
+use super::VolumeService;
+use super::entries::permissions;
+use crate::transport::{Reply, ReplyBody};
+use shoal_client::{AttributeChanges, NewTime};
+use shoal_fuse_protocol::{SetAttributes, SetTime, attr_out, statx_out};
+use shoal_types::{FsResult, Ino};
+
+impl VolumeService {
+    pub(super) async fn getattr(&self, ino: Ino) -> FsResult<[u8; 104]> {
+        let attributes = self.volume.get_attributes(ino).await?;
+        Ok(attr_out(self.volume.timeouts().attributes, &attributes))
+    }
+
+    /// The kernel asks this way only for a time of birth.
+    pub(super) async fn statx(&self, ino: Ino) -> FsResult<[u8; 288]> {
+        let attributes = self.volume.get_attributes(ino).await?;
+        Ok(statx_out(self.volume.timeouts().attributes, &attributes))
+    }
+
+    pub(super) async fn setattr(&self, ino: Ino, changes: &SetAttributes) -> FsResult<[u8; 104]> {
+        let attributes = self.volume.set_attributes(ino, attribute_changes(changes)).await?;
+        Ok(attr_out(self.volume.timeouts().attributes, &attributes))
+    }
+
+    pub(super) async fn readlink<R: Reply>(&self, ino: Ino, reply: R) {
+        match self.volume.read_link(ino).await {
+            Ok(target) => reply.send(Ok(ReplyBody::Bytes(&target))),
+            Err(errno) => reply.send(Err(errno)),
+        }
+    }
+}
+
+/// The ctime that a kernel with write-back cache sends is left out: every change sets it to the present.
+fn attribute_changes(changes: &SetAttributes) -> AttributeChanges {
+    AttributeChanges {
+        mode: changes.mode.map(permissions),
+        uid: changes.uid,
+        gid: changes.gid,
+        length: changes.size,
+        atime: changes.atime.map(new_time),
+        mtime: changes.mtime.map(new_time),
+    }
+}
+
+fn new_time(time: SetTime) -> NewTime {
+    match time {
+        SetTime::Now => NewTime::Now,
+        SetTime::At(at) => NewTime::At(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shoal_types::Timestamp;
+
+    #[test]
+    fn every_requested_change_is_passed_on_and_nothing_else() {
+        assert_eq!(attribute_changes(&SetAttributes::default()), AttributeChanges::default());
+        let at = Timestamp::new(5, 6);
+        let asked = SetAttributes {
+            mode: Some(0o104_711),
+            uid: Some(1),
+            gid: Some(2),
+            size: Some(3),
+            atime: Some(SetTime::Now),
+            mtime: Some(SetTime::At(at)),
+            ctime: Some(Timestamp::new(9, 9)),
+            ..SetAttributes::default()
+        };
+        let expected = AttributeChanges {
+            mode: Some(0o4711),
+            uid: Some(1),
+            gid: Some(2),
+            length: Some(3),
+            atime: Some(NewTime::Now),
+            mtime: Some(NewTime::At(at)),
+        };
+        assert_eq!(attribute_changes(&asked), expected);
+    }
+}

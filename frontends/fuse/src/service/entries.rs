@@ -1,0 +1,122 @@
+//! Names: LOOKUP, and everything that makes one.
+
+use super::VolumeService;
+use super::files::WRITER_FLAGS;
+use rustix::fs::OFlags;
+use shoal_client::NewInode;
+use shoal_fuse_protocol::{EntryOut, Header, Validity, create_out, entry_out, negative_entry_out};
+use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name};
+use std::time::Duration;
+
+/// Inode numbers are never used again, so they need no generation beside them.
+const GENERATION: u64 = 0;
+const NO_HANDLE: u64 = 0;
+const SYMLINK_MODE: u16 = 0o777;
+
+impl VolumeService {
+    pub(super) async fn lookup(&self, parent: Ino, name: &[u8]) -> FsResult<EntryOut> {
+        let found = match name {
+            // The kernel sends these only to servers that export over NFS, which INIT does not offer to be.
+            b"." => self.volume.get_attributes(parent).await,
+            b".." => self.volume.get_attributes(self.parent(parent).await?).await,
+            name => self.volume.lookup(parent, &Name::new(name)?).await,
+        };
+        match found {
+            Ok(attributes) => self.entry(&attributes),
+            Err(Errno::ENOENT) => self.no_entry(),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The kernel may remember that there is no such name. It replaces that itself when a name is made through it.
+    fn no_entry(&self) -> FsResult<EntryOut> {
+        match self.volume.timeouts().entries {
+            Duration::ZERO => Err(Errno::ENOENT),
+            validity => Ok(negative_entry_out(validity)),
+        }
+    }
+
+    /// ".." as seen through this mount: nothing lies above its root.
+    pub(super) async fn parent(&self, ino: Ino) -> FsResult<Ino> {
+        if ino == self.nodes.root { Ok(ino) } else { self.volume.get_parent(ino).await }
+    }
+
+    /// What a reply tells about an inode and the name it was found under, valid from now.
+    pub(super) fn entry(&self, attributes: &Attributes) -> FsResult<EntryOut> {
+        let timeouts = self.volume.timeouts();
+        let validity = Validity { entry: timeouts.entries, attributes: timeouts.attributes };
+        Ok(entry_out(self.nodes.node(attributes.ino)?, GENERATION, validity, attributes))
+    }
+
+    /// The kernel asks to create only a name that it believes is missing. If it's wrong, and the program would take an
+    /// existing file too, ESTALE makes it look again and open what it finds, with all checks.
+    pub(super) async fn create(
+        &self,
+        header: &Header,
+        parent: Ino,
+        name: &[u8],
+        flags: u32,
+        mode: u32,
+    ) -> FsResult<[u8; 144]> {
+        let new = new_inode(header, FileKind::Regular, mode);
+        let opened = match self.volume.create_open(parent, &Name::new(name)?, new).await {
+            Err(Errno::EEXIST) if !OFlags::from_bits_retain(flags).contains(OFlags::EXCL) => Err(Errno::ESTALE),
+            other => other,
+        }?;
+        Ok(create_out(&self.entry(&opened.attributes)?, NO_HANDLE, WRITER_FLAGS))
+    }
+
+    pub(super) async fn mknod(
+        &self,
+        header: &Header,
+        parent: Ino,
+        name: &[u8],
+        st_mode: u32,
+        rdev: u32,
+    ) -> FsResult<EntryOut> {
+        let kind = FileKind::from_mode(st_mode).ok_or(Errno::EINVAL)?;
+        let rdev = if matches!(kind, FileKind::CharDevice | FileKind::BlockDevice) { rdev } else { 0 };
+        self.make(parent, name, NewInode { rdev, ..new_inode(header, kind, st_mode) }).await
+    }
+
+    pub(super) async fn mkdir(&self, header: &Header, parent: Ino, name: &[u8], mode: u32) -> FsResult<EntryOut> {
+        self.make(parent, name, new_inode(header, FileKind::Directory, mode)).await
+    }
+
+    pub(super) async fn symlink(&self, header: &Header, parent: Ino, name: &[u8], target: &[u8]) -> FsResult<EntryOut> {
+        let new = new_inode(header, FileKind::Symlink, u32::from(SYMLINK_MODE));
+        self.make(parent, name, NewInode { target: target.to_vec(), ..new }).await
+    }
+
+    pub(super) async fn link(&self, ino: Ino, parent: Ino, name: &[u8]) -> FsResult<EntryOut> {
+        let attributes = self.volume.link(ino, parent, &Name::new(name)?).await?;
+        self.entry(&attributes)
+    }
+
+    async fn make(&self, parent: Ino, name: &[u8], new: NewInode) -> FsResult<EntryOut> {
+        let attributes = self.volume.create(parent, &Name::new(name)?, new).await?;
+        self.entry(&attributes)
+    }
+}
+
+/// Owned by who asks; a set-group-id parent's group is the volume's to pass on.
+fn new_inode(header: &Header, kind: FileKind, st_mode: u32) -> NewInode {
+    let Header { uid, gid, .. } = *header;
+    NewInode { kind, mode: permissions(st_mode), uid, gid, rdev: 0, target: Vec::new() }
+}
+
+pub(super) fn permissions(st_mode: u32) -> u16 {
+    (st_mode & 0o7777) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_inode_belongs_to_its_maker_and_keeps_only_permission_bits() {
+        let header = Header { opcode: 0, unique: 1, nodeid: 1, uid: 7, gid: 8, pid: 9 };
+        let new = new_inode(&header, FileKind::Regular, 0o106_755);
+        assert_eq!((new.uid, new.gid, new.mode, new.rdev), (7, 8, 0o6755, 0));
+    }
+}

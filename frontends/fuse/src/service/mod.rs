@@ -1,0 +1,142 @@
+//! The file system behind the protocol: requests in, calls of the shard's [`LocalVolume`] out.
+//!
+//! One service lives on each shard. It keeps no state about files: node ids are inode numbers, handles are not needed,
+//! and what may be believed for how long is asked of the volume at each reply. It never blocks: what must wait is a
+//! task of the shard, and whoever has the bytes of a read or the outcome of a write answers, on whatever thread.
+//!
+//! Permissions are the kernel's to check (`default_permissions`). So is the umask: without DONT_MASK, which INIT never
+//! asks for, modes arrive masked. Set-id bits of files that are written to are cleared by a SETATTR that the kernel
+//! sends before; its write-back cache needs nothing from us but that the times it sets are kept.
+//!
+//! Groups of requests, one a file: `entries`, `attributes`, `remove`, `files`, `read_write`, `directories`, `statfs`;
+//! `unsupported` tells about the rest.
+
+mod attach;
+mod attributes;
+mod directories;
+mod entries;
+mod files;
+mod nodes;
+mod read_only;
+mod read_write;
+mod remove;
+mod statfs;
+mod subdirectory;
+mod unsupported;
+mod waiting;
+
+pub use attach::{Serving, Stopper, serve_volume};
+pub use subdirectory::{resolve, resolve_blocking};
+
+use crate::interrupts::Interrupts;
+use crate::session::{Service, open};
+use crate::transport::{Received, Reply, ReplyBody};
+use nodes::Nodes;
+use shoal_client::LocalVolume;
+use shoal_fuse_protocol::{Header, Operation, Request};
+use shoal_types::{Errno, FsResult, Ino};
+use std::rc::Rc;
+use std::sync::Arc;
+use waiting::Waiting;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServiceOptions {
+    /// The directory that is shown as the root of the mount; see [`resolve`].
+    pub root: Ino,
+    /// Refuse every change. The mount should be read-only for the kernel too.
+    pub read_only: bool,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        ServiceOptions { root: Ino::ROOT, read_only: false }
+    }
+}
+
+/// One shard's service.
+pub struct VolumeService {
+    volume: Rc<LocalVolume>,
+    nodes: Nodes,
+    read_only: bool,
+    waiting: Rc<Waiting>,
+}
+
+impl VolumeService {
+    /// `interrupts` is shared by all shards of a mount, and the same that `serve` gets.
+    pub fn new(volume: Rc<LocalVolume>, options: ServiceOptions, interrupts: Arc<Interrupts>) -> Rc<Self> {
+        let ServiceOptions { root, read_only } = options;
+        Rc::new(VolumeService { volume, nodes: Nodes { root }, read_only, waiting: Waiting::new(interrupts) })
+    }
+
+    async fn answer<R: Reply>(&self, header: &Header, operation: &Operation<'_>, reply: R) {
+        let ino = self.nodes.ino(header.nodeid);
+        match *operation {
+            Operation::Lookup { name } => send(reply, self.lookup(ino, name).await),
+            Operation::Create { name, flags, mode, .. } => {
+                send(reply, self.create(header, ino, name, flags, mode).await);
+            }
+            Operation::Mknod { name, mode, rdev, .. } => send(reply, self.mknod(header, ino, name, mode, rdev).await),
+            Operation::Mkdir { name, mode, .. } => send(reply, self.mkdir(header, ino, name, mode).await),
+            Operation::Symlink { name, target } => send(reply, self.symlink(header, ino, name, target).await),
+            Operation::Link { inode, new_name } => {
+                send(reply, self.link(self.nodes.ino(inode), ino, new_name).await);
+            }
+            Operation::Getattr { .. } => send(reply, self.getattr(ino).await),
+            Operation::Statx { .. } => send(reply, self.statx(ino).await),
+            Operation::Setattr(ref changes) => send(reply, self.setattr(ino, changes).await),
+            Operation::Readlink => self.readlink(ino, reply).await,
+            Operation::Unlink { name } => done(reply, self.unlink(ino, name).await),
+            Operation::Rmdir { name } => done(reply, self.rmdir(ino, name).await),
+            Operation::Rename { name, new_parent, new_name, flags } => {
+                let to = (self.nodes.ino(new_parent), new_name);
+                done(reply, self.rename((ino, name), to, flags).await);
+            }
+            Operation::Open { flags, .. } => send(reply, self.open(ino, flags).await),
+            Operation::Opendir { .. } => send(reply, self.opendir(ino).await),
+            Operation::Release { .. } | Operation::Releasedir { .. } => self.release(ino, reply).await,
+            Operation::Flush { .. } => self.flush(ino, reply).await,
+            Operation::Fsync { .. } => self.fsync(ino, reply).await,
+            Operation::Fsyncdir { .. } => done(reply, self.volume.sync_metadata().await),
+            Operation::Read { offset, size, .. } => self.read(header.unique, ino, offset, size, reply).await,
+            Operation::Readdir { offset, size, .. } => self.readdir(ino, offset, size, reply).await,
+            Operation::Readdirplus { offset, size, .. } => self.readdirplus(ino, offset, size, reply).await,
+            Operation::Statfs => send(reply, self.statfs().await),
+            _ => reply.send(Err(unsupported::answer(operation))),
+        }
+    }
+}
+
+impl<R: Reply> Service<R> for VolumeService {
+    async fn dispatch(self: Rc<Self>, received: Received<R>) {
+        let Received { message, reply } = received;
+        let Some((Request { header, operation }, reply)) = open(&message, reply) else { return };
+        if self.read_only && read_only::changes_something(&operation) {
+            return reply.send(Err(Errno::EROFS));
+        }
+        match operation {
+            // Apart from the others because it takes the message along.
+            Operation::Write { offset, data, flags, .. } => {
+                let (ino, length) = (self.nodes.ino(header.nodeid), data.len());
+                self.write(ino, offset, message.into_write_data(length), flags, reply).await;
+            }
+            operation => self.answer(&header, &operation, reply).await,
+        }
+    }
+
+    /// Nothing is kept that could be forgotten: see `nodes`.
+    fn forget(&self, _: u64, _: u64) {}
+
+    /// Whatever is still buffered is flushed by the owner of the volume when it stops it.
+    fn destroy(&self) {}
+}
+
+fn send<R: Reply, const N: usize>(reply: R, result: FsResult<[u8; N]>) {
+    match result {
+        Ok(bytes) => reply.send(Ok(ReplyBody::Bytes(&bytes))),
+        Err(errno) => reply.send(Err(errno)),
+    }
+}
+
+fn done<R: Reply>(reply: R, result: FsResult<()>) {
+    reply.send(result.map(|()| ReplyBody::Empty));
+}

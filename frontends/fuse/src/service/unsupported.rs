@@ -1,0 +1,43 @@
+//! What is not served yet, and the answer after which the kernel does best without it.
+//!
+//! To ENOSYS the kernel reacts, mostly, by never asking again and falling back by itself:
+//!
+//! | request | after ENOSYS |
+//! |---|---|
+//! | SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR | programs get EOPNOTSUPP at once, without a request |
+//! | ACCESS | the kernel checks permissions, or everything is allowed, as the mount's options say |
+//! | FALLOCATE | EOPNOTSUPP; posix_fallocate(3) then writes zeros |
+//! | LSEEK | a file counts as one extent of data, which POSIX allows |
+//! | COPY_FILE_RANGE | copied through the page cache |
+//! | TMPFILE | EOPNOTSUPP; programs then make a named file and unlink it |
+//! | POLL | always ready, as regular files are |
+//! | BMAP | not asked again; only swap files and LILO want to know |
+//! | GETLK, SETLK, SETLKW | never sent: the kernel keeps locks to itself unless INIT asked for them |
+//!
+//! The exceptions: an unknown ioctl is ENOTTY on every file system. SYNCFS is not sent on `/dev/fuse`, but other
+//! transports may; there ENOSYS would make syncfs(2) report success for ever, and what is not synced must not say it is.
+
+use shoal_fuse_protocol::Operation;
+use shoal_types::Errno;
+
+pub(super) fn answer(operation: &Operation<'_>) -> Errno {
+    match operation {
+        Operation::Ioctl { .. } => Errno::ENOTTY,
+        Operation::Syncfs => Errno::EOPNOTSUPP,
+        _ => Errno::ENOSYS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_kernel_may_remember_for_ever_is_enosys() {
+        let ioctl = Operation::Ioctl { handle: 0, flags: 0, command: 1, argument: 0, input: &[], output_bytes: 0 };
+        assert_eq!(answer(&ioctl), Errno::ENOTTY);
+        assert_eq!(answer(&Operation::Syncfs), Errno::EOPNOTSUPP);
+        assert_eq!(answer(&Operation::Access { mask: 0 }), Errno::ENOSYS);
+        assert_eq!(answer(&Operation::Unknown { opcode: 99, body: &[] }), Errno::ENOSYS);
+    }
+}
