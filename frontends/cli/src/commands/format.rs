@@ -1,0 +1,194 @@
+//! `shoal format`: makes a new volume. Everything is checked before anything is made.
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::meta_url::MetaUrl;
+use crate::output::say;
+use crate::size::{ByteCount, Span};
+use crate::storage::Storage;
+use crate::volume;
+use shoal_types::{SCHEMA_VERSION, VolumeSettings};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Make a new volume
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  shoal format sqlite:///srv/photos.db photos
+  shoal format sqlite:///srv/photos.db photos --storage file:///big-disk/photos
+  shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
+pub struct Arguments {
+    /// Where its metadata is to be, for example sqlite:///srv/volume.db
+    pub meta_url: String,
+    /// Its name: letters, digits, '-', '_' and '.'
+    pub name: String,
+    /// Where its objects are to be [default: a folder beside the database]
+    #[arg(long, value_name = "URL")]
+    pub storage: Option<String>,
+    /// Largest object: a power of two from 64K to 64M
+    #[arg(long, value_name = "SIZE", default_value = "4M")]
+    pub block_size: ByteCount,
+    /// Files up to this size live in the metadata; at most 64K, 0 turns it off
+    #[arg(long, value_name = "SIZE", default_value = "4K")]
+    pub inline_max: ByteCount,
+    /// How long the objects of removed files are kept
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub delete_grace: Span,
+}
+
+/// What the one who formats may choose.
+pub struct Wishes {
+    /// The default is beside the metadata.
+    pub storage: Option<String>,
+    pub block_size: ByteCount,
+    pub inline_max: ByteCount,
+    pub delete_grace: Span,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Wishes {
+            storage: None,
+            block_size: ByteCount(shoal_types::BLOCK_BYTES),
+            inline_max: ByteCount(4 << 10),
+            delete_grace: Span(Duration::from_secs(60)),
+        }
+    }
+}
+
+const NAME_BYTES_MAX: usize = 63;
+
+pub fn run(arguments: Arguments) -> Outcome<Exit> {
+    let url: MetaUrl = arguments.meta_url.parse()?;
+    let Arguments { storage, block_size, inline_max, delete_grace, .. } = arguments;
+    let made = make(&url, &arguments.name, &Wishes { storage, block_size, inline_max, delete_grace })?;
+    say(format_args!("made the volume {} in {}", made.name, url.shown()));
+    say(format_args!("  objects  {}", made.storage));
+    say(format_args!("to mount:  shoal mount {} MOUNTPOINT", url.shown()));
+    Ok(Exit::Success)
+}
+
+pub fn make(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSettings> {
+    let settings = settings(url, name, wishes)?;
+    if volume::exists(url)? {
+        let existing = volume::open(url)?.settings.name;
+        return Err(Failure::new(
+            Exit::InUse,
+            url,
+            format_args!("it holds the volume {existing} already"),
+            format_args!("name another META-URL, or remove that volume: shoal destroy {url}"),
+        ));
+    }
+    // The storage is claimed first: a claim without a volume is harmless, a volume without storage is not.
+    let storage = Storage::of(&settings)?;
+    url.check_folder()?;
+    storage.claim(url)?;
+    if let Err(failure) = volume::make(url, &settings) {
+        // The failure is what matters; a claim that stays is taken away by the next format on this META-URL.
+        let _ = storage.withdraw_claim();
+        return Err(failure);
+    }
+    Ok(settings)
+}
+
+fn settings(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSettings> {
+    check_name(name)?;
+    let storage = match &wishes.storage {
+        Some(storage) => storage.clone(),
+        None => format!("file://{}", url.default_storage().display()),
+    };
+    Ok(VolumeSettings {
+        schema: SCHEMA_VERSION,
+        name: name.to_owned(),
+        uuid: Uuid::new_v4().to_string(),
+        storage,
+        block_bytes: block_bytes(wishes.block_size)?,
+        inline_bytes_max: inline_bytes_max(wishes.inline_max)?,
+        delete_grace_seconds: delete_grace_seconds(wishes.delete_grace)?,
+    })
+}
+
+fn check_name(name: &str) -> Outcome<()> {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let begins_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if begins_well && name.len() <= NAME_BYTES_MAX && name.bytes().all(sound) {
+        return Ok(());
+    }
+    Err(Failure::usage(format_args!(
+        "{name}: this is no name for a volume; use up to {NAME_BYTES_MAX} letters, digits, '-', '_' and '.', a letter or \
+         digit first"
+    )))
+}
+
+fn block_bytes(size: ByteCount) -> Outcome<u32> {
+    let (min, max) = (VolumeSettings::BLOCK_BYTES_MIN, VolumeSettings::BLOCK_BYTES_MAX);
+    match u32::try_from(size.0) {
+        Ok(bytes) if (min..=max).contains(&bytes) && bytes.is_power_of_two() => Ok(bytes),
+        _ => Err(Failure::usage(format_args!(
+            "--block-size {size}: it must be a power of two from {} to {}; 4M suits most",
+            ByteCount(min.into()),
+            ByteCount(max.into())
+        ))),
+    }
+}
+
+fn inline_bytes_max(size: ByteCount) -> Outcome<u32> {
+    let max = VolumeSettings::INLINE_BYTES_MAX;
+    match u32::try_from(size.0) {
+        Ok(bytes) if bytes <= max => Ok(bytes),
+        _ => Err(Failure::usage(format_args!(
+            "--inline-max {size}: metadata takes files of at most {}; give that or less",
+            ByteCount(max.into())
+        ))),
+    }
+}
+
+fn delete_grace_seconds(span: Span) -> Outcome<u32> {
+    const MAX: Duration = Duration::from_secs(10 * 365 * 86400);
+    match u32::try_from(span.0.as_secs()) {
+        Ok(seconds) if span.0 <= MAX => Ok(seconds),
+        _ => Err(Failure::usage(format_args!("--delete-grace {span}: this is too long; give at most {}", Span(MAX)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(name: &str, change: impl FnOnce(&mut Wishes)) -> Result<VolumeSettings, String> {
+        let mut wishes = Wishes::default();
+        change(&mut wishes);
+        let url = "sqlite:///srv/x.db".parse().unwrap();
+        settings(&url, name, &wishes).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn the_defaults_make_a_sound_volume_beside_the_database() {
+        let made = tried("photos", |_| {}).unwrap();
+        assert_eq!(made.storage, "file:///srv/x.objects");
+        assert_eq!((made.block_bytes, made.inline_bytes_max, made.delete_grace_seconds), (4 << 20, 4096, 60));
+        assert_ne!(made.uuid, tried("photos", |_| {}).unwrap().uuid);
+    }
+
+    #[test]
+    fn every_bound_is_told_with_the_option_it_belongs_to() {
+        for size in [0, 4096, 3 << 20, 128 << 20, u64::MAX] {
+            let refusal = tried("x", |wishes| wishes.block_size = ByteCount(size)).unwrap_err();
+            assert!(refusal.contains("--block-size") && refusal.contains("64 MiB"), "{refusal}");
+        }
+        assert!(tried("x", |wishes| wishes.inline_max = ByteCount(0)).is_ok());
+        let refusal = tried("x", |wishes| wishes.inline_max = ByteCount(65537)).unwrap_err();
+        assert!(refusal.contains("--inline-max") && refusal.contains("64 KiB"), "{refusal}");
+        let refusal = tried("x", |wishes| wishes.delete_grace = Span(Duration::MAX)).unwrap_err();
+        assert!(refusal.contains("--delete-grace"), "{refusal}");
+    }
+
+    #[test]
+    fn names_that_would_confuse_a_shell_or_a_path_are_refused() {
+        for bad in ["", "a b", "a/b", "-x", ".x", "é", &"x".repeat(64)] {
+            assert!(tried(bad, |_| {}).unwrap_err().contains("no name"), "{bad}");
+        }
+        assert!(tried(&"x".repeat(63), |_| {}).is_ok());
+    }
+}

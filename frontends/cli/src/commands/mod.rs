@@ -1,0 +1,12 @@
+//! One file a command: its arguments with their help, and what it does.
+
+pub mod destroy;
+pub mod format;
+pub mod fsck;
+pub mod gc;
+pub mod info;
+pub mod mount;
+pub mod mount_helper;
+pub mod status;
+pub mod umount;
+pub mod up;

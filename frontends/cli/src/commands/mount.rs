@@ -1,0 +1,176 @@
+//! `shoal mount`: serves a volume at a mount point, in the background unless told otherwise.
+
+use crate::arguments::GlobalArguments;
+use crate::daemon;
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::logging;
+use crate::mount_options;
+use crate::mount_request::MountRequest;
+use crate::output::say;
+use crate::places;
+use crate::serve::{self, Serving};
+use crate::size::{ByteCount, Span};
+use std::path::PathBuf;
+
+/// Mount a volume
+///
+/// Returns once the mount serves. Ends with `shoal umount`, or when the daemon gets SIGTERM or SIGINT: it commits what
+/// is buffered, unmounts and releases its session.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  shoal mount sqlite:///srv/photos.db /mnt/photos
+  shoal mount sqlite:///srv/photos.db /mnt/photos --foreground --log-level debug
+  shoal mount sqlite:///srv/photos.db /mnt/photos --cache-dir /nvme/cache --cache-size 100G
+  shoal mount sqlite:///srv/photos.db /mnt/2026 --subdir albums/2026 --read-only
+  shoal mount sqlite:///srv/photos.db /mnt/photos -o ro,allow_other")]
+pub struct Arguments {
+    /// The volume's metadata, for example sqlite:///srv/volume.db
+    pub meta_url: String,
+    /// A directory that exists
+    pub mount_point: PathBuf,
+    /// Stay attached to the terminal, and log to it
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// Folder of the local cache of file content [default: the volume's own below ~/.cache/shoal; /var/cache/shoal
+    /// for root]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes that the cache may take on its disk
+    #[arg(long, value_name = "SIZE", default_value = "10G")]
+    pub cache_size: ByteCount,
+    /// Keep no content on the local disk
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Threads that serve requests, each with a ring of its own [default: one a core]
+    #[arg(long, value_name = "N")]
+    pub shards: Option<usize>,
+    /// Memory for written bytes that are not stored yet; writers wait when it is full
+    #[arg(long, value_name = "SIZE", default_value = "300M")]
+    pub write_buffer: ByteCount,
+    /// Memory for content that has been read or fetched ahead
+    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    pub read_buffer: ByteCount,
+    /// The most that is fetched ahead of one sequential reader
+    #[arg(long, value_name = "SIZE", default_value = "32M")]
+    pub max_readahead: ByteCount,
+    /// How long the kernel may answer attributes from memory; counts only while no other mount of the volume lives
+    #[arg(long, value_name = "SECONDS", default_value = "1")]
+    pub attr_timeout: Span,
+    /// The same for names
+    #[arg(long, value_name = "SECONDS", default_value = "1")]
+    pub entry_timeout: Span,
+    /// Let the kernel collect small writes; sizes and times are then its guess until it has written them back
+    #[arg(long)]
+    pub writeback_cache: bool,
+    /// Refuse every change
+    #[arg(long)]
+    pub read_only: bool,
+    /// Let users other than the one who mounts use it, as the permission bits say
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Show only this folder of the volume
+    #[arg(long, value_name = "PATH")]
+    pub subdir: Option<PathBuf>,
+    /// Options as in /etc/fstab, for example ro,allow_other,cache_size=1G
+    #[arg(short = 'o', value_name = "OPTIONS")]
+    pub options: Vec<String>,
+    /// Tests only: the share of requests to the object store that fail
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, hide = true)]
+    pub storage_fault_rate: f64,
+    /// Tests only: which of them
+    #[arg(long, value_name = "N", default_value_t = 0, hide = true)]
+    pub storage_fault_seed: u64,
+}
+
+pub fn run(arguments: Arguments, global: &GlobalArguments) -> Outcome<Exit> {
+    let foreground = arguments.foreground;
+    let request = request(arguments, global)?;
+    match foreground {
+        true => in_foreground(&request, global)?,
+        false => tell(&daemon::start(&request)?),
+    }
+    Ok(Exit::Success)
+}
+
+pub fn in_foreground(request: &MountRequest, global: &GlobalArguments) -> Outcome<()> {
+    let file = global.log_file()?.as_deref().map(logging::open_file).transpose()?;
+    logging::start(&request.log_level, file)?;
+    serve::run(request, None, tell)
+}
+
+/// One line for people.
+pub fn tell(serving: &Serving) {
+    let Serving { volume, mount_point, .. } = serving;
+    say(format_args!("volume {volume} is mounted on {}", mount_point.display()));
+}
+
+fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountRequest> {
+    let absolute = |path: Option<PathBuf>| path.as_deref().map(places::absolute).transpose();
+    let plain = MountRequest::new(arguments.meta_url.parse()?, &arguments.mount_point)?;
+    let mut request = MountRequest {
+        cache_dir: absolute(arguments.cache_dir)?,
+        cache_size: arguments.cache_size,
+        no_cache: arguments.no_cache,
+        shards: arguments.shards,
+        write_buffer: arguments.write_buffer,
+        read_buffer: arguments.read_buffer,
+        max_readahead: arguments.max_readahead,
+        attr_timeout: arguments.attr_timeout,
+        entry_timeout: arguments.entry_timeout,
+        writeback_cache: arguments.writeback_cache,
+        read_only: arguments.read_only,
+        allow_other: arguments.allow_other,
+        subdir: arguments.subdir,
+        fault_rate: arguments.storage_fault_rate,
+        fault_seed: arguments.storage_fault_seed,
+        ..plain
+    };
+    take_global(&mut request, global)?;
+    arguments.options.iter().try_for_each(|list| mount_options::apply(&mut request, list))?;
+    request.check()?;
+    Ok(request)
+}
+
+pub fn take_global(request: &mut MountRequest, global: &GlobalArguments) -> Outcome<()> {
+    request.log_file = global.log_file()?;
+    if let Some(level) = &global.log_level {
+        request.log_level.clone_from(level);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments;
+    use crate::mount_request;
+    use clap::Parser;
+    use std::path::Path;
+
+    fn parsed(list: &[&str]) -> Outcome<MountRequest> {
+        let given = ["shoal", "mount"].iter().chain(list);
+        let arguments::Arguments { command: arguments::Command::Mount(mount), global } =
+            arguments::Arguments::try_parse_from(given).unwrap()
+        else {
+            panic!("a mount was asked for");
+        };
+        request(mount, &global)
+    }
+
+    #[test]
+    fn a_bare_mount_has_the_defaults_of_the_helper() {
+        let plain = MountRequest::new("sqlite:///x.db".parse().unwrap(), Path::new("/mnt")).unwrap();
+        assert_eq!(parsed(&["sqlite:///x.db", "/mnt"]).unwrap(), plain);
+        assert_eq!(plain.write_buffer, mount_request::WRITE_BUFFER_BYTES);
+    }
+
+    #[test]
+    fn options_in_a_list_win_over_those_before_them() {
+        let made = parsed(&["sqlite:///x.db", "/mnt", "--read-only", "--shards", "2", "-o", "rw", "-o", "shards=4"]);
+        let made = made.unwrap();
+        assert_eq!((made.read_only, made.shards), (false, Some(4)));
+        assert!(parsed(&["sqlite:///x.db", "/mnt", "-o", "bad"]).is_err());
+    }
+}

@@ -1,0 +1,201 @@
+//! `shoal status`: a volume's settings, who uses it, how full it is and what still has to be cleaned up.
+
+use crate::clock;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::meta_url::MetaUrl;
+use crate::mounted;
+use crate::output;
+use crate::sessions::{self, Life};
+use crate::size::{ByteCount, Span};
+use crate::volume::{self, Opened};
+use serde::Serialize;
+use shoal_metadata::{SessionInfo, SessionKind};
+use shoal_types::VolumeSettings;
+use std::path::Path;
+use std::time::Duration;
+
+/// Show a volume: settings, sessions, usage
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  shoal status sqlite:///srv/photos.db
+  shoal status /mnt/photos
+  shoal status /mnt/photos --json | jq -r '.sessions[].mount_point'
+
+--json prints one object; names stay, new ones may come:
+  meta_url
+  volume    name, uuid, schema, storage, block_bytes, inline_bytes_max, delete_grace_seconds
+  usage     inodes, bytes
+  queues    removals (files that wait to be removed), deletions (objects that wait to be deleted)
+  sessions  session, kind (mount or command), host, pid, mount_point, started and heartbeat (seconds since 1970),
+            sustained (files removed while open), state: alive, gone (its process on this host has ended) or silent
+            (not heard of for a minute)")]
+pub struct Arguments {
+    /// A volume's metadata, for example sqlite:///srv/volume.db, or where it is mounted
+    #[arg(value_name = "META-URL|MOUNTPOINT")]
+    pub volume: String,
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct Status {
+    meta_url: String,
+    volume: VolumeSettings,
+    usage: Usage,
+    queues: Queues,
+    sessions: Vec<Session>,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    inodes: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Queues {
+    removals: usize,
+    deletions: usize,
+}
+
+#[derive(Serialize)]
+struct Session {
+    session: u64,
+    kind: &'static str,
+    host: String,
+    pid: u32,
+    mount_point: String,
+    started: i64,
+    heartbeat: i64,
+    sustained: u64,
+    state: Life,
+}
+
+pub fn run(arguments: Arguments) -> Outcome<Exit> {
+    let url = url_of(&arguments.volume)?;
+    let opened = volume::open(&url)?;
+    match arguments.json {
+        true => output::print_json(&look(&url, &opened)?)?,
+        false => output::print(show(&look(&url, &opened)?, &sessions::all(&opened.metadata)?))?,
+    }
+    Ok(Exit::Success)
+}
+
+fn url_of(text: &str) -> Outcome<MetaUrl> {
+    if MetaUrl::looks_like_one(text) {
+        return text.parse();
+    }
+    match mounted::around(Path::new(text))? {
+        (_, Some(state)) => Ok(state.meta_url),
+        (_, None) => Err(Failure::new(
+            Exit::NotFound,
+            text,
+            "no volume is mounted here",
+            "name the volume by its META-URL, or see what is mounted: findmnt -t fuse.shoal",
+        )),
+    }
+}
+
+fn look(url: &MetaUrl, opened: &Opened) -> Outcome<Status> {
+    let Opened { metadata, settings, .. } = opened;
+    let failed = |error| Failure::of_metadata(url, &error);
+    let usage = metadata.usage().map_err(failed)?;
+    let removals = metadata.queued_removals(u64::MAX, QUEUE_SHOWN_MAX).map_err(failed)?.len();
+    let deletions = metadata.queued_deletions(u64::MAX, QUEUE_SHOWN_MAX).map_err(failed)?.len();
+    Ok(Status {
+        meta_url: url.shown(),
+        volume: settings.clone(),
+        usage: Usage { inodes: usage.inodes, bytes: usage.bytes },
+        queues: Queues { removals, deletions },
+        sessions: sessions::all(metadata)?.into_iter().map(for_programs).collect(),
+    })
+}
+
+fn for_programs((info, state): (SessionInfo, Life)) -> Session {
+    let SessionInfo { session, record, heartbeat, sustained } = info;
+    Session {
+        session: session.0,
+        kind: match record.kind {
+            SessionKind::Mount => "mount",
+            SessionKind::Command => "command",
+        },
+        host: record.host,
+        pid: record.pid,
+        mount_point: record.mount_point,
+        started: record.started.seconds,
+        heartbeat: heartbeat.seconds,
+        sustained,
+        state,
+    }
+}
+
+fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
+    let Status { volume, usage, queues, .. } = status;
+    let inline = match volume.inline_bytes_max {
+        0 => "never".to_owned(),
+        bytes => format!("up to {}", ByteCount(bytes.into())),
+    };
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let rows = [
+        row("volume", volume.name.clone()),
+        row("uuid", volume.uuid.clone()),
+        row("metadata", status.meta_url.clone()),
+        row("objects", volume.storage.clone()),
+        row("block size", ByteCount(volume.block_bytes.into()).to_string()),
+        row("inline files", inline),
+        row("delete grace", Span(Duration::from_secs(volume.delete_grace_seconds.into())).to_string()),
+        row("schema", volume.schema.to_string()),
+        row("used", format!("{} in {}", ByteCount(usage.bytes), output::count(usage.inodes, "inode", "inodes"))),
+        row("to clean up", to_clean_up(queues)),
+        row("sessions", if sessions.is_empty() { "none".into() } else { sessions.len().to_string() }),
+    ];
+    let mut text = output::columns(&rows);
+    if !sessions.is_empty() {
+        text = format!("{text}\n\n{}", output::columns(&session_rows(sessions)));
+    }
+    text
+}
+
+fn to_clean_up(queues: &Queues) -> String {
+    let shown = |number: usize, one, many| match number == QUEUE_SHOWN_MAX {
+        true => format!("{number} {many} or more"),
+        false => output::count(number as u64, one, many),
+    };
+    match (queues.removals, queues.deletions) {
+        (0, 0) => "nothing".into(),
+        (files, objects) => format!("{}, {}", shown(files, "file", "files"), shown(objects, "object", "objects")),
+    }
+}
+
+fn session_rows(sessions: &[(SessionInfo, Life)]) -> Vec<Vec<String>> {
+    let now = clock::now();
+    let head = ["SESSION", "STATE", "HOST", "PID", "SINCE", "HEARTBEAT", "OPEN REMOVED", "MOUNT POINT"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(sessions.iter().map(|(info, life)| {
+        let record = &info.record;
+        vec![
+            info.session.to_string(),
+            match life {
+                Life::Alive => "alive".into(),
+                Life::Gone => "gone".into(),
+                Life::Silent => "silent".into(),
+            },
+            record.host.clone(),
+            record.pid.to_string(),
+            clock::date(record.started),
+            clock::ago(info.heartbeat, now),
+            info.sustained.to_string(),
+            match record.kind {
+                SessionKind::Mount => record.mount_point.clone(),
+                SessionKind::Command => "(a command)".into(),
+            },
+        ]
+    }));
+    rows
+}
+
+/// Beyond this the queues are not counted out.
+const QUEUE_SHOWN_MAX: usize = 1_000_000;

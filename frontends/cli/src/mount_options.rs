@@ -1,0 +1,142 @@
+//! The `-o` list of `mount(8)` and `/etc/fstab`. What others read (`noauto`, `_netdev`, `x-…`) is ignored knowingly; an
+//! option that nobody here understands is refused, because leaving it out may mean something its author counts on.
+
+use crate::failure::{Failure, Outcome};
+use crate::mount_request::MountRequest;
+use crate::places;
+use std::path::Path;
+use std::str::FromStr;
+
+/// Options for `mount(8)`, systemd or the kernel's defaults: nothing for us to do.
+const IGNORED: [&str; 20] = [
+    "rw",
+    "defaults",
+    "auto",
+    "noauto",
+    "nofail",
+    "_netdev",
+    "user",
+    "users",
+    "owner",
+    "group",
+    "nouser",
+    "suid",
+    "dev",
+    "exec",
+    "async",
+    "atime",
+    "relatime",
+    "noatime",
+    "nodiratime",
+    "default_permissions",
+];
+const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
+const KNOWN: &str = "ro, rw, allow_other, subdir=, cache_dir=, cache_size=, no_cache, shards=, write_buffer=, \
+    read_buffer=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, nosuid, nodev, noexec, log_level=, \
+    log_file=";
+
+/// Lays a list over `request`; a later option wins.
+pub fn apply(request: &mut MountRequest, list: &str) -> Outcome<()> {
+    list.split(',').filter(|option| !option.is_empty()).try_for_each(|option| apply_one(request, option))
+}
+
+fn apply_one(request: &mut MountRequest, option: &str) -> Outcome<()> {
+    if IGNORED_PREFIXES.iter().any(|prefix| option.starts_with(prefix)) {
+        return Ok(());
+    }
+    match option.split_once('=') {
+        None => apply_word(request, option),
+        Some((_, "")) => Err(Failure::usage(format_args!("-o {option}: the value is missing; write it behind the ="))),
+        Some((name, value)) => apply_value(request, name, value),
+    }
+}
+
+fn apply_word(request: &mut MountRequest, word: &str) -> Outcome<()> {
+    match word {
+        "ro" => request.read_only = true,
+        "rw" => request.read_only = false,
+        "allow_other" => request.allow_other = true,
+        "no_cache" => request.no_cache = true,
+        "writeback_cache" => request.writeback_cache = true,
+        "nosuid" => request.restrictions.nosuid = true,
+        "nodev" => request.restrictions.nodev = true,
+        "noexec" => request.restrictions.noexec = true,
+        "suid" => request.restrictions.nosuid = false,
+        "dev" => request.restrictions.nodev = false,
+        "exec" => request.restrictions.noexec = false,
+        word if IGNORED.contains(&word) => {}
+        word => return Err(unknown(word)),
+    }
+    Ok(())
+}
+
+fn apply_value(request: &mut MountRequest, name: &str, value: &str) -> Outcome<()> {
+    match name {
+        "subdir" => request.subdir = Some(value.into()),
+        "cache_dir" => request.cache_dir = Some(places::absolute(Path::new(value))?),
+        "cache_size" => request.cache_size = parse(name, value)?,
+        "shards" => request.shards = Some(parse(name, value)?),
+        "write_buffer" => request.write_buffer = parse(name, value)?,
+        "read_buffer" => request.read_buffer = parse(name, value)?,
+        "max_readahead" => request.max_readahead = parse(name, value)?,
+        "attr_timeout" => request.attr_timeout = parse(name, value)?,
+        "entry_timeout" => request.entry_timeout = parse(name, value)?,
+        "log_level" => request.log_level = value.into(),
+        "log_file" => request.log_file = Some(places::absolute(Path::new(value))?),
+        name => return Err(unknown(name)),
+    }
+    Ok(())
+}
+
+fn parse<T: FromStr>(name: &str, value: &str) -> Outcome<T>
+where
+    T::Err: std::fmt::Display,
+{
+    value.parse().map_err(|error| Failure::usage(format_args!("-o {name}={value}: {error}")))
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::usage(format_args!("-o {name}: this option is not known; known are {KNOWN}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::size::ByteCount;
+
+    fn request() -> MountRequest {
+        MountRequest::new("sqlite:///x.db".parse().unwrap(), Path::new("/mnt")).unwrap()
+    }
+
+    #[test]
+    fn what_mount_and_fstab_pass_is_understood() {
+        let mut made = request();
+        apply(&mut made, "ro,nosuid,allow_other,cache_size=1G,shards=3,subdir=a/b,attr_timeout=0.5,noexec,exec")
+            .unwrap();
+        assert!(made.read_only && made.allow_other && made.restrictions.nosuid && !made.restrictions.noexec);
+        assert_eq!((made.cache_size, made.shards), (ByteCount(1 << 30), Some(3)));
+        assert_eq!(made.subdir.as_deref(), Some(Path::new("a/b")));
+        assert_eq!(made.attr_timeout.0.as_millis(), 500);
+    }
+
+    #[test]
+    fn what_is_for_others_changes_nothing() {
+        let mut made = request();
+        apply(
+            &mut made,
+            "defaults,rw,noauto,_netdev,nofail,x-systemd.automount,X-mount.mkdir,comment=a,user,relatime,,",
+        )
+        .unwrap();
+        assert_eq!(made, request());
+    }
+
+    #[test]
+    fn unknown_options_and_broken_values_are_refused_by_name() {
+        let refusal = |list: &str| apply(&mut request(), list).unwrap_err().to_string();
+        assert!(refusal("rw,mandb").contains("-o mandb"));
+        assert!(refusal("cache=1").contains("-o cache"));
+        assert!(refusal("cache_size=x").contains("-o cache_size=x"));
+        assert!(refusal("subdir=").contains("missing"));
+        assert!(refusal("shards=many").contains("-o shards=many"));
+    }
+}

@@ -1,0 +1,115 @@
+//! Everything that decides how a volume is mounted: made from a command line or from `-o` options, handed to the daemon
+//! as it is. All paths are absolute, because the daemon works in `/`.
+
+use crate::failure::{Failure, Outcome};
+use crate::meta_url::MetaUrl;
+use crate::mount_flags::MountRestrictions;
+use crate::places;
+use crate::size::{ByteCount, Span};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub const CACHE_BYTES: ByteCount = ByteCount(10 << 30);
+pub const WRITE_BUFFER_BYTES: ByteCount = ByteCount(300 << 20);
+pub const READ_BUFFER_BYTES: ByteCount = ByteCount(256 << 20);
+pub const READAHEAD_BYTES_MAX: ByteCount = ByteCount(32 << 20);
+pub const KERNEL_TIMEOUT: Span = Span(Duration::from_secs(1));
+pub const SHARDS_MAX: usize = 256;
+const WRITE_BUFFER_BYTES_MIN: ByteCount = ByteCount(16 << 20);
+const CACHE_BYTES_MIN: ByteCount = ByteCount(64 << 20);
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct MountRequest {
+    pub meta_url: MetaUrl,
+    pub mount_point: PathBuf,
+    /// The default is a folder of this volume's own below the user's cache folder.
+    pub cache_dir: Option<PathBuf>,
+    pub cache_size: ByteCount,
+    pub no_cache: bool,
+    /// The default is one a core.
+    pub shards: Option<usize>,
+    pub write_buffer: ByteCount,
+    pub read_buffer: ByteCount,
+    pub max_readahead: ByteCount,
+    pub attr_timeout: Span,
+    pub entry_timeout: Span,
+    pub writeback_cache: bool,
+    pub read_only: bool,
+    pub allow_other: bool,
+    /// Slash-separated path of a folder in the volume that is shown in place of its root.
+    pub subdir: Option<PathBuf>,
+    pub restrictions: MountRestrictions,
+    /// For tests: the share of requests to the object store that fail.
+    pub fault_rate: f64,
+    pub fault_seed: u64,
+    pub log_level: String,
+    pub log_file: Option<PathBuf>,
+}
+
+impl MountRequest {
+    pub fn new(meta_url: MetaUrl, mount_point: &Path) -> Outcome<Self> {
+        Ok(MountRequest {
+            meta_url,
+            mount_point: places::absolute(mount_point)?,
+            cache_dir: None,
+            cache_size: CACHE_BYTES,
+            no_cache: false,
+            shards: None,
+            write_buffer: WRITE_BUFFER_BYTES,
+            read_buffer: READ_BUFFER_BYTES,
+            max_readahead: READAHEAD_BYTES_MAX,
+            attr_timeout: KERNEL_TIMEOUT,
+            entry_timeout: KERNEL_TIMEOUT,
+            writeback_cache: false,
+            read_only: false,
+            allow_other: false,
+            subdir: None,
+            restrictions: MountRestrictions::default(),
+            fault_rate: 0.0,
+            fault_seed: 0,
+            log_level: "info".into(),
+            log_file: None,
+        })
+    }
+
+    /// Refuses what no mount can do, before anything is touched.
+    pub fn check(&self) -> Outcome<()> {
+        let refuse = |line: String| Err(Failure::usage(line));
+        if self.write_buffer < WRITE_BUFFER_BYTES_MIN {
+            return refuse(format!(
+                "--write-buffer {}: this is too little to write objects with; give at least {WRITE_BUFFER_BYTES_MIN}",
+                self.write_buffer
+            ));
+        }
+        if !self.no_cache && self.cache_size < CACHE_BYTES_MIN {
+            return refuse(format!(
+                "--cache-size {}: this is too little to be of use; give at least {CACHE_BYTES_MIN}, or --no-cache",
+                self.cache_size
+            ));
+        }
+        if self.shards.is_some_and(|shards| shards == 0 || shards > SHARDS_MAX) {
+            return refuse(format!("--shards: the number must be from 1 to {SHARDS_MAX}; leave it out for one a core"));
+        }
+        if !(0.0..=1.0).contains(&self.fault_rate) {
+            return refuse(format!("--storage-fault-rate {}: give a share from 0 to 1", self.fault_rate));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_told_and_the_defaults_keep_them() {
+        let request = MountRequest::new("sqlite:///x.db".parse().unwrap(), Path::new("/mnt")).unwrap();
+        request.check().unwrap();
+        let refused = |request: MountRequest| request.check().unwrap_err().to_string();
+        assert!(refused(MountRequest { shards: Some(0), ..request.clone() }).contains("1 to 256"));
+        assert!(refused(MountRequest { write_buffer: ByteCount(1), ..request.clone() }).contains("16 MiB"));
+        assert!(refused(MountRequest { cache_size: ByteCount(0), ..request.clone() }).contains("--no-cache"));
+        assert!(refused(MountRequest { fault_rate: f64::NAN, ..request }).contains("0 to 1"));
+    }
+}
