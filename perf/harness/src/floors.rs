@@ -1,0 +1,27 @@
+//! What ShoalFS must reach, as a share of what something else reaches in the same run.
+
+use serde::Serialize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Floor {
+    /// The target compared with.
+    pub of: &'static str,
+    /// The least share, of medians over rounds.
+    pub ratio: f64,
+}
+
+/// By metric. FUSE itself is what the null server costs, and the disk is what fio reaches on the cache file: below
+/// these, the loss is our own.
+const FLOORS: &[(&str, Floor)] = &[
+    ("memory-cache/sequential-read-1m", Floor { of: "null", ratio: 0.7 }),
+    ("memory-cache/random-read-4k-direct", Floor { of: "null", ratio: 0.5 }),
+    ("disk-cache/random-read-4k-depth-32", Floor { of: "cache-file", ratio: 0.7 }),
+    ("disk-cache/sequential-read-1m", Floor { of: "cache-file", ratio: 0.9 }),
+    ("uncached-stat/shared-1", Floor { of: "null", ratio: 0.8 }),
+    ("uncached-stat/shared-8", Floor { of: "null", ratio: 0.8 }),
+    ("metadata/create/shared-8", Floor { of: "null", ratio: 0.3 }),
+];
+
+pub fn floor(metric: &str) -> Option<Floor> {
+    FLOORS.iter().find(|(name, _)| *name == metric).map(|(_, floor)| *floor)
+}

@@ -1,0 +1,70 @@
+//! What is measured: started for a setup, and stopped when dropped, whatever happened in between.
+
+mod mounts;
+mod null;
+mod plain;
+mod shoal;
+
+use crate::arguments::TargetKind;
+use crate::failure::Outcome;
+use std::path::{Path, PathBuf};
+
+/// How the targets are mounted. Where a target has no such setting (a plain folder), it is as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// Cache on the disk, attributes and names cached by the kernel for a second.
+    Usual,
+    /// The local cache in memory, so that no disk is measured.
+    CacheInMemory,
+    /// The kernel asks for every attribute and name.
+    NoAttributeCache,
+}
+
+/// Where targets are made and what they are made of.
+#[derive(Debug)]
+pub struct Ground {
+    /// A folder of this run on the disk to measure.
+    pub disk: PathBuf,
+    /// A folder of this run in memory.
+    pub memory: PathBuf,
+    pub binaries: PathBuf,
+    pub cache_bytes: u64,
+}
+
+/// A target that runs: a folder to work in.
+pub struct Running {
+    pub kind: TargetKind,
+    pub root: PathBuf,
+    /// Where its local cache lies, if it has one.
+    pub cache: Option<PathBuf>,
+    _stop: Box<dyn Stop>,
+}
+
+/// Stops the target when dropped.
+trait Stop {}
+
+pub fn start(kind: TargetKind, setup: Setup, ground: &Ground) -> Outcome<Running> {
+    match kind {
+        TargetKind::Shoal => shoal::start(setup, ground),
+        TargetKind::Null => null::start(setup, ground),
+        TargetKind::Plain => plain::start(ground),
+    }
+}
+
+impl Running {
+    /// Everything written so far reaches its disk, so that one target's write-back does not slow the next one down.
+    pub fn settle(&self) -> Outcome<()> {
+        use crate::failure::During;
+        use rustix::fs::{Mode, OFlags};
+        let open = rustix::fs::open(&self.root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let folder = open.during(self.root.display())?;
+        rustix::fs::syncfs(folder).during(format_args!("syncing {}", self.root.display()))
+    }
+}
+
+/// A new, empty folder.
+fn fresh_folder(path: &Path) -> Outcome<PathBuf> {
+    use crate::failure::During;
+    std::fs::create_dir_all(path).during(path.display())?;
+    tempfile::Builder::new().prefix("").tempdir_in(path).map(|folder| folder.keep()).during(path.display())
+}

@@ -1,0 +1,107 @@
+//! ShoalFS itself: a fresh volume, its metadata and objects on the disk that is measured.
+
+use super::mounts::{is_mounted, unmount_by_force};
+use super::{Ground, Running, Setup, Stop, fresh_folder};
+use crate::arguments::TargetKind;
+use crate::failure::{During, Failure, Outcome};
+use crate::interrupt;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const COMPLAINTS_MAX: usize = 20;
+
+struct Volume {
+    binary: PathBuf,
+    folder: PathBuf,
+    point: PathBuf,
+    cache: PathBuf,
+}
+
+impl Stop for Volume {}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        if is_mounted(&self.point) {
+            let ended = self.command(&["umount"]).arg(&self.point).stdin(Stdio::null()).output();
+            match ended {
+                Ok(output) if output.status.success() => {}
+                Ok(output) => eprintln!("perf: shoal umount: {}", String::from_utf8_lossy(&output.stderr).trim()),
+                Err(error) => eprintln!("perf: shoal umount: {error}"),
+            }
+            unmount_by_force(&self.point);
+        }
+        self.tell_complaints();
+        for folder in [&self.cache, &self.folder] {
+            if let Err(error) = std::fs::remove_dir_all(folder)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                eprintln!("perf: {} could not be removed: {error}", folder.display());
+            }
+        }
+    }
+}
+
+impl Volume {
+    /// A daemon that warned or failed has not done the work that was measured, and its log is removed with the volume.
+    fn tell_complaints(&self) {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let complaints = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+        for line in complaints.take(COMPLAINTS_MAX) {
+            eprintln!("perf: shoal logged: {line}");
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// Its own state, logs and caches lie with the volume, not with those of the user.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        for variable in ["XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"] {
+            command.env(variable, self.folder.join("home"));
+        }
+        command.args(arguments);
+        command
+    }
+}
+
+pub(super) fn start(setup: Setup, ground: &Ground) -> Outcome<Running> {
+    let folder = fresh_folder(&ground.disk.join("shoal"))?;
+    let point = folder.join("mnt");
+    let cache = match setup {
+        Setup::CacheInMemory => fresh_folder(&ground.memory)?,
+        Setup::Usual | Setup::NoAttributeCache => folder.join("cache"),
+    };
+    let volume = Volume { binary: ground.binaries.join("shoal"), folder: folder.clone(), point, cache };
+    for made in [&volume.point, &volume.cache, &folder.join("home")] {
+        std::fs::create_dir_all(made).during(made.display())?;
+    }
+    mount(&volume, setup, ground)?;
+    if !is_mounted(&volume.point) {
+        return Err(Failure::new(format_args!("shoal mount succeeded, but {} is no mount", volume.point.display())));
+    }
+    let (root, cache) = (volume.point.clone(), Some(volume.cache.clone()));
+    Ok(Running { kind: TargetKind::Shoal, root, cache, _stop: Box::new(volume) })
+}
+
+fn mount(volume: &Volume, setup: Setup, ground: &Ground) -> Outcome<()> {
+    let database = url("sqlite", &volume.folder.join("volume.db"));
+    let objects = url("file", &volume.folder.join("objects"));
+    interrupt::run(&mut volume.command(&["format", &database, "bench", "--storage", &objects]))
+        .during("shoal format")?;
+    let mut command = volume.command(&["mount", &database]);
+    command.arg(&volume.point).arg("--cache-dir").arg(&volume.cache);
+    command.args(["--cache-size", &format!("{}M", ground.cache_bytes.div_ceil(1 << 20))]);
+    command.arg("--log-file").arg(volume.log());
+    if setup == Setup::NoAttributeCache {
+        command.args(["--attr-timeout", "0", "--entry-timeout", "0"].map(OsStr::new));
+    }
+    interrupt::run(&mut command).during("shoal mount")?;
+    Ok(())
+}
+
+fn url(scheme: &str, path: &Path) -> String {
+    format!("{scheme}://{}", path.display())
+}
