@@ -1,0 +1,49 @@
+//! What people do with a file system, done on a real mount: see `tests/`.
+//!
+//! Each test runs programs that others wrote (git, go, cargo, fio, SQLite) and asks them, or a plain folder beside, whether
+//! the result is right.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs a program to success; what it printed on standard output.
+#[track_caller]
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let Output { status, stdout, stderr } = output;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
+    stdout
+}
+
+/// `diff -r` has nothing to say.
+#[track_caller]
+pub fn assert_same_tree(one: &Path, other: &Path) {
+    let differences = run(Command::new("diff").args(["-r", "--no-dereference"]).args([one, other]));
+    assert_eq!(differences, "");
+}
+
+/// Copies a tree with everything cp can keep.
+#[track_caller]
+pub fn copy_tree(from: &Path, to: &Path) {
+    run(Command::new("cp").arg("-a").args([from, to]));
+}
+
+/// The source folder of the Go toolchain on this machine, if there is one.
+pub fn go_sources() -> Option<PathBuf> {
+    let output = Command::new("go").args(["env", "GOROOT"]).output().ok()?;
+    let root = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    Some(root.join("src")).filter(|sources| sources.is_dir())
+}
+
+/// The libraries of the Rust toolchain that built this.
+pub fn rust_libraries() -> PathBuf {
+    let root = run(Command::new("rustc").args(["--print", "sysroot"]));
+    Path::new(root.trim()).join("lib")
+}
+
+/// Whether the long forms were asked for: `SHOAL_LONG=1`.
+pub fn is_long() -> bool {
+    std::env::var_os("SHOAL_LONG").is_some_and(|value| value == "1")
+}

@@ -1,0 +1,105 @@
+//! A folder with a volume, a mount point and everything the program keeps for a user inside.
+
+use crate::{Daemon, program};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+pub struct Bed {
+    folder: TempDir,
+    program: PathBuf,
+}
+
+/// A command that ran to its end.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Bed {
+    /// A formatted volume, not mounted.
+    pub fn new(format_options: &[&str]) -> Self {
+        Bed::within(&std::env::temp_dir(), format_options)
+    }
+
+    /// As `new`, on the disk that `place` lies on.
+    pub fn within(place: &Path, format_options: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("shoal-bed-").tempdir_in(place).expect("a temporary folder");
+        let bed = Bed { folder, program: program::find() };
+        std::fs::create_dir(bed.mount_point()).expect("a new folder takes a mount point");
+        let url = bed.url();
+        bed.shoal(&[&["format", url.as_str(), "bed"], format_options].concat()).expect_code(0);
+        bed
+    }
+
+    pub fn url(&self) -> String {
+        format!("sqlite://{}", self.path("volume.db").display())
+    }
+
+    pub fn mount_point(&self) -> PathBuf {
+        self.path("mnt")
+    }
+
+    /// A path beside the volume: outside of the mount.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a command of the program to its end.
+    pub fn shoal(&self, arguments: &[impl AsRef<OsStr>]) -> Finished {
+        let output = self.command().args(arguments).stdin(Stdio::null()).output().expect("the program starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Finished { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// Mounts in the foreground, so that the daemon is a child that can be killed; returns once it serves.
+    pub fn mount(&self, options: &[&str]) -> Daemon {
+        let mut command = self.command();
+        command.arg("mount").arg(self.url()).arg(self.mount_point()).arg("--foreground").args(options);
+        command.arg("--cache-dir").arg(self.path("cache")).arg("--log-file").arg(self.path("log"));
+        Daemon::start(command, self.mount_point())
+    }
+
+    /// The checks that hold for a volume at rest, whatever happened to it.
+    pub fn check(&self) {
+        self.shoal(&["fsck", &self.url()]).expect_code(0);
+        let garbage = self.shoal(&["gc", &self.url()]);
+        assert!(matches!(garbage.code, Some(0 | 1)), "gc came to an end: {garbage:?}");
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        for (variable, name) in [
+            ("HOME", "home"),
+            ("XDG_DATA_HOME", "data"),
+            ("XDG_CACHE_HOME", "caches"),
+            ("XDG_STATE_HOME", "state"),
+            ("XDG_RUNTIME_DIR", "runtime"),
+        ] {
+            command.env(variable, self.path(name));
+        }
+        command
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        // A daemon unmounts by itself; this is for the mount of one that was killed.
+        let _ = Command::new("umount").arg("-l").arg(self.mount_point()).stderr(Stdio::null()).status();
+    }
+}
+
+impl Finished {
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
