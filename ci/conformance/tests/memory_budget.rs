@@ -38,5 +38,5 @@ fn a_file_larger_than_the_write_buffer_does_not_make_the_daemon_grow_beyond_it()
 }
 
 fn block(number: u64) -> Vec<u8> {
-    (0..1u64 << 17).flat_map(|word| (word * 0x9e37_79b9 ^ number).to_le_bytes()).collect()
+    (0..1u64 << 17).flat_map(|word| ((word * 0x9e37_79b9) ^ number).to_le_bytes()).collect()
 }

@@ -1,7 +1,7 @@
 //! When a chunk's slice list is worth rewriting.
 
 use crate::ResolvedChunk;
-use shoal_types::{Slice, BLOCK_BYTES};
+use shoal_types::{BLOCK_BYTES, Slice};
 
 /// True when the list is long, or lists far more bytes than it shows, and rewriting what it shows would mend that.
 ///
@@ -38,7 +38,7 @@ const COVERED_BYTES_MIN: u64 = 4 * BLOCK_BYTES;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shoal_types::{ObjectId, ObjectKind, CHUNK_BYTES};
+    use shoal_types::{CHUNK_BYTES, ObjectId, ObjectKind};
 
     fn slice(position: u64, length: u64, object: u64) -> Slice {
         let (position, length) = (position as u32, length as u32);

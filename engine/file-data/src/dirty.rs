@@ -145,7 +145,11 @@ impl DirtyMap {
         let reaches_in = |(start, extent): &(&u64, &Extent)| **start + extent.len() as u64 > range.start;
         let before = self.extents.range(..range.start).next_back().filter(reaches_in);
         let rest = range.start..range.end.max(range.start);
-        before.filter(|_| range.start < range.end).into_iter().chain(self.extents.range(rest)).map(|(at, extent)| (*at, extent))
+        before
+            .filter(|_| range.start < range.end)
+            .into_iter()
+            .chain(self.extents.range(rest))
+            .map(|(at, extent)| (*at, extent))
     }
 
     /// The parts of extents within `range`: absolute offset, extent, part of the extent.

@@ -5,7 +5,7 @@
 
 use crate::DirtyMap;
 use bytes::Bytes;
-use shoal_types::{ObjectId, ObjectKind, Slice, CHUNK_BYTES};
+use shoal_types::{CHUNK_BYTES, ObjectId, ObjectKind, Slice};
 
 /// An object to be, and the slices that will refer to it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -11,7 +11,7 @@ mod slices;
 
 pub use compaction::needs_compaction;
 pub use dirty::DirtyMap;
-pub use flush_plan::{plan_objects, PlannedObject};
+pub use flush_plan::{PlannedObject, plan_objects};
 pub use identity::block_identity;
 pub use readahead::Readahead;
-pub use slices::{resolve, Extent, ResolvedChunk, Source};
+pub use slices::{Extent, ResolvedChunk, Source, resolve};

@@ -2,7 +2,7 @@
 //!
 //! Relies on lists in the order in which they were committed: a later slice covers earlier ones.
 
-use shoal_types::{ObjectId, ObjectKind, Slice, CHUNK_BYTES};
+use shoal_types::{CHUNK_BYTES, ObjectId, ObjectKind, Slice};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -220,7 +220,8 @@ mod tests {
     }
 
     fn slices() -> impl Strategy<Value = Vec<Slice>> {
-        let one = (0u32..300, 1u32..100, 0u64..4).prop_map(|(position, length, object)| slice(position, length, object));
+        let one =
+            (0u32..300, 1u32..100, 0u64..4).prop_map(|(position, length, object)| slice(position, length, object));
         proptest::collection::vec(one, 0..40)
     }
 

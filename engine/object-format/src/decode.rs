@@ -1,9 +1,9 @@
 //! Decoding: what was read is checked frame by frame and handed back as slices of itself.
 
-use crate::footer::{check_footer, FOOTER_BYTES};
-use crate::frame::{check_seed, frame_count, frame_length, stored_length, stored_range, CHECK_BYTES};
-use crate::header::{decode_header, u32_at, HEADER_BYTES};
 use crate::FormatError;
+use crate::footer::{FOOTER_BYTES, check_footer};
+use crate::frame::{CHECK_BYTES, check_seed, frame_count, frame_length, stored_length, stored_range};
+use crate::header::{HEADER_BYTES, decode_header, u32_at};
 use bytes::Bytes;
 use shoal_types::ObjectId;
 use std::ops::Range;

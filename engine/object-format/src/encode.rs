@@ -1,9 +1,9 @@
 //! Encoding: file bytes stay where they are, the rest is laid out in one small buffer around them.
 
-use crate::footer::encode_footer;
-use crate::frame::{check_seed, frame_count, frame_length, CHECK_BYTES};
-use crate::header::{encode_header, HEADER_BYTES};
 use crate::OBJECT_BYTES_MAX;
+use crate::footer::encode_footer;
+use crate::frame::{CHECK_BYTES, check_seed, frame_count, frame_length};
+use crate::header::{HEADER_BYTES, encode_header};
 use bytes::{Buf, Bytes};
 use shoal_types::ObjectId;
 use std::collections::VecDeque;

@@ -10,8 +10,8 @@
 //! | 28..36 | magic `SHOALEND` |
 //! | 36..40 | CRC-32C of bytes 0..36 |
 
-use crate::header::{u32_at, u64_at};
 use crate::FormatError;
+use crate::header::{u32_at, u64_at};
 use shoal_types::ObjectId;
 
 pub(crate) const FOOTER_BYTES: usize = 40;

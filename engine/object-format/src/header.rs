@@ -14,8 +14,8 @@
 //!
 //! Every version to come keeps this form of its first 32 bytes, so that an older reader can tell "too new" from "damaged".
 
-use crate::frame::FRAME_BYTES_LOG2;
 use crate::FormatError;
+use crate::frame::FRAME_BYTES_LOG2;
 use shoal_types::ObjectId;
 
 pub(crate) const HEADER_BYTES: usize = 32;

@@ -23,7 +23,7 @@ mod tests;
 pub use decode::{decode_frames, decode_whole};
 pub use encode::encode;
 pub use error::FormatError;
-pub use frame::{stored_length, FRAME_BYTES};
+pub use frame::{FRAME_BYTES, stored_length};
 pub use plan::FramePlan;
 
 /// The largest plain content of an object.

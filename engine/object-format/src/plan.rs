@@ -1,7 +1,7 @@
 //! Which stored bytes a read of some plain bytes needs.
 
-use crate::frame::{frame_length, stored_range, FRAME_BYTES};
-use crate::{decode_frames, FormatError};
+use crate::frame::{FRAME_BYTES, frame_length, stored_range};
+use crate::{FormatError, decode_frames};
 use bytes::Bytes;
 use shoal_types::ObjectId;
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! Claims about whole objects: they come back as they were, and nothing else is taken for one.
 
-use crate::{decode_frames, decode_whole, encode, stored_length, FormatError, FramePlan, FRAME_BYTES};
+use crate::{FRAME_BYTES, FormatError, FramePlan, decode_frames, decode_whole, encode, stored_length};
 use bytes::Bytes;
 use proptest::prelude::*;
 use shoal_types::ObjectId;

@@ -14,7 +14,7 @@ pub use attributes::{Attributes, FileKind};
 pub use errno::{Errno, FsResult};
 pub use ids::{Ino, ObjectId, SessionId};
 pub use name::Name;
-pub use settings::{VolumeSettings, SCHEMA_VERSION};
+pub use settings::{SCHEMA_VERSION, VolumeSettings};
 pub use slice::{ObjectKind, Slice};
 pub use time::Timestamp;
 

@@ -27,4 +27,3 @@ impl VolumeSettings {
     /// The strictest engine takes values of 100 kB; the inline record needs a few bytes beside the content.
     pub const INLINE_BYTES_MAX: u32 = 64 << 10;
 }
-

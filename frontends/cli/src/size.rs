@@ -74,9 +74,9 @@ impl fmt::Display for Span {
         match seconds {
             _ if self.0.subsec_nanos() != 0 => write!(f, "{}s", self.0.as_secs_f64()),
             0 => write!(f, "0s"),
-            _ if seconds % 86400 == 0 => write!(f, "{}d", seconds / 86400),
-            _ if seconds % 3600 == 0 => write!(f, "{}h", seconds / 3600),
-            _ if seconds % 60 == 0 => write!(f, "{}m", seconds / 60),
+            _ if seconds.is_multiple_of(86400) => write!(f, "{}d", seconds / 86400),
+            _ if seconds.is_multiple_of(3600) => write!(f, "{}h", seconds / 3600),
+            _ if seconds.is_multiple_of(60) => write!(f, "{}m", seconds / 60),
             _ => write!(f, "{seconds}s"),
         }
     }

@@ -228,7 +228,7 @@ fn gc_removes_deleted_files_when_no_mount_does() {
     kill(sandbox.daemon(&url), "KILL");
     sandbox.umount(&point);
     sandbox.ends(&["gc", &url, "--delete", "--grace", "0"], 0);
-    assert_eq!(sandbox.objects("a.objects"), [PathBuf::new(); 0]);
+    assert!(sandbox.objects("a.objects").is_empty());
     let status = sandbox.json(&["status", &url]);
     assert_eq!((&status["sessions"], &status["usage"]["bytes"]), (&serde_json::json!([]), &1000.into()));
     assert_eq!(status["queues"], serde_json::json!({"removals": 0, "deletions": 0}));
@@ -249,6 +249,7 @@ fn a_volume_is_destroyed_without_a_trace_and_never_while_it_is_mounted() {
     for left in ["a.db", "a.db-wal", "a.db-shm", "a.db-epoch", "a.objects"] {
         assert!(!sandbox.path(left).exists(), "{left}");
     }
+    assert!(fs::read_dir(sandbox.path("cache/shoal")).unwrap().next().is_none());
     sandbox.format("a.db");
 }
 

@@ -63,7 +63,10 @@ pub struct Negotiated {
 pub enum Refused {
     /// Answer with these bytes; the kernel sends another INIT that speaks our major version.
     NewerMajor([u8; 64]),
-    TooOld { major: u32, minor: u32 },
+    TooOld {
+        major: u32,
+        minor: u32,
+    },
 }
 
 impl fmt::Display for Refused {
@@ -71,7 +74,12 @@ impl fmt::Display for Refused {
         match self {
             Refused::NewerMajor(_) => write!(f, "the kernel speaks a newer FUSE major version than {}", abi::MAJOR),
             Refused::TooOld { major, minor } => {
-                write!(f, "the kernel speaks FUSE {major}.{minor}; {}.{} or newer is needed", abi::MAJOR, abi::MINOR_MIN)
+                write!(
+                    f,
+                    "the kernel speaks FUSE {major}.{minor}; {}.{} or newer is needed",
+                    abi::MAJOR,
+                    abi::MINOR_MIN
+                )
             }
         }
     }

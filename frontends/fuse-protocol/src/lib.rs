@@ -15,11 +15,11 @@ mod request;
 mod wire;
 
 pub use directory::{DirectoryBuffer, DirectoryPlusBuffer};
-pub use init::{negotiate, Config, InitIn, Negotiated, Refused};
+pub use init::{Config, InitIn, Negotiated, Refused, negotiate};
 pub use notify::Notification;
 pub use operation::{FileLock, ForgetList, Operation, SetAttributes, SetTime};
 pub use reply::{
-    attr_out, bmap_out, copied_out, create_out, entry_out, init_out, lk_out, lseek_out, negative_entry_out, open_out,
-    out_header, poll_out, statfs_out, statx_out, write_out, xattr_size_out, EntryOut, Statistics, Validity,
+    EntryOut, Statistics, Validity, attr_out, bmap_out, copied_out, create_out, entry_out, init_out, lk_out, lseek_out,
+    negative_entry_out, open_out, out_header, poll_out, statfs_out, statx_out, write_out, xattr_size_out,
 };
-pub use request::{peek_opcode, Header, Malformed, Request};
+pub use request::{Header, Malformed, Request, peek_opcode};

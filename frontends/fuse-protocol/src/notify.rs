@@ -1,6 +1,6 @@
 //! Notifications: messages the daemon sends on its own, so that the kernel forgets what is no longer true.
 
-use crate::abi::{notify, EXPIRE_ONLY, OUT_HEADER_BYTES};
+use crate::abi::{EXPIRE_ONLY, OUT_HEADER_BYTES, notify};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Notification<'a> {

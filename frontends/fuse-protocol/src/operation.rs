@@ -11,53 +11,188 @@ use shoal_types::{Errno, Timestamp};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operation<'a> {
-    Lookup { name: &'a [u8] },
-    Forget { lookups: u64 },
+    Lookup {
+        name: &'a [u8],
+    },
+    Forget {
+        lookups: u64,
+    },
     BatchForget(ForgetList<'a>),
-    Getattr { handle: Option<u64> },
+    Getattr {
+        handle: Option<u64>,
+    },
     Setattr(SetAttributes),
     Readlink,
-    Symlink { name: &'a [u8], target: &'a [u8] },
-    Mknod { name: &'a [u8], mode: u32, rdev: u32, umask: u32 },
-    Mkdir { name: &'a [u8], mode: u32, umask: u32 },
-    Unlink { name: &'a [u8] },
-    Rmdir { name: &'a [u8] },
+    Symlink {
+        name: &'a [u8],
+        target: &'a [u8],
+    },
+    Mknod {
+        name: &'a [u8],
+        mode: u32,
+        rdev: u32,
+        umask: u32,
+    },
+    Mkdir {
+        name: &'a [u8],
+        mode: u32,
+        umask: u32,
+    },
+    Unlink {
+        name: &'a [u8],
+    },
+    Rmdir {
+        name: &'a [u8],
+    },
     /// RENAME and RENAME2; `flags` are those of renameat2(2), zero for RENAME.
-    Rename { name: &'a [u8], new_parent: u64, new_name: &'a [u8], flags: u32 },
-    Link { inode: u64, new_name: &'a [u8] },
-    Open { flags: u32, kill_suidgid: bool },
-    Read { handle: u64, offset: u64, size: u32, lock_owner: Option<u64>, flags: u32 },
-    Write { handle: u64, offset: u64, data: &'a [u8], write_flags: u32, lock_owner: Option<u64>, flags: u32 },
+    Rename {
+        name: &'a [u8],
+        new_parent: u64,
+        new_name: &'a [u8],
+        flags: u32,
+    },
+    Link {
+        inode: u64,
+        new_name: &'a [u8],
+    },
+    Open {
+        flags: u32,
+        kill_suidgid: bool,
+    },
+    Read {
+        handle: u64,
+        offset: u64,
+        size: u32,
+        lock_owner: Option<u64>,
+        flags: u32,
+    },
+    Write {
+        handle: u64,
+        offset: u64,
+        data: &'a [u8],
+        write_flags: u32,
+        lock_owner: Option<u64>,
+        flags: u32,
+    },
     Statfs,
-    Release { handle: u64, flags: u32, release_flags: u32, lock_owner: u64 },
-    Fsync { handle: u64, data_only: bool },
-    Setxattr { name: &'a [u8], value: &'a [u8], flags: u32 },
+    Release {
+        handle: u64,
+        flags: u32,
+        release_flags: u32,
+        lock_owner: u64,
+    },
+    Fsync {
+        handle: u64,
+        data_only: bool,
+    },
+    Setxattr {
+        name: &'a [u8],
+        value: &'a [u8],
+        flags: u32,
+    },
     /// `size` 0 asks how many bytes the value has.
-    Getxattr { name: &'a [u8], size: u32 },
-    Listxattr { size: u32 },
-    Removexattr { name: &'a [u8] },
-    Flush { handle: u64, lock_owner: u64 },
+    Getxattr {
+        name: &'a [u8],
+        size: u32,
+    },
+    Listxattr {
+        size: u32,
+    },
+    Removexattr {
+        name: &'a [u8],
+    },
+    Flush {
+        handle: u64,
+        lock_owner: u64,
+    },
     Init(InitIn),
-    Opendir { flags: u32 },
-    Readdir { handle: u64, offset: u64, size: u32 },
-    Readdirplus { handle: u64, offset: u64, size: u32 },
-    Releasedir { handle: u64, flags: u32 },
-    Fsyncdir { handle: u64, data_only: bool },
-    Getlk { handle: u64, owner: u64, lock: FileLock, flock: bool },
+    Opendir {
+        flags: u32,
+    },
+    Readdir {
+        handle: u64,
+        offset: u64,
+        size: u32,
+    },
+    Readdirplus {
+        handle: u64,
+        offset: u64,
+        size: u32,
+    },
+    Releasedir {
+        handle: u64,
+        flags: u32,
+    },
+    Fsyncdir {
+        handle: u64,
+        data_only: bool,
+    },
+    Getlk {
+        handle: u64,
+        owner: u64,
+        lock: FileLock,
+        flock: bool,
+    },
     /// SETLK, or SETLKW when `wait`.
-    Setlk { handle: u64, owner: u64, lock: FileLock, flock: bool, wait: bool },
-    Access { mask: u32 },
-    Create { name: &'a [u8], flags: u32, mode: u32, umask: u32, kill_suidgid: bool },
-    Tmpfile { flags: u32, mode: u32, umask: u32 },
+    Setlk {
+        handle: u64,
+        owner: u64,
+        lock: FileLock,
+        flock: bool,
+        wait: bool,
+    },
+    Access {
+        mask: u32,
+    },
+    Create {
+        name: &'a [u8],
+        flags: u32,
+        mode: u32,
+        umask: u32,
+        kill_suidgid: bool,
+    },
+    Tmpfile {
+        flags: u32,
+        mode: u32,
+        umask: u32,
+    },
     /// The request named here should end soon; this message itself needs no answer.
-    Interrupt { unique: u64 },
-    Bmap { block: u64, block_bytes: u32 },
+    Interrupt {
+        unique: u64,
+    },
+    Bmap {
+        block: u64,
+        block_bytes: u32,
+    },
     Destroy,
-    Ioctl { handle: u64, flags: u32, command: u32, argument: u64, input: &'a [u8], output_bytes: u32 },
-    Poll { handle: u64, kernel_handle: u64, flags: u32, events: u32 },
-    NotifyReply { body: &'a [u8] },
-    Fallocate { handle: u64, offset: u64, length: u64, mode: u32 },
-    Lseek { handle: u64, offset: u64, whence: u32 },
+    Ioctl {
+        handle: u64,
+        flags: u32,
+        command: u32,
+        argument: u64,
+        input: &'a [u8],
+        output_bytes: u32,
+    },
+    Poll {
+        handle: u64,
+        kernel_handle: u64,
+        flags: u32,
+        events: u32,
+    },
+    NotifyReply {
+        body: &'a [u8],
+    },
+    Fallocate {
+        handle: u64,
+        offset: u64,
+        length: u64,
+        mode: u32,
+    },
+    Lseek {
+        handle: u64,
+        offset: u64,
+        whence: u32,
+    },
     /// COPY_FILE_RANGE, or COPY_FILE_RANGE_64 when `wide`: they differ in the reply.
     CopyFileRange {
         handle: u64,
@@ -70,9 +205,16 @@ pub enum Operation<'a> {
         wide: bool,
     },
     Syncfs,
-    Statx { handle: Option<u64>, flags: u32, mask: u32 },
+    Statx {
+        handle: Option<u64>,
+        flags: u32,
+        mask: u32,
+    },
     /// Anything else; answered ENOSYS, after which the kernel does without.
-    Unknown { opcode: u32, body: &'a [u8] },
+    Unknown {
+        opcode: u32,
+        body: &'a [u8],
+    },
 }
 
 /// What a SETATTR changes; `None` is left as it is.
@@ -196,12 +338,9 @@ fn parse_operation(code: u32, mut r: Reader<'_>) -> Result<Operation<'_>, Fault>
             Operation::Readdirplus { handle, offset, size }
         }
         opcode::STATFS => Operation::Statfs,
-        opcode::RELEASE => Operation::Release {
-            handle: r.u64()?,
-            flags: r.u32()?,
-            release_flags: r.u32()?,
-            lock_owner: r.u64()?,
-        },
+        opcode::RELEASE => {
+            Operation::Release { handle: r.u64()?, flags: r.u32()?, release_flags: r.u32()?, lock_owner: r.u64()? }
+        }
         opcode::RELEASEDIR => Operation::Releasedir { handle: r.u64()?, flags: r.u32()? },
         opcode::FSYNC => Operation::Fsync { handle: r.u64()?, data_only: r.u32()? & abi::FSYNC_FDATASYNC != 0 },
         opcode::FSYNCDIR => Operation::Fsyncdir { handle: r.u64()?, data_only: r.u32()? & abi::FSYNC_FDATASYNC != 0 },

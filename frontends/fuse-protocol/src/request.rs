@@ -1,6 +1,6 @@
 //! A request: the 40-byte header every message starts with, and the operation it carries.
 
-use crate::abi::{opcode, IN_HEADER_BYTES};
+use crate::abi::{IN_HEADER_BYTES, opcode};
 use crate::operation::Operation;
 use crate::wire::{Reader, Short};
 use shoal_types::Errno;

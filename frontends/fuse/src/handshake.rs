@@ -1,10 +1,10 @@
 //! INIT: the first exchange on a new connection, before any shard serves it.
 
 use crate::session::is_unanswered;
-use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno as OsError;
 use shoal_fuse_protocol::abi::READ_BUFFER_BYTES_MIN;
-use shoal_fuse_protocol::{negotiate, out_header, Config, Negotiated, Operation, Refused, Request};
+use shoal_fuse_protocol::{Config, Negotiated, Operation, Refused, Request, negotiate, out_header};
 use shoal_types::Errno;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;

@@ -121,5 +121,4 @@ mod tests {
         let state = interrupts.state();
         assert_eq!((state.listening.len(), state.early.len()), (0, EARLY_MAX));
     }
-
 }

@@ -22,10 +22,12 @@ mod transport;
 pub use dev_fuse::{DevFuse, DevFuseReply};
 pub use interrupts::{Interruption, Interrupts};
 pub use message::Message;
-pub use mount::{check_mount_point, find_mount, mount, unmount, MountEntry, MountError, MountOptions, Mounted, UnmountError};
+pub use mount::{
+    MountEntry, MountError, MountOptions, Mounted, UnmountError, check_mount_point, find_mount, mount, unmount,
+};
 pub use notifier::Notifier;
-pub use service::{resolve, resolve_blocking, serve_volume, ServiceOptions, Serving, Stopper, VolumeService};
-pub use session::{open, serve, Service};
+pub use service::{ServiceOptions, Serving, Stopper, VolumeService, resolve, resolve_blocking, serve_volume};
+pub use session::{Service, open, serve};
 pub use transport::{Received, Reply, ReplyBody, Transport};
 
 pub use shoal_fuse_protocol as protocol;

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use shoal_fuse_protocol::abi::WRITE_DATA_START;
-use shoal_fuse_protocol::{peek_opcode, Malformed, Request};
+use shoal_fuse_protocol::{Malformed, Request, peek_opcode};
 use shoal_runtime::AlignedBuffer;
 
 pub struct Message(Storage);

@@ -2,14 +2,16 @@
 //!
 //! Needs `/dev/fuse` and the right to mount.
 
-use shoal_fuse::protocol::{attr_out, entry_out, Operation, Validity};
-use shoal_fuse::{mount, open, serve, Interrupts, MountError, MountOptions, Mounted, Received, Reply, ReplyBody, Service};
-use shoal_runtime::{shard_threads, ShardThreads};
+use shoal_fuse::protocol::{Operation, Validity, attr_out, entry_out};
+use shoal_fuse::{
+    Interrupts, MountError, MountOptions, Mounted, Received, Reply, ReplyBody, Service, mount, open, serve,
+};
+use shoal_runtime::{ShardThreads, shard_threads};
 use shoal_types::{Attributes, Errno, FileKind, Ino, Timestamp};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -91,7 +93,8 @@ fn start(mount_point: &Path) -> (Mounted, ShardThreads, Receiver<String>) {
 fn a_killed_client_interrupts_its_request() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (mounted, threads, seen) = start(folder.path());
-    let mut client = Command::new("stat").arg(folder.path().join("blocked")).stdout(Stdio::null()).spawn().expect("started");
+    let mut client =
+        Command::new("stat").arg(folder.path().join("blocked")).stdout(Stdio::null()).spawn().expect("started");
     while seen.recv_timeout(PATIENCE).expect("the lookup arrives") != "blocked" {}
     client.kill().expect("killed");
     assert_eq!(seen.recv_timeout(PATIENCE).expect("the interrupt arrives"), "interrupted");

@@ -9,8 +9,8 @@ mod tree;
 
 use clap::Parser;
 use service::NullService;
-use shoal_fuse::{mount, serve, MountOptions, Mounted};
-use shoal_runtime::{shard_threads, ShardThreads};
+use shoal_fuse::{MountOptions, Mounted, mount, serve};
+use shoal_runtime::{ShardThreads, shard_threads};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::error::Error;

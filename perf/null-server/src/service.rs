@@ -1,17 +1,17 @@
 //! Requests answered from memory, each in place: nothing here ever waits.
 
-use crate::inode::{now, Content, Inode};
+use crate::inode::{Content, Inode, now};
 use crate::tree::{New, Tree};
 use shoal_fuse::protocol::abi::fopen;
 use shoal_fuse::protocol::{
-    attr_out, create_out, entry_out, open_out, statfs_out, write_out, DirectoryBuffer, DirectoryPlusBuffer, EntryOut,
-    Header, Operation, SetAttributes, SetTime, Statistics, Validity,
+    DirectoryBuffer, DirectoryPlusBuffer, EntryOut, Header, Operation, SetAttributes, SetTime, Statistics, Validity,
+    attr_out, create_out, entry_out, open_out, statfs_out, write_out,
 };
-use shoal_fuse::{open, Received, Reply, ReplyBody, Service};
+use shoal_fuse::{Received, Reply, ReplyBody, Service, open};
 use shoal_types::{Errno, FileKind, FsResult, Name, Timestamp};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub struct NullService {
@@ -65,7 +65,8 @@ impl NullService {
             Operation::Unlink { name } => done(reply, self.tree.remove(inode, name, false)),
             Operation::Rmdir { name } => done(reply, self.tree.remove(inode, name, true)),
             Operation::Rename { name, new_parent, new_name, flags } => {
-                let renamed = checked(new_name).and_then(|()| self.tree.rename((inode, name), (new_parent, new_name), flags));
+                let renamed =
+                    checked(new_name).and_then(|()| self.tree.rename((inode, name), (new_parent, new_name), flags));
                 done(reply, renamed);
             }
             Operation::Link { inode: target, new_name } => {

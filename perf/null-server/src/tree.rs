@@ -4,7 +4,7 @@
 //! or moves names locks more than one inode, and then holds the tree's lock first, so that there is one order. Locks of
 //! map parts are innermost. Permissions are the kernel's to check.
 
-use crate::inode::{now, Content, Directory, Entry, Inode};
+use crate::inode::{Content, Directory, Entry, Inode, now};
 use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

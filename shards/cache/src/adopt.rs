@@ -4,11 +4,11 @@
 //! the usage and become candidates for eviction.
 
 use crate::clock::Warmth;
-use crate::disk_file::{list_folder, DiskFile, FOLDERS};
+use crate::disk_file::{DiskFile, FOLDERS, list_folder};
 use crate::index_entry::Found;
 use crate::limits::{ADOPTED_BLOCKS_PER_STEP, ADOPTED_FILES_PER_STEP};
 use crate::part::CachePart;
-use shoal_types::{Ino, BLOCK_BYTES};
+use shoal_types::{BLOCK_BYTES, Ino};
 use std::io;
 use std::sync::atomic::Ordering::SeqCst;
 

@@ -2,9 +2,9 @@
 
 use crate::block_table::BlockTable;
 use crate::disk_file::DiskFile;
-use crate::units::{spans, UNIT_BYTES};
-use shoal_runtime::{read_at, AlignedBuffer, RingFile};
-use shoal_types::{Ino, BLOCK_BYTES};
+use crate::units::{UNIT_BYTES, spans};
+use shoal_runtime::{AlignedBuffer, RingFile, read_at};
+use shoal_types::{BLOCK_BYTES, Ino};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 
@@ -70,9 +70,8 @@ impl CacheFile {
     /// Whether every unit of the range is valid, verified or not.
     pub fn covers(&self, offset: u64, length: usize) -> bool {
         let Some(end) = offset.checked_add(length as u64) else { return false };
-        spans(offset..end).all(|(block, units)| {
-            u32::try_from(block).is_ok_and(|block| self.valid_units(block) & units == units)
-        })
+        spans(offset..end)
+            .all(|(block, units)| u32::try_from(block).is_ok_and(|block| self.valid_units(block) & units == units))
     }
 
     /// The valid units of a block, verified or not. Before the owner has identified the block: what the index tells.
@@ -163,9 +162,9 @@ fn matches_index(disk: &DiskFile, start: u64, bytes: &[u8]) -> bool {
         let entry = u32::try_from(block).ok().and_then(|block| disk.read_entry(block).ok().flatten());
         entry.is_some_and(|entry| {
             entry.valid & mask == mask
-                && (mask.trailing_zeros()..).zip(units.by_ref().take(mask.count_ones() as usize)).all(|(unit, bytes)| {
-                    crc32c::crc32c(bytes) == entry.checksums[unit as usize]
-                })
+                && (mask.trailing_zeros()..)
+                    .zip(units.by_ref().take(mask.count_ones() as usize))
+                    .all(|(unit, bytes)| crc32c::crc32c(bytes) == entry.checksums[unit as usize])
         })
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! `<slot folder>/<first byte of Ino::mix(), two hex digits>/<inode, hex>.data` and `.index`.
 
-use crate::index_entry::{header, Entry, Found, ENTRY_BYTES};
+use crate::index_entry::{ENTRY_BYTES, Entry, Found, header};
 use rustix::fs::{Mode, OFlags};
 use shoal_runtime::RingFile;
 use shoal_types::Ino;

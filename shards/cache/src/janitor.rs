@@ -9,13 +9,13 @@ use crate::limits::PUNCHES_PENDING_MAX;
 use crate::slot::Shared;
 use crate::units::bytes_of;
 use futures_channel::oneshot;
-use rustix::fs::{fallocate, FallocateFlags};
+use rustix::fs::{FallocateFlags, fallocate};
 use shoal_runtime::RingFile;
-use shoal_types::{Ino, BLOCK_BYTES};
+use shoal_types::{BLOCK_BYTES, Ino};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// A block to be punched out; it is marked busy as a whole, and its units count as used until it is done.
 pub(crate) struct Punch {

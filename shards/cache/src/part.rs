@@ -14,8 +14,8 @@ use shoal_types::Ino;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 pub struct CachePart {
     pub(crate) shared: Arc<Shared>,

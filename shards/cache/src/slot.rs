@@ -6,12 +6,12 @@
 use crate::janitor::Janitor;
 use crate::limits::SLOTS_MAX;
 use crate::part::CachePart;
-use rustix::fs::{flock, FlockOperation};
+use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 #[derive(Clone, Debug)]
 pub struct CacheConfig {

@@ -4,7 +4,7 @@
 //! as much as copying it). The pool is bounded; what does not fit is given back to the allocator.
 
 use crossbeam_queue::ArrayQueue;
-use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error, Layout};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::LazyLock;

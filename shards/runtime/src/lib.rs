@@ -10,9 +10,9 @@ mod ring_ops;
 mod threads;
 
 pub use buffer::AlignedBuffer;
-pub use file_io::{read_at, readable, write_at, write_bytes_at, RingFile};
-pub use mailbox::{mailbox, Mailbox, MailboxReceiver};
-pub use threads::{shard_threads, ShardThreads};
+pub use file_io::{RingFile, read_at, readable, write_at, write_bytes_at};
+pub use mailbox::{Mailbox, MailboxReceiver, mailbox};
+pub use threads::{ShardThreads, shard_threads};
 
 use std::future::Future;
 use std::pin::pin;

@@ -25,7 +25,6 @@ pub use session::{SessionKind, SessionRecord};
 pub use settings::{decode_settings, encode_settings};
 pub use slices::{decode_slices, encode_slices, is_sound};
 
-
 use shoal_kv::{KvError, KvResult};
 
 /// The rest of a record behind its format byte, if that's the format we know.

@@ -5,11 +5,13 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::meta_url::MetaUrl;
 use crate::output::{count, say};
+use crate::places;
 use crate::progress::Progress;
 use crate::sessions;
 use crate::size::ByteCount;
 use crate::storage::{Objects, Storage};
 use crate::volume::{self, Opened};
+use shoal_types::VolumeSettings;
 use std::time::SystemTime;
 
 /// Remove a volume and everything in it, for good
@@ -17,7 +19,10 @@ use std::time::SystemTime;
 #[command(after_help = "\
 Examples:
   shoal destroy sqlite:///srv/photos.db          # tells what would go
-  shoal destroy sqlite:///srv/photos.db --yes    # and it goes")]
+  shoal destroy sqlite:///srv/photos.db --yes    # and it goes
+
+This user's default cache of the volume goes too; folders that were named with
+--cache-dir, and caches of other users and hosts, are to be removed by hand.")]
 pub struct Arguments {
     /// The volume's metadata, for example sqlite:///srv/volume.db
     pub meta_url: String,
@@ -34,7 +39,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     if !arguments.yes {
         return Err(unconfirmed(&url, &opened));
     }
-    let name = opened.settings.name.clone();
+    let VolumeSettings { name, uuid, .. } = opened.settings.clone();
     if let Some(objects) = storage.open_remains()? {
         let removed = remove_objects(&objects)?;
         storage.withdraw_claim()?;
@@ -47,6 +52,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     kv.close().map_err(|error| Failure::of_store(&url, &error))?;
     drop(kv);
     url.remove()?;
+    remove_cache(&uuid);
     say(format_args!("the volume {name} is gone"));
     Ok(Exit::Success)
 }
@@ -84,4 +90,15 @@ fn remove_objects(objects: &Objects) -> Outcome<u64> {
     objects.delete(&keys, || progress.add(1))?;
     objects.remove_temporaries(SystemTime::now())?;
     Ok(keys.len() as u64)
+}
+
+/// What mounts of this user have cached of the volume. It is of no use any more, and no harm if it stays.
+fn remove_cache(uuid: &str) {
+    let Ok(folder) = places::cache_folder().map(|folder| folder.join(uuid)) else { return };
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            say(format_args!("its cache could not be removed: {}: {error}", folder.display()));
+        }
+        _ => {}
+    }
 }

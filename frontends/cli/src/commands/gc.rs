@@ -31,8 +31,9 @@ Examples:
   shoal gc sqlite:///srv/photos.db --delete
   shoal gc sqlite:///srv/photos.db --delete --grace 0
 
-With --delete it also ends the sessions of mounts that have died, removes what puts that were killed left behind, and
-while no mount lives does the mounts' work: removes deleted files and deletes their objects.
+With --delete it also ends the sessions of mounts that have died, and removes
+temporary files that killed mounts left in the store. While no mount lives it
+does the mounts' work too: removes deleted files and deletes their objects.
 
 Exit code 1: objects are missing, or leaked and still there.")]
 pub struct Arguments {

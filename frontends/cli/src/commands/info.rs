@@ -28,12 +28,14 @@ Examples:
   shoal info /mnt/photos/2026/sea.jpg --json | jq -r '.chunks[].slices[].key'
 
 --json prints one object; names stay, new ones may come:
-  path, inode, kind, mode (octal), uid, gid, links, length, allocated, atime, mtime, ctime, btime (seconds since 1970)
+  path, inode, kind, mode (octal), uid, gid, links, length, allocated,
+  atime, mtime, ctime, btime (seconds since 1970)
   inline    bytes that the metadata holds
   target    of a symbolic link
   entries   of a directory
-  chunks    chunk, slices; a slice has offset (in the file), length, and unless it is a hole object, object_offset,
-            object_length, key, stored (whether the store has it). A later slice covers earlier ones.")]
+  chunks    chunk, slices; a slice has offset (in the file), length, and unless
+            it is a hole object, object_offset, object_length, key, stored
+            (whether the store has it); a later slice covers earlier ones")]
 pub struct Arguments {
     pub path: PathBuf,
     /// For programs

@@ -25,12 +25,14 @@ Examples:
 
 --json prints one object; names stay, new ones may come:
   meta_url
-  volume    name, uuid, schema, storage, block_bytes, inline_bytes_max, delete_grace_seconds
+  volume    name, uuid, schema, storage, block_bytes, inline_bytes_max,
+            delete_grace_seconds
   usage     inodes, bytes
-  queues    removals (files that wait to be removed), deletions (objects that wait to be deleted)
-  sessions  session, kind (mount or command), host, pid, mount_point, started and heartbeat (seconds since 1970),
-            sustained (files removed while open), state: alive, gone (its process on this host has ended) or silent
-            (not heard of for a minute)")]
+  queues    removals (files to be removed), deletions (objects to be deleted)
+  sessions  session, kind (mount or command), host, pid, mount_point, started
+            and heartbeat (seconds since 1970), sustained (files removed while
+            open), state: alive, gone (its process on this host has ended) or
+            silent (not heard of for a minute)")]
 pub struct Arguments {
     /// A volume's metadata, for example sqlite:///srv/volume.db, or where it is mounted
     #[arg(value_name = "META-URL|MOUNTPOINT")]

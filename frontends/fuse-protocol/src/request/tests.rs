@@ -71,14 +71,8 @@ fn names_follow_their_arguments_in_order() {
 fn a_write_carries_exactly_its_data() {
     let arguments = words(&[9, 0, 4096, 0, 3, 2, 8, 0, 0o1, 0]);
     let write = message(opcode::WRITE, &with(arguments.clone(), b"xyz"));
-    let expected = Operation::Write {
-        handle: 9,
-        offset: 4096,
-        data: b"xyz",
-        write_flags: 2,
-        lock_owner: Some(8),
-        flags: 1,
-    };
+    let expected =
+        Operation::Write { handle: 9, offset: 4096, data: b"xyz", write_flags: 2, lock_owner: Some(8), flags: 1 };
     assert_eq!(operation_of(&write), expected);
     assert_eq!(&write[crate::abi::WRITE_DATA_START..], b"xyz");
     let cut = message(opcode::WRITE, &with(arguments, b"xy"));
@@ -162,7 +156,9 @@ fn extensions_are_no_part_of_the_arguments() {
 
 #[test]
 fn names_that_are_none_are_refused() {
-    for (body, errno) in [(&b"unended"[..], Errno::EIO), (b"", Errno::EIO), (b"\0", Errno::EINVAL), (b"a/b\0", Errno::EINVAL)] {
+    for (body, errno) in
+        [(&b"unended"[..], Errno::EIO), (b"", Errno::EIO), (b"\0", Errno::EINVAL), (b"a/b\0", Errno::EINVAL)]
+    {
         let refused = Request::parse(&message(opcode::LOOKUP, body)).expect_err("no name");
         assert_eq!(refused, Malformed { opcode: opcode::LOOKUP, unique: 6, errno });
     }

@@ -1,6 +1,6 @@
 //! Mounting by system call, for whoever has CAP_SYS_ADMIN.
 
-use super::{MountError, MountOptions, UnmountError, KIND};
+use super::{KIND, MountError, MountOptions, UnmountError};
 use crate::dev_fuse::open_device;
 use rustix::io::Errno as OsError;
 use rustix::mount::{MountFlags, UnmountFlags};

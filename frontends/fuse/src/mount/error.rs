@@ -24,13 +24,17 @@ pub enum MountError {
     DeviceDenied(#[source] io::Error),
     #[error("opening /dev/fuse failed; is the fuse module loaded?")]
     Device(#[source] io::Error),
-    #[error("mounting needs the capability CAP_SYS_ADMIN, which this root lacks; give the container --cap-add SYS_ADMIN")]
+    #[error(
+        "mounting needs the capability CAP_SYS_ADMIN, which this root lacks; give the container --cap-add SYS_ADMIN"
+    )]
     CapabilityMissing(#[source] io::Error),
     #[error("the kernel refused to mount on {}", .path.display())]
     Refused { path: PathBuf, source: io::Error },
     #[error("fusermount3 is not installed; install the package fuse3, or mount as root")]
     HelperMissing,
-    #[error("this machine does not let users mount with --allow-other; put user_allow_other into /etc/fuse.conf, or leave the option out")]
+    #[error(
+        "this machine does not let users mount with --allow-other; put user_allow_other into /etc/fuse.conf, or leave the option out"
+    )]
     AllowOtherDenied,
     #[error("fusermount3 could not mount on {}: {message}", .path.display())]
     Helper { path: PathBuf, message: String },

@@ -4,10 +4,10 @@
 //! environment. The socket is its standard input, so that no descriptor has to be left open across other programs'
 //! starts.
 
-use super::{MountError, MountOptions, UnmountError, SUBTYPE};
+use super::{MountError, MountOptions, SUBTYPE, UnmountError};
 use rustix::fs::OFlags;
 use rustix::net::{
-    recvmsg, socketpair, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
 };
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -129,7 +129,10 @@ mod tests {
         };
         let text = "fusermount3: option allow_other only allowed if 'user_allow_other' is set in /etc/fuse.conf\n";
         assert!(matches!(refused(text), MountError::AllowOtherDenied));
-        assert!(matches!(refused("fusermount3: fuse device not found, try 'modprobe fuse' first\n"), MountError::DeviceMissing));
+        assert!(matches!(
+            refused("fusermount3: fuse device not found, try 'modprobe fuse' first\n"),
+            MountError::DeviceMissing
+        ));
         let other = refused("fusermount3: user has no write access to mountpoint /m\n").to_string();
         assert_eq!(other, "fusermount3 could not mount on /m: user has no write access to mountpoint /m");
     }

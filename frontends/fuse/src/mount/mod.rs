@@ -11,7 +11,7 @@ mod prepare;
 mod readahead;
 
 pub use error::{MountError, UnmountError};
-pub use mount_table::{find_mount, MountEntry};
+pub use mount_table::{MountEntry, find_mount};
 
 use crate::dev_fuse::DevFuse;
 use crate::handshake::answer_init;
@@ -22,8 +22,8 @@ use shoal_runtime::RingFile;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a volume is shown to this machine. Time-outs and subdirectories are the service's.
 #[derive(Clone, PartialEq, Eq, Debug)]

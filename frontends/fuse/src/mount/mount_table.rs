@@ -52,7 +52,8 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut rest = field;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
-        let octal = if byte == b'\\' { tail.split_first_chunk::<3>().and_then(|(digits, _)| octal(digits)) } else { None };
+        let octal =
+            if byte == b'\\' { tail.split_first_chunk::<3>().and_then(|(digits, _)| octal(digits)) } else { None };
         if octal.is_some() {
             rest = &tail[3..];
         }
@@ -80,7 +81,10 @@ broken line
     #[test]
     fn the_topmost_mount_of_a_path_is_found() {
         let found = topmost(TABLE, Path::new("/mnt/a b")).expect("mounted");
-        assert_eq!((found.device.as_str(), found.kind.as_str(), found.source.as_str()), ("0:53", "fuse.other", "other\\x"));
+        assert_eq!(
+            (found.device.as_str(), found.kind.as_str(), found.source.as_str()),
+            ("0:53", "fuse.other", "other\\x")
+        );
         assert!(!found.is_ours());
         assert!(topmost(TABLE, Path::new("/mnt/plain")).expect("mounted").is_ours());
         assert_eq!(topmost(TABLE, Path::new("/mnt")), None);

@@ -1,7 +1,7 @@
 //! Is this a place to mount on? And if a dead daemon of ours left its mount there, clean it away.
 
 use super::mount_table::find_mount;
-use super::{unmount, MountError};
+use super::{MountError, unmount};
 use rustix::io::Errno as OsError;
 use std::fs::Metadata;
 use std::io;

@@ -18,7 +18,9 @@ fn what_the_owner_stores_another_shard_reads_back_at_any_alignment() {
     let reader = file.clone();
     on_shard(move || async move {
         let bytes = content(5, BLOCK_BYTES as usize);
-        for (within, length) in [(0, UNIT), (0, 4096), (0, 5000), (4096, 1), (8191, 2), (UNIT - 1, 3 * UNIT), (12, 1 << 20)] {
+        for (within, length) in
+            [(0, UNIT), (0, 4096), (0, 5000), (4096, 1), (8191, 2), (UNIT - 1, 3 * UNIT), (12, 1 << 20)]
+        {
             let found = read(&reader, in_block(1, within), length).await;
             assert_eq!(found.as_deref(), Some(&bytes[within..within + length]), "{within}, {length}");
         }
@@ -29,7 +31,9 @@ fn what_the_owner_stores_another_shard_reads_back_at_any_alignment() {
         }
     });
     assert_eq!(part.usage(), 2 * BLOCK_BYTES);
-    assert!(file.covers(in_block(1, 0), 2 * BLOCK_BYTES as usize) && !file.covers(in_block(2, 1), BLOCK_BYTES as usize));
+    assert!(
+        file.covers(in_block(1, 0), 2 * BLOCK_BYTES as usize) && !file.covers(in_block(2, 1), BLOCK_BYTES as usize)
+    );
 }
 
 #[test]

@@ -9,9 +9,9 @@ mod racing;
 
 use crate::{Cache, CacheConfig, CacheFile, CachePart, CacheRead, UNIT_BYTES};
 use bytes::Bytes;
-use shoal_runtime::{shard_threads, AlignedBuffer};
-use shoal_types::{Ino, BLOCK_BYTES};
-use std::future::{poll_fn, Future};
+use shoal_runtime::{AlignedBuffer, shard_threads};
+use shoal_types::{BLOCK_BYTES, Ino};
+use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
