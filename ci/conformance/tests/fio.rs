@@ -13,7 +13,7 @@ const MIXES: [(&str, &str, bool, u32); 8] = [
     ("randwrite", "3k", false, 2),
     ("randrw", "16k", true, 8),
     ("rw", "128k", false, 8),
-    ("randrw", "512-70000", false, 3),
+    ("randrw", "2k-66k", false, 3),
 ];
 
 #[test]

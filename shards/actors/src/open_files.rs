@@ -141,7 +141,10 @@ impl Pending {
         attributes.length = self.length;
         attributes.allocated =
             attributes.allocated.max(self.length.next_multiple_of(512).min(attributes.allocated + self.length));
-        attributes.mtime = attributes.mtime.max(self.mtime);
+        // A later time in the store is utimes' doing, and this write came after it, unless the store has changed since.
+        if self.mtime >= attributes.ctime {
+            attributes.mtime = self.mtime;
+        }
         attributes.ctime = attributes.ctime.max(self.mtime);
     }
 }
@@ -149,6 +152,30 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buffered_write_brings_a_modification_time_in_the_future_back() {
+        let at = |seconds| Timestamp::new(seconds, 0);
+        let mut attributes = Attributes {
+            ino: Ino(7),
+            kind: shoal_types::FileKind::Regular,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            nlink: 1,
+            length: 3,
+            allocated: 3,
+            atime: at(1),
+            mtime: at(1000),
+            ctime: at(10),
+            btime: at(1),
+        };
+        Pending { length: 5, mtime: at(20) }.overlay(&mut attributes);
+        assert_eq!((attributes.length, attributes.mtime, attributes.ctime), (5, at(20), at(20)));
+        Pending { length: 5, mtime: at(15) }.overlay(&mut attributes);
+        assert_eq!((attributes.mtime, attributes.ctime), (at(20), at(20)), "the store has changed since");
+    }
 
     #[test]
     fn a_file_opened_again_is_not_taken_off_the_map() {

@@ -31,10 +31,12 @@ impl Shard {
         }
         {
             let mut content = file.content.borrow_mut();
+            // The first buffered write counts even if it is earlier than the file's own time, which utimes may have set
+            // into the future. Of those behind it the latest counts: clocks of shards may differ by a little.
+            content.mtime = if content.has_buffered() { content.mtime.max(now) } else { now };
             content.dirty.insert(offset, data);
             content.dirty_budget += written;
             content.length = content.length.max(end);
-            content.mtime = content.mtime.max(now);
             file.open.set_pending(content.length, content.mtime);
         }
         file.open.plan.store(None);
