@@ -55,8 +55,8 @@ impl Workload for Names {
                 after.insert(victim.clone(), content);
                 self.begun = Some(after.clone());
                 fs::rename(folder.join(&old), folder.join(&victim))?;
-                if fs::symlink_metadata(folder.join(&old)).is_ok() && old != victim {
-                    // Two names of one file: rename does nothing then.
+                // Two names of one file: rename does nothing then. An error that is not "gone" is the daemon's death.
+                if old != victim && fs::exists(folder.join(&old))? {
                     fs::remove_file(folder.join(&old))?;
                 }
             }
