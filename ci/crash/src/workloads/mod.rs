@@ -28,8 +28,8 @@ pub trait Workload: Send {
 
 /// An error that means "the daemon is gone": nothing more will succeed.
 pub fn is_dead(error: &io::Error) -> bool {
-    // ENOTCONN, ECONNABORTED, EBADF by a kernel that has dropped the file with its connection.
-    matches!(error.raw_os_error(), Some(107 | 103 | 9))
+    // EBADF comes from a kernel that has dropped the file with its connection.
+    matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED | libc::EBADF))
 }
 
 fn told(path: &Path) -> impl Fn(io::Error) -> String + '_ {
