@@ -3,7 +3,7 @@
 use crate::block_table::BlockTable;
 use crate::disk_file::DiskFile;
 use crate::units::{UNIT_BYTES, spans};
-use shoal_runtime::{AlignedBuffer, RingFile, read_at};
+use shoal_runtime::AlignedBuffer;
 use shoal_types::{BLOCK_BYTES, Ino};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
@@ -134,10 +134,10 @@ async fn read_range(
     let start = offset / grain * grain;
     let count = ((offset + length as u64).next_multiple_of(grain) - start) as usize;
     if start == offset && count <= buffer.capacity() {
-        let (read, buffer) = read_whole(&disk.data, buffer, count, start).await;
+        let (read, buffer) = read_whole(disk, buffer, count, start).await;
         return (read && (!check || matches_index(disk, start, &buffer)), buffer);
     }
-    let (read, bounce) = read_whole(&disk.data, AlignedBuffer::with_capacity(count), count, start).await;
+    let (read, bounce) = read_whole(disk, AlignedBuffer::with_capacity(count), count, start).await;
     let mut buffer = buffer;
     if !read || (check && !matches_index(disk, start, &bounce)) {
         return (false, buffer);
@@ -148,8 +148,8 @@ async fn read_range(
     (true, buffer)
 }
 
-async fn read_whole(data: &RingFile, buffer: AlignedBuffer, count: usize, offset: u64) -> (bool, AlignedBuffer) {
-    let (result, mut buffer) = read_at(data, buffer, 0..count, offset).await;
+async fn read_whole(disk: &DiskFile, buffer: AlignedBuffer, count: usize, offset: u64) -> (bool, AlignedBuffer) {
+    let (result, mut buffer) = disk.read_data(buffer, count, offset).await;
     buffer.set_len(count);
     // A short read is as good as a failed one: cached units are whole on disk.
     (result.is_ok_and(|read| read == count), buffer)

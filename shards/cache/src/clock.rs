@@ -3,6 +3,7 @@
 //! Pure bookkeeping, no I/O. A new block joins at the end of the queue, one left by an earlier run at its front. The
 //! hand takes from the front; a referenced block loses its mark and goes to the end instead.
 
+use crate::block_state::BlockState;
 use crate::cache_file::CacheFile;
 use crate::units::bytes_of;
 use shoal_types::Ino;
@@ -28,6 +29,8 @@ struct BlockRecord {
     block: u32,
     /// What a closed file remembers of its readers.
     referenced: bool,
+    /// What a closed file remembers of the units whose checksums this run has seen to be right.
+    verified: u64,
     /// Units that occupy room on disk, valid or not.
     units: u64,
 }
@@ -59,12 +62,15 @@ impl Clock {
         record.open = Some(file);
     }
 
-    /// The file is no longer open; what its readers left as references is kept.
+    /// The file is no longer open; what its readers left as references is kept, and what has been verified.
     pub fn close(&mut self, file: &CacheFile) {
         let Some(record) = self.files.get_mut(&file.ino()) else { return };
         record.open = None;
         for block in &mut record.blocks {
-            block.referenced |= file.table.peek(block.block, |state| state.take_referenced()).unwrap_or(false);
+            let look = |state: &BlockState| (state.take_referenced(), state.verified());
+            let (referenced, verified) = file.table.peek(block.block, look).unwrap_or((false, block.verified));
+            block.referenced |= referenced;
+            block.verified = verified;
         }
         if record.blocks.is_empty() {
             self.files.remove(&file.ino());
@@ -88,7 +94,7 @@ impl Clock {
                     // Most files are small: no room for blocks that never come.
                     record.blocks.reserve_exact(1);
                 }
-                record.blocks.insert(at, BlockRecord { block, referenced: false, units });
+                record.blocks.insert(at, BlockRecord { block, referenced: false, verified: 0, units });
                 self.blocks += 1;
                 match warmth {
                     Warmth::Fresh => self.queue.push_back((ino, block)),
@@ -98,6 +104,11 @@ impl Clock {
             }
         }
         added
+    }
+
+    /// Units of the block that were verified when its file was last closed. Nobody else writes to our slot.
+    pub fn verified(&self, ino: Ino, block: u32) -> u64 {
+        self.files.get(&ino).and_then(|record| record.get(block)).map_or(0, |record| record.verified)
     }
 
     pub fn blocks(&self) -> usize {

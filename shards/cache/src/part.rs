@@ -94,6 +94,7 @@ impl CachePart {
             self.usage.fetch_add(added, SeqCst);
         }
         state.load(entry.identity, entry.valid);
+        state.approve(entry.valid & self.clock.borrow().verified(file.ino(), block));
     }
 
     /// The file's content may have changed as a whole: every block has to be identified again before it is read.

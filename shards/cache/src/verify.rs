@@ -6,7 +6,7 @@ use crate::index_entry::Entry;
 use crate::limits::VERIFY_UNITS_MAX;
 use crate::part::CachePart;
 use crate::units::{UNIT_BYTES, mask, runs};
-use shoal_runtime::{AlignedBuffer, read_at};
+use shoal_runtime::AlignedBuffer;
 use shoal_types::BLOCK_BYTES;
 use std::ops::Range;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ async fn good_in_run(file: &CacheFile, entry: &Entry, block: u32, run: Range<u32
     let Some(disk) = file.disk() else { return 0 };
     let count = run.len() * UNIT_BYTES as usize;
     let offset = u64::from(block) * BLOCK_BYTES + u64::from(run.start) * UNIT_BYTES;
-    let (result, mut buffer) = read_at(&disk.data, AlignedBuffer::with_capacity(count), 0..count, offset).await;
+    let (result, mut buffer) = disk.read_data(AlignedBuffer::with_capacity(count), count, offset).await;
     // Units that could not be read, or only in part, are as bad as wrong ones.
     buffer.set_len(result.unwrap_or(0));
     let units = run.zip(buffer.chunks_exact(UNIT_BYTES as usize));

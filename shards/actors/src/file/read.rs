@@ -203,9 +203,14 @@ impl Shard {
     /// The file's cache file, opened on first use.
     pub(super) fn cache_file(&self, file: &FileState) -> Option<Arc<CacheFile>> {
         let part = self.cache.as_ref().filter(|_| !file.forgotten.get())?;
-        let mut cache = file.cache.borrow_mut();
-        let opened = cache.get_or_insert_with(|| part.open_file(file.ino, file.content.borrow().committed_length));
-        Some(opened.clone())
+        if let Some(opened) = &*file.cache.borrow() {
+            return Some(opened.clone());
+        }
+        let opened = part.open_file(file.ino, file.content.borrow().committed_length);
+        file.cache.replace(Some(opened.clone()));
+        // What an earlier use left may be all that is needed: then no fetch will come to publish it.
+        file.publish();
+        Some(opened)
     }
 
     /// Looks at the store again; what is buffered stays on top.

@@ -158,6 +158,31 @@ fn a_restart_keeps_what_was_cached_and_verifies_it_once() {
 }
 
 #[test]
+fn what_this_run_has_stored_or_verified_is_ready_when_the_file_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(folder.path(), 1 << 30);
+    on_shard(move || async move {
+        let part = cache.part(0);
+        for generation in [1, 2] {
+            let file = part.open_file(INO, 0);
+            fill(&part, &file, 3, generation, 2).await;
+            part.close_file(&file);
+            let again = part.open_file(INO, 0);
+            assert_eq!(read(&again, in_block(3, 0), 1).await, None, "the owner has not identified it yet");
+            part.identify(&again, 3, u64::from(generation));
+            let found = read(&again, in_block(3, 0), 2 * UNIT).await;
+            assert_eq!(found.as_deref(), Some(&content(generation, 2 * UNIT)[..]));
+            part.invalidate(&again, 3..4);
+            part.close_file(&again);
+            let emptied = part.open_file(INO, 0);
+            part.identify(&emptied, 3, u64::from(generation));
+            assert_eq!(read(&emptied, in_block(3, 0), 1).await, None, "dropped units are not remembered as verified");
+            part.close_file(&emptied);
+        }
+    });
+}
+
+#[test]
 fn a_removed_inode_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
