@@ -5,6 +5,7 @@
 
 use crate::error::{from_io, translate};
 use crate::limits::*;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 use shoal_kv::{KvError, KvResult};
@@ -40,6 +41,7 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_handler(Some(wait_for_lock))?;
+    keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     connection.pragma_update(None, "mmap_size", MMAP_BYTES)?;
@@ -118,7 +120,14 @@ fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
 }
 
+/// Without this guarantee a bound value of a range may change the plan, and so SQLite compiles the statement anew at
+/// every execution.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
+    keep_plans(connection)?;
     connection.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
     // No sync at commit: it survives this process as it is, and durable jobs wait for the syncer.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -155,6 +164,7 @@ pub(crate) fn companion(path: &Path, suffix: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rusqlite::StatementStatus;
 
     fn refusal(path: &Path, create: bool) -> KvError {
         let error = open_writer(path, create).map(|_| ()).unwrap_err();
@@ -201,6 +211,19 @@ mod tests {
         assert!(matches!(refusal(&path, false), KvError::Unavailable(_)));
         drop(open_writer(&path, true).unwrap());
         drop(open_writer(&path, false).unwrap());
+    }
+
+    #[test]
+    fn a_statement_is_compiled_once_whatever_is_bound_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, path) = open_writer(&folder.path().join("volume"), true).unwrap();
+        for connection in [writer, open_reader(&path).unwrap()] {
+            let mut scan = connection.prepare(crate::transaction::SCAN_FORWARD).unwrap();
+            for key in 0..10u8 {
+                assert!(scan.query_map(([key], [key + 1], 5), |_| Ok(())).unwrap().next().is_none());
+            }
+            assert_eq!(scan.get_status(StatementStatus::RePrepare), 0);
+        }
     }
 
     #[test]
