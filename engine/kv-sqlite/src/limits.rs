@@ -19,7 +19,7 @@ pub const PAGE_BYTES: usize = 4096;
 /// SQLite counts caches in KiB when the number is negative.
 pub const WRITER_CACHE_KIB: i64 = 64 << 10;
 pub const READER_CACHE_KIB: i64 = 8 << 10;
-/// Pages of the database file are read through a mapping of up to this much of it (SQLite's own bound is 2 GiB).
+/// The writer reads pages of the database file through a mapping of up to this much of it (SQLite's own bound is 2 GiB).
 pub const MMAP_BYTES: i64 = 1 << 30;
 /// The commit that finds the WAL this long copies it back (32 MiB): rare enough not to stall the writer often, short
 /// enough to stay in the page cache.

@@ -44,7 +44,9 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
-    connection.pragma_update(None, "mmap_size", MMAP_BYTES)?;
+    // No mapping: it is unmapped at the first read after each commit of another connection, which interrupts every core
+    // that runs a thread of ours.
+    connection.pragma_update(None, "mmap_size", 0)?;
     Ok(connection)
 }
 
