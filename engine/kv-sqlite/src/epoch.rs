@@ -2,7 +2,9 @@
 //!
 //! # Layout of `<database>-epoch`
 //!
-//! 65 slots of 64 bytes (a cache line each): `started` and `finished`, two u64 in the host's byte order, the rest unused.
+//! 65 slots of 64 bytes (a cache line each): `started`, `finished` and `used`, three u64 in the host's byte order, the
+//! rest unused. `used` counts in the last slot alone: how many slots from the first on have ever had an owner. It is
+//! raised before an owner's first commit and never falls; the slots beyond it stand at zero and need no look.
 //! They count commits of the slot's owner and are never reset, so that the sum only grows. A process owns one slot by an
 //! open-file-description lock on the byte with the slot's number; the kernel frees it when the process dies. The last
 //! slot is shared by all that come when the others are taken: their commits count for everyone else, but they cannot tell
@@ -64,7 +66,8 @@ pub(crate) struct Epoch {
 struct Slot {
     started: AtomicU64,
     finished: AtomicU64,
-    unused: [u64; 6],
+    used: AtomicU64,
+    unused: [u64; 5],
 }
 
 const _: () = assert!(size_of::<Slot>() == SLOT_BYTES);
@@ -91,6 +94,7 @@ impl Epoch {
             // Its last owner may have been killed in the middle of a commit. That one is over.
             let slot = epoch.slot(epoch.own);
             slot.finished.fetch_max(slot.started.load(Ordering::SeqCst), Ordering::SeqCst);
+            epoch.slot(OWNED_SLOTS).used.fetch_max(epoch.own as u64 + 1, Ordering::SeqCst);
         }
         Ok(epoch)
     }
@@ -142,7 +146,8 @@ impl Epoch {
     /// The sum of all counters but those of `skipped`, and whether all were at rest.
     fn look(&self, skipped: Option<usize>) -> (u64, bool) {
         let (mut sum, mut stable) = (0u64, true);
-        for index in (0..SLOTS).filter(|index| Some(*index) != skipped) {
+        let used = self.slot(OWNED_SLOTS).used.load(Ordering::SeqCst).min(OWNED_SLOTS as u64) as usize;
+        for index in (0..used).chain([OWNED_SLOTS]).filter(|index| Some(*index) != skipped) {
             let slot = self.slot(index);
             let finished = slot.finished.load(Ordering::SeqCst);
             let started = slot.started.load(Ordering::SeqCst);

@@ -5,8 +5,12 @@ use std::time::Duration;
 
 /// Requests waiting in one shard's mailbox before senders wait.
 pub(crate) const MAILBOX_MESSAGES_MAX: usize = 1024;
-/// Attribute and entry cache, entries a shard (each generation).
-pub(crate) const CACHED_ENTRIES_MAX: usize = 64 << 10;
+/// Names and attributes that a mount remembers: 16 MiB each when full.
+pub(crate) const CACHED_ENTRIES_MAX: usize = 128 << 10;
+pub(crate) const CACHED_ATTRIBUTES_MAX: usize = 128 << 10;
+/// Files that a shard remembers as opened, and as synced (each generation).
+pub(crate) const OPENED_FILES_REMEMBERED: usize = 64 << 10;
+pub(crate) const SYNCED_FILES_REMEMBERED: usize = 64 << 10;
 /// Inode numbers leased at once by a shard; what is left at the end of a session is never used.
 pub(crate) const INODE_LEASE: u64 = 4096;
 /// Object numbers leased at once by a shard.

@@ -6,7 +6,8 @@ use crate::leases::Lease;
 use crate::limits;
 use crate::local_event::{LocalEvent, LocalMutex};
 use crate::message::{Message, Respond};
-use crate::name_cache::{NameCache, Seen};
+use crate::name_cache::Seen;
+use crate::opened::Opened;
 use crate::recent_map::RecentMap;
 use crate::shared::Shared;
 use crate::touched::Touched;
@@ -35,7 +36,7 @@ pub struct Shard {
     pub(crate) revalidations: Cell<u64>,
     /// Files that were wholly synced when they were forgotten, and the foreign epoch of then.
     pub(crate) synced: RefCell<RecentMap<Ino, Option<u64>>>,
-    pub(crate) names: NameCache,
+    pub(crate) opened: Opened,
     pub(crate) write_budget: Budget,
     pub(crate) read_budget: Rc<ReadBudget>,
     pub(crate) compaction: LocalMutex,
@@ -58,8 +59,8 @@ impl Shard {
             cache,
             files: RefCell::default(),
             revalidations: Cell::new(0),
-            synced: RefCell::new(RecentMap::new(limits::CACHED_ENTRIES_MAX)),
-            names: NameCache::new(),
+            synced: RefCell::new(RecentMap::new(limits::SYNCED_FILES_REMEMBERED)),
+            opened: Opened::new(),
             write_budget: Budget::new(share(shared.write_buffer_bytes)),
             read_budget: ReadBudget::new(share(shared.read_buffer_bytes)),
             compaction: LocalMutex::default(),

@@ -3,6 +3,7 @@
 use crate::config::{Config, KernelTimeouts};
 use crate::message::Message;
 use crate::metadata_workers::MetadataWorkers;
+use crate::name_cache::NameCache;
 use crate::open_files::OpenFiles;
 use crate::shard::Shard;
 use crate::shared::{NOT_ALONE, Shared};
@@ -147,6 +148,7 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         settings: config.settings,
         session,
         stamps: Stamps::new(),
+        names: NameCache::new(),
         open_files: OpenFiles::default(),
         mailboxes,
         write_buffer_bytes: config.write_buffer_bytes,

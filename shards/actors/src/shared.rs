@@ -3,6 +3,7 @@
 use crate::config::KernelTimeouts;
 use crate::message::Message;
 use crate::metadata_workers::MetadataWorkers;
+use crate::name_cache::NameCache;
 use crate::open_files::OpenFiles;
 use crate::stamps::Stamps;
 use crate::transfer::Transfer;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub settings: VolumeSettings,
     pub session: SessionId,
     pub stamps: Stamps,
+    pub names: NameCache,
     pub open_files: OpenFiles,
     pub mailboxes: Vec<Mailbox<Message>>,
     pub write_buffer_bytes: u64,

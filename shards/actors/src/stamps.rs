@@ -12,7 +12,8 @@
 use shoal_types::{Ino, Name};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const COUNTERS: usize = 1 << 16;
+/// Enough that a burst of creates raises few counters of names made shortly before.
+const COUNTERS: usize = 1 << 18;
 
 pub(crate) struct Stamps {
     attributes: Box<[AtomicU64]>,
@@ -35,7 +36,7 @@ impl Stamps {
     }
 
     pub fn of_entry(&self, parent: Ino, name: &Name) -> u64 {
-        self.entries[entry_index(parent, name)].load(Ordering::SeqCst)
+        self.entries[name_hash(parent, name) as usize % COUNTERS].load(Ordering::SeqCst)
     }
 
     /// `changes` moves first: whoever sees the raised stamp must also see that something has changed.
@@ -46,10 +47,10 @@ impl Stamps {
 
     pub fn raise_entry(&self, parent: Ino, name: &Name) {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        self.entries[entry_index(parent, name)].fetch_add(1, Ordering::SeqCst);
+        self.entries[name_hash(parent, name) as usize % COUNTERS].fetch_add(1, Ordering::SeqCst);
     }
 }
 
-fn entry_index(parent: Ino, name: &Name) -> usize {
-    twox_hash::XxHash3_64::oneshot_with_seed(parent.0, name.as_bytes()) as usize % COUNTERS
+pub(crate) fn name_hash(parent: Ino, name: &Name) -> u64 {
+    twox_hash::XxHash3_64::oneshot_with_seed(parent.0, name.as_bytes())
 }

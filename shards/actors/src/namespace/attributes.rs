@@ -15,11 +15,11 @@ impl Shard {
     pub async fn get_attributes(self: &Rc<Self>, ino: Ino) -> FsResult<Attributes> {
         let seen = self.see_attributes(ino);
         let pending = self.pending(ino);
-        let mut attributes = match self.names.attributes(ino, seen) {
+        let mut attributes = match self.shared.names.attributes(ino, seen) {
             Some(attributes) => attributes,
             None => {
                 let attributes = self.read_metadata(move |metadata| metadata.get_attributes(ino)).await?;
-                self.names.put_attributes(&attributes, seen);
+                self.shared.names.put_attributes(&attributes, seen);
                 attributes
             }
         };
@@ -75,7 +75,7 @@ impl Shard {
         let after = self.see_attributes(ino);
         if after.epoch == seen.epoch && after.stamp == seen.stamp + 1 {
             // Nobody but this operation has touched the inode meanwhile.
-            self.names.put_attributes(&attributes, after);
+            self.shared.names.put_attributes(&attributes, after);
         }
         if let Some(pending) = pending {
             pending.overlay(&mut attributes);

@@ -1,7 +1,7 @@
 //! New inodes under new names.
 
 use super::{NewInode, Opened};
-use crate::name_cache::Seen;
+use crate::name_cache::{Entry, Seen};
 use crate::shard::Shard;
 use crate::shared::now;
 use shoal_kv::Durability;
@@ -20,7 +20,7 @@ impl Shard {
         let ino = self.next_inode(true).await?;
         let handle = self.count_handle(ino);
         let attributes = self.create_as(parent, name, new, ino).await?;
-        self.names.note_open(ino, self.shared.kv.foreign_epoch());
+        self.opened.note(ino, self.shared.kv.foreign_epoch());
         handle.keep();
         Ok(Opened { attributes, keep_cache: true })
     }
@@ -43,7 +43,7 @@ impl Shard {
         let reply = self.mutate(MetaOp::Create(operation), Durability::Visible).await?;
         let attributes = reply.into_attributes()?;
         // The number is new, so whatever touches this inode comes after the stamp was noted.
-        self.names.put_attributes(&attributes, seen_inode);
+        self.shared.names.put_attributes(&attributes, seen_inode);
         self.put_new_entry(parent, name, ino, seen);
         Ok(attributes)
     }
@@ -52,7 +52,7 @@ impl Shard {
     pub(super) fn put_new_entry(&self, parent: Ino, name: &Name, ino: Ino, seen: Seen) {
         let after = self.see_entry(parent, name);
         if after.epoch == seen.epoch && after.stamp == seen.stamp + 1 {
-            self.names.put_entry(parent, name, ino, after);
+            self.shared.names.put_entry(parent, name, Entry::Inode(ino), after);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From a name to its inode.
 
-use crate::name_cache::Seen;
+use crate::name_cache::{Entry, Seen};
 use crate::shard::Shard;
-use shoal_types::{Attributes, Errno, FsResult, Ino, Name};
+use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name};
 use std::rc::Rc;
 
 /// The state of the world before a read that will tell attributes of inodes not known yet.
@@ -15,21 +15,37 @@ pub(super) struct Before {
 impl Shard {
     pub async fn lookup(self: &Rc<Self>, parent: Ino, name: &Name) -> FsResult<Attributes> {
         let seen = self.see_entry(parent, name);
-        if let Some(ino) = self.names.entry(parent, name, seen) {
-            match self.get_attributes(ino).await {
+        match self.shared.names.entry(parent, name, seen) {
+            Some(Entry::Missing) => return Err(Errno::ENOENT),
+            Some(Entry::Inode(ino)) => match self.get_attributes(ino).await {
                 // Removed since; the store knows what the name stands for now.
                 Err(Errno::ENOENT) => {}
                 found => return found,
-            }
+            },
+            None => {}
         }
         let before = self.before();
         let wanted = name.clone();
-        let attributes = self.read_metadata(move |metadata| metadata.lookup(parent, &wanted)).await?;
-        self.names.put_entry(parent, name, attributes.ino, seen);
+        let found = self.read_metadata(move |metadata| metadata.find_entry(parent, &wanted)).await?;
+        let Some(attributes) = found else {
+            self.require_directory(parent).await?;
+            self.shared.names.put_entry(parent, name, Entry::Missing, seen);
+            return Err(Errno::ENOENT);
+        };
+        self.shared.names.put_entry(parent, name, Entry::Inode(attributes.ino), seen);
         match self.complete(before, attributes) {
             Ok(attributes) => Ok(attributes),
             Err(ino) => self.get_attributes(ino).await,
         }
+    }
+
+    /// `ENOTDIR` for anything else that exists.
+    async fn require_directory(self: &Rc<Self>, ino: Ino) -> FsResult<()> {
+        let kind = match self.shared.names.kind(ino) {
+            Some(kind) => kind,
+            None => self.get_attributes(ino).await?.kind,
+        };
+        if kind == FileKind::Directory { Ok(()) } else { Err(Errno::ENOTDIR) }
     }
 
     pub(super) fn before(&self) -> Before {
@@ -45,7 +61,7 @@ impl Shard {
         if self.shared.stamps.changes() != before.changes {
             return Err(attributes.ino);
         }
-        self.names.put_attributes(&attributes, Seen { stamp, epoch: before.epoch });
+        self.shared.names.put_attributes(&attributes, Seen { stamp, epoch: before.epoch });
         if let Some(pending) = pending {
             pending.overlay(&mut attributes);
         }
