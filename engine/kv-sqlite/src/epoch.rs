@@ -126,14 +126,19 @@ impl Epoch {
         CommitGuard { slot }
     }
 
+    /// One's turn among the writers, if nobody else has it.
+    pub fn try_turn(&self) -> KvResult<Option<TurnGuard<'_>>> {
+        let taken = lock(&self.file, libc::F_WRLCK, TURNSTILE_BYTE);
+        let taken = taken.map_err(|error| from_io(&self.path, "taking a turn", error))?;
+        Ok(taken.then_some(TurnGuard { epoch: self }))
+    }
+
     /// Waits for one's turn among the writers.
     pub fn take_turn(&self, timeout: Duration) -> KvResult<TurnGuard<'_>> {
         let start = Instant::now();
         loop {
-            let taken = lock(&self.file, libc::F_WRLCK, TURNSTILE_BYTE)
-                .map_err(|error| from_io(&self.path, "taking a turn", error))?;
-            if taken {
-                return Ok(TurnGuard { epoch: self });
+            if let Some(turn) = self.try_turn()? {
+                return Ok(turn);
             }
             if start.elapsed() > timeout {
                 let text = format!("{}: other processes kept writing for {timeout:?}", self.path.display());

@@ -1,8 +1,8 @@
 //! The embedded metadata engine: one SQLite database in WAL mode, on this host, no server.
 //!
-//! Mutating jobs run one after another on one writer thread, many to a commit ([`writer`]); a commit needs no fsync and
-//! survives the death of the process, and durable jobs then wait for one shared fdatasync ([`syncer`]). Reads run on
-//! the caller's thread ([`reader`]). Several processes of one host may have the database open: they take turns writing,
+//! Mutating jobs run one after another, many to a commit ([`writer`]): on the thread that submits them while nobody
+//! else writes, otherwise on a thread of the engine's own. A commit needs no fsync and survives the death of the process,
+//! and durable jobs then wait for one shared fdatasync ([`syncer`]). Reads run on the caller's thread ([`reader`]). Several processes of one host may have the database open: they take turns writing,
 //! see each other's commits at once, and tell by a shared page of counters whether anyone else has committed ([`epoch`]).
 //!
 //! Files beside the database `x`: `x-wal` and `x-shm` (SQLite's own) and `x-epoch` (the counters). None of them may be
@@ -25,18 +25,16 @@ mod writer;
 
 use epoch::Epoch;
 use reader::Readers;
-use shoal_kv::{Durability, Job, JobQueue, Kv, KvError, KvResult, Reader, Watch};
+use shoal_kv::{Durability, Job, JobQueue, Kv, KvError, KvResult, Reader, Watch, on_engine_thread};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle, ThreadId};
-use writer::Submitted;
+use std::thread::JoinHandle;
+use writer::{Submitted, Writer};
 
 pub struct SqliteKv {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    /// The threads that call `done`, and so may drop the last handle.
-    own_threads: [ThreadId; 2],
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the threads, the readers and the watches of one open database share.
@@ -44,6 +42,9 @@ struct Shared {
     /// Absolute and free of symbolic links.
     path: PathBuf,
     jobs: JobQueue<Submitted>,
+    /// Whoever holds it writes. `None` after closing.
+    writer: Mutex<Option<Writer>>,
+    checkpoint_due: AtomicBool,
     /// Committed jobs that wait for the disk.
     syncs: JobQueue<Box<dyn Job>>,
     readers: Readers,
@@ -58,14 +59,16 @@ impl SqliteKv {
         let (connection, path) = open::open_writer(path, create)?;
         let shared = Arc::new(Shared {
             jobs: JobQueue::new(limits::QUEUED_JOBS_MAX),
+            writer: Mutex::new(Some(Writer::new(connection))),
+            checkpoint_due: AtomicBool::new(false),
             syncs: JobQueue::new(limits::QUEUED_JOBS_MAX),
             readers: Readers::new(&path),
             epoch: Epoch::open(&path)?,
             commits: AtomicU64::new(0),
             path,
         });
-        let (writer, own_threads) = writer::start(shared.clone(), connection)?;
-        Ok(Arc::new(SqliteKv { shared, writer: Mutex::new(Some(writer)), own_threads }))
+        let thread = writer::start(shared.clone())?;
+        Ok(Arc::new(SqliteKv { shared, thread: Mutex::new(Some(thread)) }))
     }
 
     /// SQLite commits so far by this handle: how well jobs are grouped.
@@ -84,8 +87,9 @@ impl Kv for SqliteKv {
     }
 
     fn submit(&self, job: Box<dyn Job>, durability: Durability) {
-        if let Err(refused) = self.shared.jobs.push(Submitted { job, durability }) {
-            refused.job.done(Err(error::closed(&self.shared.path)));
+        match self.shared.jobs.push_quietly(Submitted { job, durability }) {
+            Ok(()) => writer::serve_here(&self.shared),
+            Err(refused) => refused.job.done(Err(error::closed(&self.shared.path))),
         }
     }
 
@@ -105,14 +109,14 @@ impl Kv for SqliteKv {
     /// The last one to close the database also folds its WAL back and removes it.
     fn close(&self) -> KvResult<()> {
         self.shared.jobs.close();
-        // The last handle may be dropped by a job's `done`, on one of our own threads: it cannot wait for itself. The
-        // threads end by themselves then, each having served its queue.
-        if self.own_threads.contains(&thread::current().id()) {
+        // A job's `done` may close the database or drop the last handle: it cannot wait for its own end. The threads end
+        // by themselves then, each having served its queue.
+        if on_engine_thread() {
             return Ok(());
         }
         // Held while waiting, so that a second closer returns no earlier than the first.
-        let mut writer = self.writer.lock().expect("no panic under this lock");
-        match writer.take().map(JoinHandle::join) {
+        let mut thread = self.thread.lock().expect("no panic under this lock");
+        match thread.take().map(JoinHandle::join) {
             Some(Err(_)) => Err(KvError::Other(format!("{}: the writer thread panicked", self.shared.path.display()))),
             Some(Ok(())) | None => Ok(()),
         }

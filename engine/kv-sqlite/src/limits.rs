@@ -21,10 +21,10 @@ pub const WRITER_CACHE_KIB: i64 = 64 << 10;
 pub const READER_CACHE_KIB: i64 = 8 << 10;
 /// The writer reads pages of the database file through a mapping of up to this much of it (SQLite's own bound is 2 GiB).
 pub const MMAP_BYTES: i64 = 1 << 30;
-/// The commit that finds the WAL this long copies it back (32 MiB): rare enough not to stall the writer often, short
-/// enough to stay in the page cache.
+/// The WAL is copied back once a commit has found it this long (32 MiB): rare enough not to stall the writer often,
+/// short enough to stay in the page cache.
 pub const CHECKPOINT_PAGES: i64 = 8192;
-pub const CACHED_STATEMENTS: usize = 8;
+pub const CACHED_STATEMENTS: usize = 16;
 
 pub const HOT_VALUE_BYTES_MAX: usize = 512;
 pub const HOT_VALUES_MAX: usize = 16_384;

@@ -40,7 +40,7 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> KvResult<(Connection, Pa
 pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_handler(Some(wait_for_lock))?;
+    wait_for_locks(&connection, true)?;
     keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
@@ -72,7 +72,7 @@ fn check_access(path: &Path, create: bool) -> KvResult<()> {
 
 fn prepare_database(connection: &Connection, path: &Path, create: bool) -> KvResult<()> {
     let failed = |error| translate(path, "opening", error);
-    connection.busy_handler(Some(wait_for_lock)).map_err(failed)?;
+    wait_for_locks(connection, true).map_err(failed)?;
     if is_empty(connection).map_err(failed)? {
         if !create {
             return Err(KvError::Unavailable(format!("{} is empty: no volume has been made in it", path.display())));
@@ -135,10 +135,17 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "mmap_size", MMAP_BYTES)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // The writer's thread does that, when it is due.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     // A WAL that one long reader has made huge gives its room back once it is folded.
     connection.pragma_update(None, "journal_size_limit", 4 * CHECKPOINT_PAGES * PAGE_BYTES as i64)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// Whether what finds the database locked waits for it, or fails at once.
+pub(crate) fn wait_for_locks(connection: &Connection, wait: bool) -> rusqlite::Result<()> {
+    connection.busy_handler(if wait { Some(wait_for_lock) } else { None })
 }
 
 /// SQLite's own waiting grows to 100 ms a step, far longer than a group commit takes.

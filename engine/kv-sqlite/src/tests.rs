@@ -3,6 +3,7 @@
 use super::*;
 use shoal_kv::contract::ContractStore;
 use shoal_kv::{Attempt, KeyRange, Transaction, Verdict};
+use std::sync::MutexGuard;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use tempfile::TempDir;
 
@@ -58,18 +59,21 @@ fn submit(kv: &SqliteKv, body: impl FnMut(&mut dyn Transaction) -> KvResult<Verd
     outcome
 }
 
-/// Holds the writer inside a job until the sender is dropped, so that what is submitted meanwhile makes one group.
-fn hold_writer(kv: &SqliteKv) -> Sender<()> {
-    let (release, released) = channel::<()>();
-    let (entered, inside) = channel();
-    drop(submit(kv, move |_| {
-        entered.send(()).unwrap();
-        // Ends when the other side is dropped.
-        let _ = released.recv();
-        Ok(Verdict::Abort)
-    }));
-    inside.recv().unwrap();
-    release
+/// Keeps everybody from writing, so that what is submitted meanwhile makes one group.
+fn hold_writer(kv: &SqliteKv) -> Held<'_> {
+    Held { kv, guard: Some(kv.shared.writer.lock().unwrap()) }
+}
+
+struct Held<'a> {
+    kv: &'a SqliteKv,
+    guard: Option<MutexGuard<'a, Option<Writer>>>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        drop(self.guard.take());
+        self.kv.shared.jobs.wake();
+    }
 }
 
 fn get(kv: &SqliteKv, key: &[u8]) -> Option<Vec<u8>> {
@@ -193,6 +197,74 @@ fn a_failed_commit_fails_the_whole_group_and_leaves_nothing() {
 }
 
 #[test]
+fn a_job_runs_where_it_is_submitted_unless_somebody_writes() {
+    let database = Database::new();
+    let kv = database.open();
+    let thread_of_next_job = |kv: &SqliteKv| {
+        let (sender, receiver) = channel();
+        drop(submit(kv, move |transaction| {
+            transaction.put(b"k", b"");
+            sender.send(std::thread::current().id()).unwrap();
+            Ok(Verdict::Commit)
+        }));
+        receiver
+    };
+    assert_eq!(thread_of_next_job(&kv).recv().unwrap(), std::thread::current().id());
+    let held = hold_writer(&kv);
+    let elsewhere = thread_of_next_job(&kv);
+    drop(held);
+    assert_ne!(elsewhere.recv().unwrap(), std::thread::current().id());
+    // Another process in the middle of a transaction: to submit must not wait for its end.
+    let other = rusqlite::Connection::open(&kv.shared.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let elsewhere = thread_of_next_job(&kv);
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_ne!(elsewhere.recv().unwrap(), std::thread::current().id());
+}
+
+#[test]
+fn jobs_of_many_threads_are_all_done_whoever_runs_them() {
+    let database = Database::new();
+    let kv = database.open();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let add = |_| {
+                    submit(&kv, |transaction| {
+                        transaction.add(b"count", 1);
+                        Ok(Verdict::Commit)
+                    })
+                };
+                // One at a time, and then many at once.
+                (0..200).map(add).for_each(|outcome| assert_eq!(outcome.recv().unwrap(), Ok(Verdict::Commit)));
+                let outcomes: Vec<Outcomes> = (0..200).map(add).collect();
+                outcomes.iter().for_each(|outcome| assert_eq!(outcome.recv().unwrap(), Ok(Verdict::Commit)));
+            });
+        }
+    });
+    assert_eq!(get(&kv, b"count"), Some(3200i64.to_le_bytes().to_vec()));
+}
+
+#[test]
+fn a_long_wal_is_copied_back_and_begun_anew() {
+    let database = Database::new();
+    let kv = database.open();
+    let wal = open::companion(&kv.shared.path, "-wal");
+    let value = vec![7; 64 << 10];
+    let enough = 4 * limits::CHECKPOINT_PAGES as usize * limits::PAGE_BYTES / value.len();
+    for number in 0..enough as u32 {
+        let (key, value) = ((number % 64).to_be_bytes(), value.clone());
+        let put = submit(&kv, move |transaction| {
+            transaction.put(&key, &value);
+            Ok(Verdict::Commit)
+        });
+        assert_eq!(put.recv().unwrap(), Ok(Verdict::Commit));
+    }
+    let longest = 3 * limits::CHECKPOINT_PAGES as u64 * limits::PAGE_BYTES as u64;
+    assert!(std::fs::metadata(wal).unwrap().len() < longest);
+}
+
+#[test]
 fn hot_values_never_hide_a_foreign_commit() {
     let database = Database::new();
     let clients = [database.open(), database.open()];
@@ -243,10 +315,12 @@ fn the_last_handle_may_be_dropped_by_a_job() {
     for durability in [Durability::Visible, Durability::Durable] {
         let kv = database.open();
         let (sender, receiver) = channel();
-        let held = hold_writer(&kv);
+        let shared = kv.shared.clone();
+        let held = shared.writer.lock().unwrap();
         kv.submit(Box::new(Holder(kv.clone(), sender)), durability);
         drop(kv);
         drop(held);
+        shared.jobs.wake();
         receiver.recv().unwrap();
     }
 }

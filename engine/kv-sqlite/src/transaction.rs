@@ -2,7 +2,7 @@
 //!
 //! Layers, from the top: the job's own `WriteBuffer` (inside `BufferedTransaction`) → the group's `WriteBuffer` → the
 //! hot values → the table. All reads of the table see the state before the group, because the group is applied only at
-//! its end. Statements are prepared once and live as long as the writer's connection.
+//! its end. Statements are compiled once and kept by the writer's connection.
 
 use crate::error::translate;
 use crate::hot_values::HotValues;
@@ -14,92 +14,53 @@ pub(crate) const GET: &str = "SELECT v FROM kv WHERE k = ?1";
 pub(crate) const SCAN_FORWARD: &str = "SELECT k, v FROM kv WHERE k >= ?1 AND k < ?2 ORDER BY k LIMIT ?3";
 pub(crate) const SCAN_BACKWARD: &str = "SELECT k, v FROM kv WHERE k >= ?1 AND k < ?2 ORDER BY k DESC LIMIT ?3";
 
-pub(crate) struct ReadStatements<'c> {
-    get: Statement<'c>,
-    forward: Statement<'c>,
-    backward: Statement<'c>,
+const PUT: &str = "REPLACE INTO kv(k, v) VALUES (?1, ?2)";
+const DELETE: &str = "DELETE FROM kv WHERE k = ?1";
+const DELETE_RANGE: &str = "DELETE FROM kv WHERE k >= ?1 AND k < ?2";
+
+/// Differs from the last answer if another connection has committed in between.
+pub(crate) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row((), |row| row.get(0))
 }
 
-pub(crate) struct WriteStatements<'c> {
-    put: Statement<'c>,
-    delete: Statement<'c>,
-    delete_range: Statement<'c>,
-    last_stamp: Statement<'c>,
-    set_stamp: Statement<'c>,
-    data_version: Statement<'c>,
-    begin: Statement<'c>,
-    commit: Statement<'c>,
+pub(crate) fn last_stamp(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.prepare_cached("SELECT last FROM stamp")?.query_row((), |row| row.get(0)).map(i64::cast_unsigned)
 }
 
-impl<'c> ReadStatements<'c> {
-    pub fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
-        Ok(ReadStatements {
-            get: connection.prepare(GET)?,
-            forward: connection.prepare(SCAN_FORWARD)?,
-            backward: connection.prepare(SCAN_BACKWARD)?,
-        })
+/// Deleted ranges first, then the keys in order, so that neighbours are written while their page is at hand.
+pub(crate) fn apply(connection: &Connection, writes: &WriteSet, stamp: Option<u64>) -> rusqlite::Result<()> {
+    for range in writes.cleared.iter() {
+        connection.prepare_cached(DELETE_RANGE)?.execute(range)?;
     }
-}
-
-impl<'c> WriteStatements<'c> {
-    pub fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
-        Ok(WriteStatements {
-            put: connection.prepare("REPLACE INTO kv(k, v) VALUES (?1, ?2)")?,
-            delete: connection.prepare("DELETE FROM kv WHERE k = ?1")?,
-            delete_range: connection.prepare("DELETE FROM kv WHERE k >= ?1 AND k < ?2")?,
-            last_stamp: connection.prepare("SELECT last FROM stamp")?,
-            set_stamp: connection.prepare("UPDATE stamp SET last = ?1")?,
-            data_version: connection.prepare("PRAGMA data_version")?,
-            begin: connection.prepare("BEGIN IMMEDIATE")?,
-            commit: connection.prepare("COMMIT")?,
-        })
+    let mut put = connection.prepare_cached(PUT)?;
+    for (key, effect) in &writes.effects {
+        match effect {
+            Effect::Put(value) => put.execute((key.as_slice(), value.as_slice()))?,
+            Effect::Delete => connection.prepare_cached(DELETE)?.execute((key.as_slice(),))?,
+            Effect::Update(_) | Effect::Updates(_) => unreachable!("a group holds settled writes only"),
+        };
     }
-
-    pub fn begin(&mut self) -> rusqlite::Result<()> {
-        self.begin.execute(()).map(drop)
+    if let Some(stamp) = stamp {
+        connection.prepare_cached("UPDATE stamp SET last = ?1")?.execute((stamp.cast_signed(),))?;
     }
-
-    pub fn commit(&mut self) -> rusqlite::Result<()> {
-        self.commit.execute(()).map(drop)
-    }
-
-    /// Differs from the last answer if another connection has committed in between.
-    pub fn data_version(&mut self) -> rusqlite::Result<i64> {
-        self.data_version.query_row((), |row| row.get(0))
-    }
-
-    pub fn last_stamp(&mut self) -> rusqlite::Result<u64> {
-        self.last_stamp.query_row((), |row| row.get(0)).map(i64::cast_unsigned)
-    }
-
-    /// Deleted ranges first, then the keys in order, so that neighbours are written while their page is at hand.
-    pub fn apply(&mut self, writes: &WriteSet, stamp: Option<u64>) -> rusqlite::Result<()> {
-        for range in writes.cleared.iter() {
-            self.delete_range.execute(range)?;
-        }
-        for (key, effect) in &writes.effects {
-            match effect {
-                Effect::Put(value) => self.put.execute((key.as_slice(), value.as_slice()))?,
-                Effect::Delete => self.delete.execute((key.as_slice(),))?,
-                Effect::Update(_) | Effect::Updates(_) => unreachable!("a group holds settled writes only"),
-            };
-        }
-        if let Some(stamp) = stamp {
-            self.set_stamp.execute((stamp.cast_signed(),))?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// What the jobs of a group have in common: the state below each of them.
-pub(crate) struct GroupView<'a, 'c> {
+pub(crate) struct GroupView<'a> {
     pub group: &'a WriteBuffer,
     pub hot: &'a mut HotValues,
-    pub statements: &'a mut ReadStatements<'c>,
+    pub connection: &'a Connection,
     pub path: &'a Path,
 }
 
-impl Reader for GroupView<'_, '_> {
+impl GroupView<'_> {
+    fn table(&self) -> TableView<'_> {
+        TableView { connection: self.connection, path: self.path }
+    }
+}
+
+impl Reader for GroupView<'_> {
     fn get(&mut self, key: &[u8]) -> KvResult<Option<Vec<u8>>> {
         if let Some(settled) = self.group.settled(key) {
             return Ok(settled.map(<[u8]>::to_vec));
@@ -107,7 +68,7 @@ impl Reader for GroupView<'_, '_> {
         if let Some(value) = self.hot.get(key) {
             return Ok(Some(value.to_vec()));
         }
-        let value = query_get(&mut self.statements.get, key).map_err(|error| translate(self.path, "reading", error))?;
+        let value = self.table().get(key)?;
         if let Some(value) = &value {
             self.hot.insert(key, value);
         }
@@ -115,28 +76,29 @@ impl Reader for GroupView<'_, '_> {
     }
 
     fn scan(&mut self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<Pair>> {
-        let mut table = TableView { statements: self.statements, path: self.path };
-        self.group.scan(range, limit, direction, &mut table)
+        self.group.scan(range, limit, direction, &mut self.table())
     }
 }
 
 /// The table alone, as the group's buffer wants it below itself.
-struct TableView<'a, 'c> {
-    statements: &'a mut ReadStatements<'c>,
+struct TableView<'a> {
+    connection: &'a Connection,
     path: &'a Path,
 }
 
-impl Reader for TableView<'_, '_> {
+impl Reader for TableView<'_> {
     fn get(&mut self, key: &[u8]) -> KvResult<Option<Vec<u8>>> {
-        query_get(&mut self.statements.get, key).map_err(|error| translate(self.path, "reading", error))
+        let found = self.connection.prepare_cached(GET).and_then(|mut get| query_get(&mut get, key));
+        found.map_err(|error| translate(self.path, "reading", error))
     }
 
     fn scan(&mut self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<Pair>> {
-        let statement = match direction {
-            Direction::Forward => &mut self.statements.forward,
-            Direction::Backward => &mut self.statements.backward,
+        let sql = match direction {
+            Direction::Forward => SCAN_FORWARD,
+            Direction::Backward => SCAN_BACKWARD,
         };
-        query_scan(statement, range, limit).map_err(|error| translate(self.path, "scanning", error))
+        let found = self.connection.prepare_cached(sql).and_then(|mut scan| query_scan(&mut scan, range, limit));
+        found.map_err(|error| translate(self.path, "scanning", error))
     }
 }
 

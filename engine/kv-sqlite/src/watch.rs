@@ -1,6 +1,6 @@
 //! Watching one key by polling: SQLite tells nobody of a commit.
 //!
-//! A look costs 65 loads from a shared page; the key itself is read only when someone has committed since. No thread and
+//! A look costs a few loads from a shared page; the key itself is read only when someone has committed since. No thread and
 //! no connection is held while nobody waits.
 
 use crate::Shared;

@@ -1,38 +1,67 @@
-//! The writer thread: group commit.
+//! The writer: group commit, on the thread of whoever submits or on one of its own.
 //!
-//! It drains its queue, opens one immediate transaction, runs each job's body over what the jobs before it have written,
-//! and applies the net result in key order before one COMMIT. A counter that all jobs of a group change is one row write,
-//! and nothing needs validating: nobody else writes while the lock is held, and it is never held while the queue is
+//! A group is one immediate transaction: each job's body runs over what the jobs before it have written, and the net
+//! result is applied in key order before one COMMIT. A counter that all jobs of a group change is one row write, and
+//! nothing needs validating: nobody else writes while SQLite's lock is held, and it is never held while the queue is
 //! empty. A job that fails or aborts leaves its own buffer behind and nothing else, so there is nothing to roll back but
 //! the whole group.
 //!
 //! Every job, also a refusing one, is told its end only after COMMIT: what it saw may have been its neighbour's writes,
 //! which are true only from then on. If COMMIT fails, all jobs of the group are told so, and none has happened.
+//!
+//! # Who runs it
+//!
+//! A commit takes less time than waking a thread and being woken by it. So who submits a job while nobody writes runs it
+//! in place ([`serve_here`]); jobs that come meanwhile are left to the engine's thread, which then goes on group after
+//! group for as long as there are any, and needs no waking in between. In place nothing is waited for: where another
+//! process holds SQLite's lock, and when the WAL has to be copied back, the thread takes over. No job is forgotten in
+//! the queue: whoever has held the writer looks at the queue once more after letting it go, and calls the thread.
 
 use crate::Shared;
 use crate::error::translate;
 use crate::hot_values::HotValues;
-use crate::limits::{GROUP_BYTES_MAX, GROUP_JOBS_MAX, LOCK_WAIT_MAX};
+use crate::limits::{CHECKPOINT_PAGES, GROUP_BYTES_MAX, GROUP_JOBS_MAX, LOCK_WAIT_MAX};
+use crate::open::wait_for_locks;
 use crate::syncer;
-use crate::transaction::{GroupView, ReadStatements, WriteStatements};
-use rusqlite::Connection;
+use crate::transaction::{GroupView, apply, data_version, last_stamp};
+use rusqlite::{Connection, ErrorCode};
 use shoal_kv::limits::STAMP_BYTES;
 use shoal_kv::{
-    Attempt, BufferedTransaction, Durability, Job, KvError, KvResult, Verdict, WriteBuffer, mark_engine_thread,
-    run_body,
+    Attempt, BufferedTransaction, Durability, EngineScope, Job, KvError, KvResult, Verdict, WriteBuffer,
+    mark_engine_thread, run_body,
 };
-use std::sync::Arc;
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::sync_channel;
-use std::thread::{self, JoinHandle, ThreadId};
+use std::sync::{Arc, TryLockError};
+use std::thread::{self, JoinHandle};
 
 pub(crate) struct Submitted {
     pub job: Box<dyn Job>,
     pub durability: Durability,
 }
 
-/// Starts the writer and, below it, the syncer. The writer ends after the job queue is closed and served.
-pub(crate) fn start(shared: Arc<Shared>, connection: Connection) -> KvResult<(JoinHandle<()>, [ThreadId; 2])> {
+/// Runs what is queued here and now if nobody writes; otherwise whoever does will see to it.
+pub(crate) fn serve_here(shared: &Shared) {
+    let mut slot = match shared.writer.try_lock() {
+        Ok(slot) => slot,
+        Err(TryLockError::WouldBlock) => return,
+        Err(TryLockError::Poisoned(_)) => panic!("{POISONED}"),
+    };
+    // What `done` submits is queued, and a handle that it drops waits for nothing.
+    let _scope = EngineScope::enter();
+    let more = slot.as_mut().is_some_and(|writer| {
+        writer.run_group(shared, Patience::None);
+        writer.has_work(shared)
+    });
+    drop(slot);
+    if more || !shared.jobs.is_empty() || shared.checkpoint_due.load(Ordering::SeqCst) {
+        shared.jobs.wake();
+    }
+}
+
+/// Starts the engine's thread and, below it, the syncer. It ends after the job queue is closed and served.
+pub(crate) fn start(shared: Arc<Shared>) -> KvResult<JoinHandle<()>> {
     let path = shared.path.clone();
     let no_thread = |error: std::io::Error| KvError::Unavailable(format!("{}: starting: {error}", path.display()));
     let syncing = shared.clone();
@@ -40,72 +69,74 @@ pub(crate) fn start(shared: Arc<Shared>, connection: Connection) -> KvResult<(Jo
         .name("sqlite-syncer".into())
         .spawn(move || syncer::run(&syncing.syncs, syncer::WalFile::of(&syncing.path)))
         .map_err(no_thread)?;
-    let syncer_id = syncer.thread().id();
     let syncs_of = shared.clone();
-    let (ready, started) = sync_channel(1);
     let writer = thread::Builder::new().name("sqlite-writer".into()).spawn(move || {
-        serve(&shared, &connection, |outcome| ready.send(outcome).expect("the opener waits for this"));
+        serve(&shared);
+        let writer = lock(&shared).take().expect("only this thread takes it away");
         shared.syncs.close();
         let synced = syncer.join();
         // Readers first, so that the last connection to go is one that may fold the WAL back and remove it.
         shared.readers.close();
-        fold_back(&connection);
-        drop(connection);
+        fold_back(&writer.connection);
+        drop(writer);
         synced.expect("the syncer runs no code of others but `done`, which must not panic");
     });
-    let writer = writer.map_err(|error| {
+    writer.map_err(|error| {
         syncs_of.syncs.close();
         no_thread(error)
-    })?;
-    started.recv().expect("the writer reports before it serves")?;
-    let writer_id = writer.thread().id();
-    Ok((writer, [writer_id, syncer_id]))
+    })
 }
 
-fn serve(shared: &Shared, connection: &Connection, ready: impl FnOnce(KvResult<()>)) {
+fn serve(shared: &Shared) {
     mark_engine_thread();
-    let prepared = ReadStatements::prepare(connection)
-        .and_then(|reads| Ok((reads, WriteStatements::prepare(connection)?)))
-        .map_err(|error| translate(&shared.path, "preparing", error));
-    let (reads, writes) = match prepared {
-        Ok(statements) => statements,
-        Err(error) => return ready(Err(error)),
-    };
-    ready(Ok(()));
-    let mut writer = Writer {
-        shared,
-        connection,
-        reads,
-        writes,
-        hot: HotValues::default(),
-        data_version: None,
-        outcomes: Vec::new(),
-    };
-    let mut jobs = Vec::with_capacity(GROUP_JOBS_MAX);
-    while shared.jobs.take(&mut jobs, GROUP_JOBS_MAX) {
-        while !jobs.is_empty() {
-            writer.run_group(&mut jobs);
+    while shared.jobs.wait() {
+        let mut slot = lock(shared);
+        let writer = slot.as_mut().expect("only this thread takes it away");
+        while writer.has_work(shared) {
+            writer.run_group(shared, Patience::Full);
+        }
+        if shared.checkpoint_due.swap(false, Ordering::SeqCst) {
+            writer.checkpoint();
         }
     }
 }
 
+fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Option<Writer>> {
+    shared.writer.lock().expect(POISONED)
+}
+
 /// Best effort: another process may be reading or writing, and then its own close will do it.
 fn fold_back(connection: &Connection) {
-    let no_waiting = connection.busy_handler(None);
+    let no_waiting = wait_for_locks(connection, false);
     let folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
     let _ = no_waiting.and(folded);
 }
 
-struct Writer<'c> {
-    shared: &'c Shared,
-    connection: &'c Connection,
-    reads: ReadStatements<'c>,
-    writes: WriteStatements<'c>,
+pub(crate) struct Writer {
+    connection: Connection,
+    /// What the connection does when it finds the database locked.
+    waits: bool,
     hot: HotValues,
     /// Under which `hot` is true.
     data_version: Option<i64>,
+    /// Jobs off the queue that have not run: a group may end before it has run all that were taken for it.
+    taken: VecDeque<Submitted>,
     /// One for each job of the group, in order. Kept for its allocation.
     outcomes: Vec<KvResult<Verdict>>,
+}
+
+/// Whether to wait for other processes that write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    None,
+    Full,
+}
+
+/// How an attempt to begin a group ended.
+enum Begun {
+    Yes,
+    /// Another process writes, and there was no patience to wait for it.
+    Busy,
 }
 
 /// The writes of a group's jobs so far.
@@ -117,67 +148,117 @@ struct Group {
     stamp: Option<u64>,
 }
 
-impl Writer<'_> {
-    /// Takes as many jobs from the front as make a group, and tells each its end.
-    fn run_group(&mut self, jobs: &mut Vec<Submitted>) {
+thread_local! {
+    /// Pages in the WAL after this thread's last commit.
+    static WAL_PAGES: Cell<i64> = const { Cell::new(0) };
+}
+
+impl Writer {
+    /// `connection` has waited for locks so far.
+    pub fn new(connection: Connection) -> Self {
+        connection.wal_hook(Some(|_, pages| {
+            WAL_PAGES.set(pages.into());
+            Ok(())
+        }));
+        Writer {
+            connection,
+            waits: true,
+            hot: HotValues::default(),
+            data_version: None,
+            taken: VecDeque::new(),
+            outcomes: Vec::new(),
+        }
+    }
+
+    fn has_work(&self, shared: &Shared) -> bool {
+        !self.taken.is_empty() || !shared.jobs.is_empty()
+    }
+
+    /// Runs as many waiting jobs as make a group, and tells each its end. Without patience there may be nothing done.
+    fn run_group(&mut self, shared: &Shared, patience: Patience) {
+        let begun = self.begin(shared, patience);
+        if matches!(begun, Ok(Begun::Busy)) {
+            return;
+        }
+        // Taken only now: what came while we waited for the lock belongs to the group as well.
+        let room = GROUP_JOBS_MAX.saturating_sub(self.taken.len());
+        shared.jobs.take_now(&mut self.taken, room);
         self.outcomes.clear();
-        match self.begin() {
-            Ok(()) => {
-                let group = self.run_jobs(jobs);
-                if let Err(error) = self.commit(group) {
+        match begun {
+            Ok(_) => {
+                let group = self.run_jobs(shared);
+                if let Err(error) = self.commit(shared, group) {
                     // Those that had failed by themselves keep their own reason.
                     let survivors = self.outcomes.iter_mut().filter(|outcome| outcome.is_ok());
                     survivors.for_each(|outcome| *outcome = Err(error.clone()));
                 }
             }
             // All that wait here have waited for as long as is allowed.
-            Err(error) => self.outcomes.resize(jobs.len(), Err(error)),
+            Err(error) => self.outcomes.resize(self.taken.len(), Err(error)),
         }
-        for (submitted, outcome) in jobs.drain(..self.outcomes.len()).zip(self.outcomes.drain(..)) {
-            finish(self.shared, submitted, outcome);
+        for (submitted, outcome) in self.taken.drain(..self.outcomes.len()).zip(self.outcomes.drain(..)) {
+            finish(shared, submitted, outcome);
         }
     }
 
-    fn begin(&mut self) -> KvResult<()> {
+    fn begin(&mut self, shared: &Shared, patience: Patience) -> KvResult<Begun> {
         // Whoever writes one group after another would win every race for SQLite's lock, which is polled: so writers
         // queue up at a turnstile of our own, and hold it only while they wait.
-        let turn = self.shared.epoch.take_turn(LOCK_WAIT_MAX)?;
-        let begun = self.writes.begin();
+        let turn = match patience {
+            Patience::Full => shared.epoch.take_turn(LOCK_WAIT_MAX)?,
+            Patience::None => match shared.epoch.try_turn()? {
+                Some(turn) => turn,
+                None => return Ok(Begun::Busy),
+            },
+        };
+        let begun = self.begin_immediate(patience == Patience::Full);
         drop(turn);
-        begun.map_err(|error| self.failed("waiting to write", error))?;
-        match self.writes.data_version() {
+        match begun {
+            Ok(()) => {}
+            Err(error) if patience == Patience::None && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                return Ok(Begun::Busy);
+            }
+            Err(error) => return Err(failed(shared, "waiting to write", error)),
+        }
+        match data_version(&self.connection) {
             Ok(version) => {
                 if self.data_version.replace(version) != Some(version) {
                     self.hot.clear();
                 }
-                Ok(())
+                Ok(Begun::Yes)
             }
             Err(error) => {
                 self.roll_back();
-                Err(self.failed("beginning", error))
+                Err(failed(shared, "beginning", error))
             }
         }
     }
 
-    fn run_jobs(&mut self, jobs: &mut [Submitted]) -> Group {
+    fn begin_immediate(&mut self, wait: bool) -> rusqlite::Result<()> {
+        if self.waits != wait {
+            wait_for_locks(&self.connection, wait)?;
+            self.waits = wait;
+        }
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(()).map(drop)
+    }
+
+    fn run_jobs(&mut self, shared: &Shared) -> Group {
         let mut group = Group::default();
-        for submitted in jobs {
-            let outcome = self.run_job(submitted.job.as_mut(), &mut group);
+        let mut taken = std::mem::take(&mut self.taken);
+        for submitted in &mut taken {
+            let outcome = self.run_job(shared, submitted.job.as_mut(), &mut group);
             self.outcomes.push(outcome);
             if group.bytes > GROUP_BYTES_MAX {
                 break;
             }
         }
+        self.taken = taken;
         group
     }
 
-    fn run_job(&mut self, job: &mut dyn Job, group: &mut Group) -> KvResult<Verdict> {
-        let below = GroupView {
-            group: &group.writes,
-            hot: &mut self.hot,
-            statements: &mut self.reads,
-            path: &self.shared.path,
-        };
+    fn run_job(&mut self, shared: &Shared, job: &mut dyn Job, group: &mut Group) -> KvResult<Verdict> {
+        let Writer { connection, hot, .. } = self;
+        let below = GroupView { group: &group.writes, hot, connection, path: &shared.path };
         let mut transaction = BufferedTransaction::exclusive(below);
         // Nothing can conflict here, so the first attempt is the only one.
         let verdict = run_body(job, &mut transaction, Attempt { number: 0, maybe_committed: false })?;
@@ -187,17 +268,17 @@ impl Writer<'_> {
         }
         // All that can fail comes before the group is touched.
         writes.settle(&mut below)?;
-        let stamp = if writes.needs_stamp() { Some(self.next_stamp(group)?) } else { None };
+        let stamp = if writes.needs_stamp() { Some(self.next_stamp(shared, group)?) } else { None };
         group.bytes += writes.bytes();
         group.writes.absorb(writes, stamp);
         Ok(verdict)
     }
 
     /// Its first 8 bytes count the stamped transactions of the database; the last two stay free.
-    fn next_stamp(&mut self, group: &mut Group) -> KvResult<[u8; STAMP_BYTES]> {
+    fn next_stamp(&self, shared: &Shared, group: &mut Group) -> KvResult<[u8; STAMP_BYTES]> {
         let last = match group.stamp {
             Some(last) => last,
-            None => self.writes.last_stamp().map_err(|error| self.failed("reading the last stamp", error))?,
+            None => last_stamp(&self.connection).map_err(|error| failed(shared, "reading the last stamp", error))?,
         };
         group.stamp = Some(last + 1);
         let mut stamp = [0; STAMP_BYTES];
@@ -205,25 +286,34 @@ impl Writer<'_> {
         Ok(stamp)
     }
 
-    fn commit(&mut self, group: Group) -> KvResult<()> {
+    fn commit(&mut self, shared: &Shared, group: Group) -> KvResult<()> {
         let Group { writes, stamp, .. } = group;
         if writes.is_empty() {
             self.roll_back();
             return Ok(());
         }
         let writes = writes.into_parts();
-        let applied = self.writes.apply(&writes, stamp).map_err(|error| self.failed("writing", error));
+        let applied = apply(&self.connection, &writes, stamp).map_err(|error| failed(shared, "writing", error));
         let committed = applied.and_then(|()| {
-            let _counted = self.shared.epoch.commit_begins();
-            self.writes.commit().map_err(|error| self.failed("committing", error))
+            let _counted = shared.epoch.commit_begins();
+            let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute(()));
+            committed.map(drop).map_err(|error| failed(shared, "committing", error))
         });
         if committed.is_err() {
             self.roll_back();
         } else {
-            self.shared.commits.fetch_add(1, Ordering::Relaxed);
+            shared.commits.fetch_add(1, Ordering::Relaxed);
             self.hot.follow(writes);
+            if WAL_PAGES.get() >= CHECKPOINT_PAGES {
+                shared.checkpoint_due.store(true, Ordering::SeqCst);
+            }
         }
         committed
+    }
+
+    /// Best effort, as SQLite's own: what hinders it now will not for ever, and the next commit asks again.
+    fn checkpoint(&self) {
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
     }
 
     /// SQLite rolls back by itself after some errors; asking again is then an error of no consequence. Were the
@@ -233,10 +323,10 @@ impl Writer<'_> {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
     }
+}
 
-    fn failed(&self, doing: &str, error: rusqlite::Error) -> KvError {
-        translate(&self.shared.path, doing, error)
-    }
+fn failed(shared: &Shared, doing: &str, error: rusqlite::Error) -> KvError {
+    translate(&shared.path, doing, error)
 }
 
 fn finish(shared: &Shared, submitted: Submitted, outcome: KvResult<Verdict>) {
@@ -249,3 +339,5 @@ fn finish(shared: &Shared, submitted: Submitted, outcome: KvResult<Verdict>) {
         job.done(outcome);
     }
 }
+
+const POISONED: &str = "no code under this lock can panic but `done`, which must not";

@@ -30,7 +30,7 @@ pub use body::run_body;
 pub use buffered::{BufferedTransaction, ReadSet};
 pub use error::{KvError, KvResult};
 pub use memory::{Faults, MemoryKv, MemoryOptions, MemoryStore};
-pub use queue::{JobQueue, mark_engine_thread};
+pub use queue::{EngineScope, JobQueue, mark_engine_thread, on_engine_thread};
 pub use random::Random;
 pub use range_set::RangeSet;
 pub use traits::{Attempt, Direction, Durability, Job, KeyRange, Kv, Pair, Reader, Transaction, Verdict, Watch};

@@ -93,7 +93,9 @@ pub trait Kv: Send + Sync + 'static {
     /// Whether `read` is a matter of microseconds, so that a shard may call it on its own thread.
     fn reads_are_local(&self) -> bool;
 
-    /// Queues a job. Never blocks for the commit; conflicts are retried inside, with jittered back-off and a bound.
+    /// Queues a job. Never waits for anything slow; conflicts are retried inside, with jittered back-off and a bound.
+    /// An engine whose commits are a matter of microseconds may run the job here and now, `done` included: so no lock may
+    /// be held that either of them takes.
     fn submit(&self, job: Box<dyn Job>, durability: Durability);
 
     /// A number that has grown by the time another client's commit can be read, or `None` where the engine cannot
