@@ -12,6 +12,8 @@ pub const QUEUED_JOBS_MAX: usize = 65_536;
 pub const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Read connections kept for reuse; each holds a few file descriptors and its page cache.
 pub const READERS_KEPT_MAX: usize = 64;
+/// Pairs that a read on the writer's connection may ask for: writers wait for it.
+pub const SMALL_READ_PAIRS_MAX: usize = 64;
 /// How often a watch looks.
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(5);
 

@@ -1,14 +1,17 @@
-//! Reads on the caller's thread: a pool of read-only connections, one read transaction for each call.
+//! Reads on the caller's thread, one read transaction for each call: on the writer's connection if it is free and the
+//! read is small, otherwise on one of a pool of read-only connections.
 //!
-//! In WAL mode readers wait for nobody and nobody waits for them. The snapshot is taken by the first read inside the
-//! transaction, and so is never older than the call.
+//! SQLite throws away all that a connection has cached when another one has committed. The writer's connection keeps its
+//! pages over its own commits, so a look at one name or inode finds them there. In WAL mode the pool's readers wait for
+//! nobody and nobody waits for them. The snapshot is taken by the first read inside the transaction, and so is never
+//! older than the call.
 
 use crate::error::{closed, translate};
-use crate::limits::READERS_KEPT_MAX;
+use crate::limits::{READERS_KEPT_MAX, SMALL_READ_PAIRS_MAX};
 use crate::open::open_reader;
 use crate::transaction::{GET, SCAN_BACKWARD, SCAN_FORWARD, query_get, query_scan};
 use rusqlite::{CachedStatement, Connection};
-use shoal_kv::{Direction, KeyRange, KvResult, Pair, Reader};
+use shoal_kv::{Direction, KeyRange, KvError, KvResult, Pair, Reader};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -26,7 +29,7 @@ impl Readers {
     pub fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
         let connection = self.take()?;
         // A body that panics, or a transaction that cannot be ended, takes the connection with it.
-        let result = self.read_on(&connection, body);
+        let result = read_on(&connection, &self.path, None, body);
         if connection.is_autocommit() {
             self.put_back(connection);
         }
@@ -51,29 +54,68 @@ impl Readers {
             kept.push(connection);
         }
     }
+}
 
-    fn read_on(&self, connection: &Connection, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
-        let control = |sql| {
-            let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(()));
-            done.map(drop).map_err(|error| translate(&self.path, "reading", error))
-        };
-        control("BEGIN")?;
-        let result = body(&mut Snapshot { connection, path: &self.path, get: None });
-        // Nothing was written, so there is nothing to lose in an end that fails; it shows in the autocommit state.
-        let ended = control("COMMIT");
-        result.and(ended)
+/// What is left of the pairs that a small read may ask for.
+pub(crate) struct Allowance {
+    pairs: usize,
+    /// The body was told an error because it asked for more: its result means nothing.
+    pub exceeded: bool,
+}
+
+impl Allowance {
+    pub fn new() -> Self {
+        Allowance { pairs: SMALL_READ_PAIRS_MAX, exceeded: false }
     }
+
+    fn spend(&mut self, pairs: usize) -> KvResult<()> {
+        match self.pairs.checked_sub(pairs) {
+            Some(left) => {
+                self.pairs = left;
+                Ok(())
+            }
+            None => {
+                self.exceeded = true;
+                Err(KvError::Limit("a read that is not small".into()))
+            }
+        }
+    }
+}
+
+pub(crate) fn read_on(
+    connection: &Connection,
+    path: &Path,
+    allowance: Option<&mut Allowance>,
+    body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>,
+) -> KvResult<()> {
+    let control = |sql| {
+        let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(()));
+        done.map(drop).map_err(|error| translate(path, "reading", error))
+    };
+    control("BEGIN")?;
+    let result = body(&mut Snapshot { connection, path, allowance, get: None });
+    // Nothing was written, so there is nothing to lose in an end that fails; it shows in the autocommit state.
+    let ended = control("COMMIT");
+    result.and(ended)
 }
 
 struct Snapshot<'c> {
     connection: &'c Connection,
     path: &'c Path,
+    allowance: Option<&'c mut Allowance>,
     /// Kept over several gets of one call.
     get: Option<CachedStatement<'c>>,
 }
 
+impl Snapshot<'_> {
+    fn spend(&mut self, pairs: usize) -> KvResult<()> {
+        self.allowance.as_mut().map_or(Ok(()), |allowance| allowance.spend(pairs))
+    }
+}
+
 impl Reader for Snapshot<'_> {
     fn get(&mut self, key: &[u8]) -> KvResult<Option<Vec<u8>>> {
+        self.spend(1)?;
         let failed = |error| translate(self.path, "reading", error);
         if self.get.is_none() {
             self.get = Some(self.connection.prepare_cached(GET).map_err(failed)?);
@@ -83,6 +125,7 @@ impl Reader for Snapshot<'_> {
     }
 
     fn scan(&mut self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<Pair>> {
+        self.spend(limit)?;
         let sql = match direction {
             Direction::Forward => SCAN_FORWARD,
             Direction::Backward => SCAN_BACKWARD,

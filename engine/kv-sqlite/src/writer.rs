@@ -22,16 +22,18 @@ use crate::error::translate;
 use crate::hot_values::HotValues;
 use crate::limits::{CHECKPOINT_PAGES, GROUP_BYTES_MAX, GROUP_JOBS_MAX, LOCK_WAIT_MAX};
 use crate::open::wait_for_locks;
+use crate::reader::{Allowance, read_on};
 use crate::syncer;
 use crate::transaction::{GroupView, apply, data_version, last_stamp};
 use rusqlite::{Connection, ErrorCode};
 use shoal_kv::limits::STAMP_BYTES;
 use shoal_kv::{
-    Attempt, BufferedTransaction, Durability, EngineScope, Job, KvError, KvResult, Verdict, WriteBuffer,
+    Attempt, BufferedTransaction, Durability, EngineScope, Job, KvError, KvResult, Reader, Verdict, WriteBuffer,
     mark_engine_thread, run_body,
 };
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, TryLockError};
 use std::thread::{self, JoinHandle};
@@ -57,6 +59,26 @@ pub(crate) fn serve_here(shared: &Shared) {
     drop(slot);
     if more || !shared.jobs.is_empty() || shared.checkpoint_due.load(Ordering::SeqCst) {
         shared.jobs.wake();
+    }
+}
+
+/// A small read on the writer's connection, if nobody writes. `false`: it has to be made elsewhere, from the start, be it
+/// that the writer was busy, the read not small, or anything wrong.
+pub(crate) fn read_here(shared: &Shared, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> bool {
+    let Ok(slot) = shared.writer.try_lock() else { return false };
+    let Some(writer) = slot.as_ref() else { return false };
+    let mut allowance = Allowance::new();
+    // A body that panics leaves its transaction behind.
+    let result =
+        catch_unwind(AssertUnwindSafe(|| read_on(&writer.connection, &shared.path, Some(&mut allowance), body)));
+    writer.roll_back();
+    drop(slot);
+    if !shared.jobs.is_empty() {
+        shared.jobs.wake();
+    }
+    match result {
+        Ok(result) => result.is_ok() && !allowance.exceeded,
+        Err(panic) => resume_unwind(panic),
     }
 }
 

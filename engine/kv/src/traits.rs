@@ -87,7 +87,8 @@ pub trait Job: Send {
 
 /// A metadata engine.
 pub trait Kv: Send + Sync + 'static {
-    /// Reads on the caller's thread at one snapshot. Blocks for as long as the engine's reads take.
+    /// Reads on the caller's thread at one snapshot. Blocks for as long as the engine's reads take. The body may run more
+    /// than once, each time from the start at another snapshot: only its last run counts.
     fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()>;
 
     /// Whether `read` is a matter of microseconds, so that a shard may call it on its own thread.
