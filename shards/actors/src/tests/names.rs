@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::NewTime;
+use shoal_kv::{Durability, Job, KvResult, Reader, Watch};
 use shoal_types::Timestamp;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[test]
 fn a_change_on_one_shard_is_seen_by_all_others_at_once() {
@@ -91,5 +93,61 @@ fn files_get_numbers_that_their_creator_owns() {
         let ino = create_open(&volume, shard, &format!("of-{shard}"));
         assert_eq!(volume.owner(ino), shard);
     }
+    volume.stop().unwrap();
+}
+
+/// Counts reads of the store.
+struct CountingKv {
+    kv: Arc<MemoryKv>,
+    reads: AtomicU64,
+}
+
+impl Kv for CountingKv {
+    fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
+        self.reads.fetch_add(1, Relaxed);
+        self.kv.read(body)
+    }
+
+    fn reads_are_local(&self) -> bool {
+        self.kv.reads_are_local()
+    }
+
+    fn submit(&self, job: Box<dyn Job>, durability: Durability) {
+        self.kv.submit(job, durability);
+    }
+
+    fn foreign_epoch(&self) -> Option<u64> {
+        self.kv.foreign_epoch()
+    }
+
+    fn results_may_be_unknown(&self) -> bool {
+        self.kv.results_may_be_unknown()
+    }
+
+    fn watch(&self, key: &[u8]) -> KvResult<Box<dyn Watch>> {
+        self.kv.watch(key)
+    }
+
+    fn close(&self) -> KvResult<()> {
+        self.kv.close()
+    }
+}
+
+#[test]
+fn what_one_shard_has_made_or_missed_no_other_one_reads_from_the_store() {
+    let store = Arc::new(TestStore::new(0.0));
+    let kv = Arc::new(CountingKv { kv: MemoryKv::new(), reads: AtomicU64::new(0) });
+    format(&*kv);
+    let volume = Shards::start(config(kv.clone(), &store, 2)).unwrap();
+    let ino = create_open(&volume, 0, "made");
+    assert_eq!(lookup(&volume, 0, "missing").unwrap_err(), Errno::ENOENT);
+    let before = kv.reads.load(Relaxed);
+    for round in 0..1000 {
+        assert_eq!(lookup(&volume, round % 2, "made").unwrap().ino, ino);
+        assert_eq!(lookup(&volume, round % 2, "missing").unwrap_err(), Errno::ENOENT);
+    }
+    let reads = kv.reads.load(Relaxed) - before;
+    assert!(reads < 100, "{reads} reads, of which maintenance makes a few");
+    close(&volume, 0, ino);
     volume.stop().unwrap();
 }
