@@ -121,6 +121,25 @@ impl ResolvedChunk {
         extents
     }
 
+    /// The first byte at or behind `from` that comes from an object.
+    pub fn next_data(&self, from: u32) -> Option<u32> {
+        let next = self.data.partition_point(|extent| extent.end() <= from);
+        self.data.get(next).map(|extent| extent.position.max(from))
+    }
+
+    /// The first byte at or behind `from` that comes from no object; perhaps the one behind the chunk.
+    pub fn next_hole(&self, from: u32) -> u32 {
+        let mut at = from;
+        let next = self.data.partition_point(|extent| extent.end() <= from);
+        for extent in &self.data[next..] {
+            if extent.position > at {
+                break;
+            }
+            at = extent.end();
+        }
+        at
+    }
+
     /// What comes from objects, in order.
     pub fn data(&self) -> &[Extent] {
         &self.data
@@ -235,6 +254,15 @@ mod tests {
             prop_assert!(extents.iter().all(|extent| extent.length > 0));
             prop_assert!(extents.windows(2).all(|pair| pair[0].end() == pair[1].position));
             prop_assert!(extents.windows(2).all(|pair| !pair[0].continues_in(&pair[1])));
+        }
+
+        #[test]
+        fn data_and_holes_begin_where_painting_shows_it(list in slices(), from in 0u32..500) {
+            let resolved = ResolvedChunk::new(&list);
+            let painted = naive(&list, 700);
+            let first = |data: bool| (from..700).find(|at| painted[*at as usize].is_some() == data);
+            prop_assert_eq!(resolved.next_data(from), first(true));
+            prop_assert_eq!(Some(resolved.next_hole(from)), first(false));
         }
     }
 }

@@ -174,7 +174,8 @@ fn mount(
     let mounted = shoal_fuse::mount(&serving.mount_point, &options).map_err(explain_mount)?;
     request.restrictions.apply(&serving.mount_point, request.read_only)?;
     state(request, serving)?.write()?;
-    let options = ServiceOptions { root, read_only: request.read_only };
+    let (read_only, writeback_cache) = (request.read_only, request.writeback_cache);
+    let options = ServiceOptions { root, read_only, writeback_cache };
     let loops = shoal_fuse::serve_volume(volume, &mounted, options)
         .map_err(|error| Failure::of_io(&serving.mount_point, "serving it", &error))?;
     let stopper = loops.stopper();

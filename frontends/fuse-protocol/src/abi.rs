@@ -97,6 +97,12 @@ pub mod fattr {
     pub const KILL_SUIDGID: u32 = 1 << 11;
 }
 
+/// What LSEEK asks for (`include/uapi/linux/fs.h`).
+pub mod whence {
+    pub const SEEK_DATA: u32 = 3;
+    pub const SEEK_HOLE: u32 = 4;
+}
+
 /// Flags of an OPEN, OPENDIR or CREATE reply.
 pub mod fopen {
     pub const DIRECT_IO: u32 = 1 << 0;

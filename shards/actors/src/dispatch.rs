@@ -42,6 +42,7 @@ async fn answer(shard: Rc<Shard>, message: Message) {
         Message::Flush { ino, respond } => respond(shard.flush_owned(ino).await),
         Message::Fsync { ino, respond } => respond(shard.fsync_owned(ino).await),
         Message::Truncate { ino, length, now, respond } => respond(shard.truncate_owned(ino, length, now).await),
+        Message::Seek { ino, offset, to, respond } => respond(shard.seek_owned(ino, offset, to).await),
         Message::Revalidate { ino, epoch, respond } => respond(shard.revalidate_owned(ino, epoch).await),
         Message::Closed { ino } => shard.closed(ino).await,
         Message::Removed { ino } => shard.removed_owned(ino).await,

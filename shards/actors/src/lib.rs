@@ -38,6 +38,7 @@ mod transfer;
 mod tests;
 
 pub use config::{Config, KernelTimeouts};
+pub use file::SeekTo;
 pub use limits::SESSION_EXPIRY;
 pub use message::{ReadReply, Respond};
 pub use namespace::{AttributeChanges, NewInode, NewTime, Opened, RenameFlags};

@@ -1,6 +1,7 @@
 //! What shards say to each other. Requests flow to the owner; answers go by the closure that came with them, straight
 //! from the owner's thread to whoever asked (a FUSE reply is written there: no second hop).
 
+use crate::file::SeekTo;
 use bytes::Bytes;
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{Attributes, FsResult, Ino, Timestamp};
@@ -45,6 +46,13 @@ pub(crate) enum Message {
         length: u64,
         now: Timestamp,
         respond: Respond<Attributes>,
+    },
+    /// Where data or a hole begins.
+    Seek {
+        ino: Ino,
+        offset: u64,
+        to: SeekTo,
+        respond: Respond<u64>,
     },
     /// Another mount may have changed the file: look again before the next read.
     Revalidate {

@@ -3,7 +3,7 @@
 //! Files need not be opened: state that a call needs lasts for the call, and for as long as something is buffered. Who
 //! reads and writes one file much should open it, so that its state is kept in between.
 
-use crate::{AttributeChanges, DirectoryEntry, LocalVolume, NewInode, Opened, RenameFlags, Volume};
+use crate::{AttributeChanges, DirectoryEntry, LocalVolume, NewInode, Opened, RenameFlags, SeekTo, Volume};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use shoal_runtime::AlignedBuffer;
@@ -121,6 +121,11 @@ impl Volume {
             receiver.await.unwrap_or(Err(Errno::EIO))
         })
         .await
+    }
+
+    /// The first data or hole at or behind `offset`; `ENXIO` where there is none, or the file has ended.
+    pub async fn seek(&self, ino: Ino, offset: u64, to: SeekTo) -> FsResult<u64> {
+        self.call(ino, move |local| async move { local.seek(ino, offset, to).await }).await
     }
 
     /// Everything of this file survives power loss.

@@ -15,6 +15,6 @@ mod tests;
 
 pub use shoal_actors::{
     AttributeChanges, Config, DirectoryEntry, DirectoryPage, KernelTimeouts, NewInode, NewTime, Opened, ReadReply,
-    RenameFlags, Respond, SESSION_EXPIRY, Shard as LocalVolume, StartError,
+    RenameFlags, Respond, SESSION_EXPIRY, SeekTo, Shard as LocalVolume, StartError,
 };
 pub use volume::Volume;

@@ -1,4 +1,4 @@
-//! Open files: OPEN, RELEASE, FLUSH, FSYNC.
+//! Open files: OPEN, RELEASE, FLUSH, FSYNC, LSEEK.
 //!
 //! A handle carries nothing: the volume counts how often a file is open, and the kernel tells everything else with each
 //! request.
@@ -7,9 +7,10 @@ use super::VolumeService;
 use super::read_only::wants_to_write;
 use crate::transport::{Reply, ReplyBody};
 use rustix::fs::OFlags;
-use shoal_fuse_protocol::abi::fopen;
-use shoal_fuse_protocol::open_out;
-use shoal_types::{FsResult, Ino};
+use shoal_client::SeekTo;
+use shoal_fuse_protocol::abi::{fopen, whence};
+use shoal_fuse_protocol::{lseek_out, open_out};
+use shoal_types::{Errno, FsResult, Ino};
 
 const NO_HANDLE: u64 = 0;
 /// Of a file just created: nobody can have cached anything wrong about it.
@@ -31,6 +32,21 @@ impl VolumeService {
     /// "not done" would be true. The object store's deadlines bound it.
     pub(super) async fn flush<R: Reply>(&self, ino: Ino, reply: R) {
         self.volume.flush(ino, move |result| reply.send(result.map(|()| ReplyBody::Empty))).await;
+    }
+
+    /// The kernel asks only for data and holes; the rest of lseek(2) it does by itself.
+    pub(super) async fn lseek(&self, ino: Ino, offset: u64, sought: u32) -> FsResult<[u8; 8]> {
+        if self.writeback_cache {
+            // It doesn't write back before it asks: bytes not sent yet would be called a hole, and copies would lose
+            // them. After this it takes every file for data throughout.
+            return Err(Errno::ENOSYS);
+        }
+        let to = match sought {
+            whence::SEEK_DATA => SeekTo::Data,
+            whence::SEEK_HOLE => SeekTo::Hole,
+            _ => return Err(Errno::EINVAL),
+        };
+        self.volume.seek(ino, offset, to).await.map(lseek_out)
     }
 
     /// fdatasync is no different: length and times are committed together with the slices. Not to be interrupted, as

@@ -45,11 +45,13 @@ pub struct ServiceOptions {
     pub root: Ino,
     /// Refuse every change. The mount should be read-only for the kernel too.
     pub read_only: bool,
+    /// The kernel keeps writes to itself for a while, so that we don't know what a file holds.
+    pub writeback_cache: bool,
 }
 
 impl Default for ServiceOptions {
     fn default() -> Self {
-        ServiceOptions { root: Ino::ROOT, read_only: false }
+        ServiceOptions { root: Ino::ROOT, read_only: false, writeback_cache: false }
     }
 }
 
@@ -58,14 +60,21 @@ pub struct VolumeService {
     volume: Rc<LocalVolume>,
     nodes: Nodes,
     read_only: bool,
+    writeback_cache: bool,
     waiting: Rc<Waiting>,
 }
 
 impl VolumeService {
     /// `interrupts` is shared by all shards of a mount, and the same that `serve` gets.
     pub fn new(volume: Rc<LocalVolume>, options: ServiceOptions, interrupts: Arc<Interrupts>) -> Rc<Self> {
-        let ServiceOptions { root, read_only } = options;
-        Rc::new(VolumeService { volume, nodes: Nodes { root }, read_only, waiting: Waiting::new(interrupts) })
+        let ServiceOptions { root, read_only, writeback_cache } = options;
+        Rc::new(VolumeService {
+            volume,
+            nodes: Nodes { root },
+            read_only,
+            writeback_cache,
+            waiting: Waiting::new(interrupts),
+        })
     }
 
     async fn answer<R: Reply>(&self, header: &Header, operation: &Operation<'_>, reply: R) {
@@ -100,6 +109,7 @@ impl VolumeService {
             Operation::Read { offset, size, .. } => self.read(header.unique, ino, offset, size, reply).await,
             Operation::Readdir { offset, size, .. } => self.readdir(ino, offset, size, reply).await,
             Operation::Readdirplus { offset, size, .. } => self.readdirplus(ino, offset, size, reply).await,
+            Operation::Lseek { offset, whence, .. } => send(reply, self.lseek(ino, offset, whence).await),
             Operation::Statfs => send(reply, self.statfs().await),
             _ => reply.send(Err(unsupported::answer(operation))),
         }

@@ -7,7 +7,6 @@
 //! | SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR | programs get EOPNOTSUPP at once, without a request |
 //! | ACCESS | the kernel checks permissions, or everything is allowed, as the mount's options say |
 //! | FALLOCATE | EOPNOTSUPP; posix_fallocate(3) then writes zeros |
-//! | LSEEK | a file counts as one extent of data, which POSIX allows |
 //! | COPY_FILE_RANGE | copied through the page cache |
 //! | TMPFILE | EOPNOTSUPP; programs then make a named file and unlink it |
 //! | POLL | always ready, as regular files are |

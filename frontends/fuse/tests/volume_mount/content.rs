@@ -5,6 +5,7 @@ use rustix::fs::OFlags;
 use shoal_runtime::AlignedBuffer;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
 const MIB: usize = 1 << 20;
@@ -220,5 +221,46 @@ fn a_copy_between_files_goes_through_although_the_request_is_not_served() {
     fs::write(mount.path("from"), pattern(1, MIB + 3)).unwrap();
     assert_eq!(fs::copy(mount.path("from"), mount.path("to")).unwrap(), MIB as u64 + 3);
     assert!(fs::read(mount.path("to")).unwrap() == pattern(1, MIB + 3));
+    mount.unmount();
+}
+
+#[test]
+fn data_and_holes_are_found_to_the_byte() {
+    let disk = Disk::new();
+    let mount = disk.mount();
+    let file = File::create(mount.path("sparse")).unwrap();
+    let far = 5 * 64 * MIB as u64;
+    let written = [(3 * MIB as u64, 5000), (64 * MIB as u64 - 10, 20), (far + 1, MIB)];
+    for (offset, length) in written {
+        file.write_all_at(&pattern(length as u32, length), offset).unwrap();
+    }
+    let end = far + 20 * MIB as u64;
+    file.set_len(end).unwrap();
+    let seek = |whence, offset| {
+        // SAFETY: lseek takes no pointers.
+        let found = unsafe { libc::lseek64(file.as_raw_fd(), offset as i64, whence) };
+        if found < 0 { Err(std::io::Error::last_os_error().raw_os_error().unwrap()) } else { Ok(found as u64) }
+    };
+    let mut at = 0;
+    for (offset, length) in written {
+        assert_eq!(seek(libc::SEEK_HOLE, at), Ok(at));
+        assert_eq!(seek(libc::SEEK_DATA, at), Ok(offset));
+        assert_eq!(seek(libc::SEEK_DATA, offset + 1), Ok(offset + 1));
+        at = offset + length as u64;
+        assert_eq!(seek(libc::SEEK_HOLE, offset), Ok(at));
+    }
+    assert_eq!(seek(libc::SEEK_DATA, at), Err(libc::ENXIO));
+    assert_eq!(seek(libc::SEEK_HOLE, end - 1), Ok(end - 1));
+    assert_eq!(seek(libc::SEEK_HOLE, end), Err(libc::ENXIO));
+    file.set_len(3 * MIB as u64 + 100).unwrap();
+    assert_eq!(seek(libc::SEEK_HOLE, 3 * MIB as u64), Ok(3 * MIB as u64 + 100), "the end is a hole");
+    drop(file);
+
+    let small = File::create(mount.path("small")).unwrap();
+    small.write_all_at(b"inline", 0).unwrap();
+    small.set_len(MIB as u64).unwrap();
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::lseek64(small.as_raw_fd(), 0, libc::SEEK_HOLE) }, 6);
+    drop(small);
     mount.unmount();
 }

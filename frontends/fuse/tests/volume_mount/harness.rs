@@ -111,7 +111,8 @@ impl Disk {
         let mount_point = self.mount_point();
         let options = MountOptions { read_only, ..MountOptions::new("test") };
         let mounted = mount(&mount_point, &options).unwrap();
-        let serving = serve_volume(&volume, &mounted, ServiceOptions { root, read_only }).unwrap();
+        let serving =
+            serve_volume(&volume, &mounted, ServiceOptions { root, read_only, ..ServiceOptions::default() }).unwrap();
         Mount { running: Some((volume, mounted, serving)), mount_point }
     }
 

@@ -12,11 +12,13 @@ mod lifecycle;
 mod read;
 mod read_budget;
 mod seal;
+mod seek;
 mod sync;
 mod truncate;
 mod write;
 
 pub(crate) use read_budget::ReadBudget;
+pub use seek::SeekTo;
 
 use crate::local_event::{LocalEvent, LocalMutex};
 use crate::open_files::{OpenFile, ReadPlan};

@@ -1,6 +1,7 @@
 //! Bytes: write, flush, fsync. They are the owner's; a request that arrives elsewhere goes to it, and its answer comes
 //! from there. (Reads, which need the owner less often, are in `file/read.rs`.)
 
+use crate::file::SeekTo;
 use crate::message::{Message, Respond};
 use crate::shard::Shard;
 use crate::shared::now;
@@ -38,6 +39,15 @@ impl Shard {
         }
         let respond: Respond<()> = Box::new(respond);
         self.send(owner, Message::Flush { ino, respond }).await;
+    }
+
+    /// The first data or hole at or behind `offset`; `ENXIO` where there is none, or the file has ended.
+    pub async fn seek(self: &Rc<Self>, ino: Ino, offset: u64, to: SeekTo) -> FsResult<u64> {
+        let owner = self.shared.owner(ino);
+        match owner == self.index {
+            true => self.seek_owned(ino, offset, to).await,
+            false => self.ask(owner, |respond| Message::Seek { ino, offset, to, respond }).await,
+        }
     }
 
     /// Everything of this file survives power loss.
