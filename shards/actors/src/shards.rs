@@ -93,9 +93,10 @@ impl Shards {
         results.into_iter().collect()
     }
 
-    /// Flushes, ends the session, joins the threads, closes the metadata engine. Front ends have let go before. An error
-    /// says that something buffered could not be stored, and is lost.
+    /// Flushes, ends the session, joins the threads, closes the metadata engine. Front ends have let go before; a write
+    /// that is still waiting is refused. An error says that something buffered could not be stored, and is lost.
     pub fn stop(self) -> FsResult<()> {
+        self.shared.closing.store(true, SeqCst);
         let flushed = self.flush_stubbornly();
         self.shared.stopping.store(true, SeqCst);
         if let Err(error) = session::end(&self.shared.metadata, self.shared.session) {
@@ -157,6 +158,7 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         timeouts,
         alone_epoch: AtomicU64::new(NOT_ALONE),
         fenced: AtomicBool::new(false),
+        closing: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         maintenance_wanted: AtomicBool::new(false),
     });

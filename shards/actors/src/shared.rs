@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub alone_epoch: AtomicU64,
     /// The metadata store refused this session (it was declared dead): nothing more may be written.
     pub fenced: AtomicBool,
+    /// The last flush has begun: what it could miss is not taken any more.
+    pub closing: AtomicBool,
     /// The mount is ending its session itself.
     pub stopping: AtomicBool,
     /// Shard 0 has been told that there is maintenance to do, and has not begun with it.

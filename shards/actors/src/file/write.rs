@@ -5,6 +5,7 @@ use crate::{Shard, limits};
 use bytes::Bytes;
 use shoal_types::{Errno, FsResult, Ino, Timestamp};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::SeqCst;
 
 impl Shard {
     /// Buffers `data` at `offset`: acknowledged means every later read of this mount sees it. It is committed by the
@@ -25,9 +26,15 @@ impl Shard {
         let file = self.file(ino).await?;
         let data = if written < limits::SHARED_WRITE_BYTES_MIN { Bytes::copy_from_slice(&data) } else { data };
         self.make_room(written).await;
-        if file.is_gone() {
+        let refusal = match (file.is_gone(), self.shared.closing.load(SeqCst)) {
+            (true, _) => Some(Errno::ESTALE),
+            (false, true) => Some(Errno::ENOTCONN),
+            (false, false) => None,
+        };
+        // From here to the buffer nothing is waited for: what is taken before the last flush begins is part of it.
+        if let Some(refusal) = refusal {
             self.write_budget.release(written);
-            return Err(Errno::ESTALE);
+            return Err(refusal);
         }
         {
             let mut content = file.content.borrow_mut();

@@ -124,3 +124,32 @@ fn a_mount_can_end_while_writers_still_wait() {
     drop(sender);
     assert_eq!(receiver.try_recv(), Err(mpsc::TryRecvError::Disconnected));
 }
+
+#[test]
+fn a_volume_that_stops_acknowledges_no_write_that_its_last_flush_has_missed() {
+    let store = Arc::new(TestStore::new(0.0));
+    let folder = tempfile::tempdir().unwrap();
+    let kv = || shoal_kv_sqlite::SqliteKv::open(&folder.path().join("volume"), true).unwrap();
+    format(&*kv());
+    let volume = Shards::start(config(kv(), &store, 1)).unwrap();
+    let ino = create_open(&volume, 0, "file");
+    store.down.store(true, SeqCst);
+    let filled = 1 << 20;
+    write(&volume, 0, ino, 0, vec![1; filled]).unwrap();
+    let (sender, late) = mpsc::channel();
+    volume.run(0, move |local| {
+        let local = local.clone();
+        shoal_runtime::spawn(async move {
+            sender.send(write_here(&local, ino, filled as u64, vec![2; 1000]).await).unwrap()
+        });
+    });
+    // Behind it in the mailbox: by now it waits for room.
+    assert_eq!(length_of(&volume, 0, ino), filled as u64);
+    store.down.store(false, SeqCst);
+    volume.stop().unwrap();
+    let acknowledged = late.recv().is_ok_and(|written| written.is_ok());
+    let volume = Shards::start(config(kv(), &store, 1)).unwrap();
+    let length = length_of(&volume, 0, ino);
+    assert_eq!(length, if acknowledged { filled as u64 + 1000 } else { filled as u64 });
+    volume.stop().unwrap();
+}
