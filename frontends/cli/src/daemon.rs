@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::logging;
 use crate::mount_request::MountRequest;
+use crate::places;
 use crate::process;
 use crate::serve::{self, Serving};
 use serde::{Deserialize, Serialize};
@@ -41,14 +42,14 @@ pub fn start(request: &MountRequest) -> Outcome<Serving> {
     let mut orders_to = child.stdin.take().expect("its input is piped");
     orders_to.write_all(&orders).map_err(broken)?;
     drop(orders_to);
-    await_report(child)
+    await_report(child, request)
 }
 
-fn await_report(mut child: Child) -> Outcome<Serving> {
+fn await_report(mut child: Child, request: &MountRequest) -> Outcome<Serving> {
     let mut line = String::new();
     let mut reports = BufReader::new(child.stdout.take().expect("its output is piped"));
     let read = reports.read_line(&mut line);
-    let ended = |why: String| Failure::new(Exit::Other, "the mount's daemon", why, "see its log");
+    let ended = |why: String| Failure::new(Exit::Other, "the mount's daemon", why, see_log(request));
     match serde_json::from_str(&line) {
         Ok(Report::Serving(serving)) => Ok(serving),
         Ok(Report::Failed(failure)) => {
@@ -63,6 +64,15 @@ fn await_report(mut child: Child) -> Outcome<Serving> {
                 Err(error) => format!("it could not be heard: {error}"),
             }))
         }
+    }
+}
+
+/// The name of the usual log is known only to who has opened the volume; that of its folder, always.
+fn see_log(request: &MountRequest) -> String {
+    match (&request.log_file, places::log_folder()) {
+        (Some(path), _) => format!("see its log, {}", path.display()),
+        (None, Ok(folder)) => format!("see the latest log in {}", folder.display()),
+        (None, Err(_)) => "see its log".into(),
     }
 }
 
