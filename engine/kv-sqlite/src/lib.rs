@@ -2,8 +2,9 @@
 //!
 //! Mutating jobs run one after another, many to a commit ([`writer`]): on the thread that submits them while nobody
 //! else writes, otherwise on a thread of the engine's own. A commit needs no fsync and survives the death of the process,
-//! and durable jobs then wait for one shared fdatasync ([`syncer`]). Reads run on the caller's thread ([`reader`]). Several processes of one host may have the database open: they take turns writing,
-//! see each other's commits at once, and tell by a shared page of counters whether anyone else has committed ([`epoch`]).
+//! and durable jobs then wait for one shared fdatasync ([`syncer`]). Reads run on the caller's thread ([`reader`]).
+//! Several processes of one host may have the database open: they take turns writing, see each other's commits at once,
+//! and tell by a shared page of counters whether anyone else has committed ([`epoch`]).
 //!
 //! Files beside the database `x`: `x-wal` and `x-shm` (SQLite's own) and `x-epoch` (the counters). None of them may be
 //! removed, and the database not copied, while a process has it open. The database must lie on a local file system.

@@ -9,8 +9,8 @@
 use crate::error::{closed, translate};
 use crate::limits::{READERS_KEPT_MAX, SMALL_READ_PAIRS_MAX};
 use crate::open::open_reader;
-use crate::transaction::{GET, SCAN_BACKWARD, SCAN_FORWARD, query_get, query_scan};
-use rusqlite::{CachedStatement, Connection};
+use crate::transaction::TableView;
+use rusqlite::Connection;
 use shoal_kv::{Direction, KeyRange, KvError, KvResult, Pair, Reader};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -29,7 +29,7 @@ impl Readers {
     pub fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
         let connection = self.take()?;
         // A body that panics, or a transaction that cannot be ended, takes the connection with it.
-        let result = read_on(&connection, &self.path, None, body);
+        let result = read_on(&connection, &self.path, body);
         if connection.is_autocommit() {
             self.put_back(connection);
         }
@@ -56,36 +56,10 @@ impl Readers {
     }
 }
 
-/// What is left of the pairs that a small read may ask for.
-pub(crate) struct Allowance {
-    pairs: usize,
-    /// The body was told an error because it asked for more: its result means nothing.
-    pub exceeded: bool,
-}
-
-impl Allowance {
-    pub fn new() -> Self {
-        Allowance { pairs: SMALL_READ_PAIRS_MAX, exceeded: false }
-    }
-
-    fn spend(&mut self, pairs: usize) -> KvResult<()> {
-        match self.pairs.checked_sub(pairs) {
-            Some(left) => {
-                self.pairs = left;
-                Ok(())
-            }
-            None => {
-                self.exceeded = true;
-                Err(KvError::Limit("a read that is not small".into()))
-            }
-        }
-    }
-}
-
+/// Runs the body on one snapshot of the connection.
 pub(crate) fn read_on(
     connection: &Connection,
     path: &Path,
-    allowance: Option<&mut Allowance>,
     body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>,
 ) -> KvResult<()> {
     let control = |sql| {
@@ -93,45 +67,44 @@ pub(crate) fn read_on(
         done.map(drop).map_err(|error| translate(path, "reading", error))
     };
     control("BEGIN")?;
-    let result = body(&mut Snapshot { connection, path, allowance, get: None });
+    let result = body(&mut TableView { connection, path });
     // Nothing was written, so there is nothing to lose in an end that fails; it shows in the autocommit state.
     let ended = control("COMMIT");
     result.and(ended)
 }
 
-struct Snapshot<'c> {
-    connection: &'c Connection,
-    path: &'c Path,
-    allowance: Option<&'c mut Allowance>,
-    /// Kept over several gets of one call.
-    get: Option<CachedStatement<'c>>,
+/// A reader that asks for a few pairs at most.
+pub(crate) struct SmallReader<'a> {
+    reader: &'a mut dyn Reader,
+    pairs_left: usize,
+    /// Set once more was asked for, and refused: whatever the body makes of that means nothing.
+    exceeded: &'a mut bool,
 }
 
-impl Snapshot<'_> {
+impl<'a> SmallReader<'a> {
+    pub fn new(reader: &'a mut dyn Reader, exceeded: &'a mut bool) -> Self {
+        SmallReader { reader, pairs_left: SMALL_READ_PAIRS_MAX, exceeded }
+    }
+
     fn spend(&mut self, pairs: usize) -> KvResult<()> {
-        self.allowance.as_mut().map_or(Ok(()), |allowance| allowance.spend(pairs))
+        let Some(left) = self.pairs_left.checked_sub(pairs) else {
+            *self.exceeded = true;
+            return Err(KvError::Limit("a read that is not small".into()));
+        };
+        self.pairs_left = left;
+        Ok(())
     }
 }
 
-impl Reader for Snapshot<'_> {
+impl Reader for SmallReader<'_> {
     fn get(&mut self, key: &[u8]) -> KvResult<Option<Vec<u8>>> {
         self.spend(1)?;
-        let failed = |error| translate(self.path, "reading", error);
-        if self.get.is_none() {
-            self.get = Some(self.connection.prepare_cached(GET).map_err(failed)?);
-        }
-        let statement = self.get.as_mut().expect("it has just been prepared");
-        query_get(statement, key).map_err(failed)
+        self.reader.get(key)
     }
 
     fn scan(&mut self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<Pair>> {
         self.spend(limit)?;
-        let sql = match direction {
-            Direction::Forward => SCAN_FORWARD,
-            Direction::Backward => SCAN_BACKWARD,
-        };
-        let found = self.connection.prepare_cached(sql).and_then(|mut scan| query_scan(&mut scan, range, limit));
-        found.map_err(|error| translate(self.path, "scanning", error))
+        self.reader.scan(range, limit, direction)
     }
 }
 

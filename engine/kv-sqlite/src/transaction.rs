@@ -10,9 +10,9 @@ use rusqlite::{Connection, Statement};
 use shoal_kv::{Direction, Effect, KeyRange, KvResult, Pair, Reader, WriteBuffer, WriteSet};
 use std::path::Path;
 
-pub(crate) const GET: &str = "SELECT v FROM kv WHERE k = ?1";
+const GET: &str = "SELECT v FROM kv WHERE k = ?1";
 pub(crate) const SCAN_FORWARD: &str = "SELECT k, v FROM kv WHERE k >= ?1 AND k < ?2 ORDER BY k LIMIT ?3";
-pub(crate) const SCAN_BACKWARD: &str = "SELECT k, v FROM kv WHERE k >= ?1 AND k < ?2 ORDER BY k DESC LIMIT ?3";
+const SCAN_BACKWARD: &str = "SELECT k, v FROM kv WHERE k >= ?1 AND k < ?2 ORDER BY k DESC LIMIT ?3";
 
 const PUT: &str = "REPLACE INTO kv(k, v) VALUES (?1, ?2)";
 const DELETE: &str = "DELETE FROM kv WHERE k = ?1";
@@ -80,10 +80,10 @@ impl Reader for GroupView<'_> {
     }
 }
 
-/// The table alone, as the group's buffer wants it below itself.
-struct TableView<'a> {
-    connection: &'a Connection,
-    path: &'a Path,
+/// The table alone: for readers, and as the group's buffer wants it below itself.
+pub(crate) struct TableView<'a> {
+    pub connection: &'a Connection,
+    pub path: &'a Path,
 }
 
 impl Reader for TableView<'_> {
@@ -102,7 +102,7 @@ impl Reader for TableView<'_> {
     }
 }
 
-pub(crate) fn query_get(statement: &mut Statement<'_>, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
+fn query_get(statement: &mut Statement<'_>, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut rows = statement.query((key,))?;
     match rows.next()? {
         Some(row) => Ok(Some(row.get_ref(0)?.as_blob()?.to_vec())),
@@ -110,7 +110,7 @@ pub(crate) fn query_get(statement: &mut Statement<'_>, key: &[u8]) -> rusqlite::
     }
 }
 
-pub(crate) fn query_scan(statement: &mut Statement<'_>, range: &KeyRange, limit: usize) -> rusqlite::Result<Vec<Pair>> {
+fn query_scan(statement: &mut Statement<'_>, range: &KeyRange, limit: usize) -> rusqlite::Result<Vec<Pair>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = statement.query((range.start.as_slice(), range.end.as_slice(), limit))?;
     let mut pairs = Vec::new();

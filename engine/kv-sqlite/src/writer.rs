@@ -22,7 +22,7 @@ use crate::error::translate;
 use crate::hot_values::HotValues;
 use crate::limits::{CHECKPOINT_PAGES, GROUP_BYTES_MAX, GROUP_JOBS_MAX, LOCK_WAIT_MAX};
 use crate::open::wait_for_locks;
-use crate::reader::{Allowance, read_on};
+use crate::reader::{SmallReader, read_on};
 use crate::syncer;
 use crate::transaction::{GroupView, apply, data_version, last_stamp};
 use rusqlite::{Connection, ErrorCode};
@@ -35,7 +35,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, TryLockError};
+use std::sync::{Arc, MutexGuard, TryLockError};
 use std::thread::{self, JoinHandle};
 
 pub(crate) struct Submitted {
@@ -52,12 +52,17 @@ pub(crate) fn serve_here(shared: &Shared) {
     };
     // What `done` submits is queued, and a handle that it drops waits for nothing.
     let _scope = EngineScope::enter();
-    let more = slot.as_mut().is_some_and(|writer| {
+    if let Some(writer) = slot.as_mut() {
         writer.run_group(shared, Patience::None);
-        writer.has_work(shared)
-    });
+    }
+    let_go(shared, slot);
+}
+
+/// The end of holding the writer in place: what came meanwhile, or is left, is the thread's.
+fn let_go(shared: &Shared, slot: MutexGuard<'_, Option<Writer>>) {
+    let left = slot.as_ref().is_some_and(|writer| !writer.taken.is_empty());
     drop(slot);
-    if more || !shared.jobs.is_empty() || shared.checkpoint_due.load(Ordering::SeqCst) {
+    if left || !shared.jobs.is_empty() || shared.checkpoint_due.load(Ordering::SeqCst) {
         shared.jobs.wake();
     }
 }
@@ -67,17 +72,14 @@ pub(crate) fn serve_here(shared: &Shared) {
 pub(crate) fn read_here(shared: &Shared, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> bool {
     let Ok(slot) = shared.writer.try_lock() else { return false };
     let Some(writer) = slot.as_ref() else { return false };
-    let mut allowance = Allowance::new();
+    let mut exceeded = false;
+    let mut small = |reader: &mut dyn Reader| body(&mut SmallReader::new(reader, &mut exceeded));
+    let result = catch_unwind(AssertUnwindSafe(|| read_on(&writer.connection, &shared.path, &mut small)));
     // A body that panics leaves its transaction behind.
-    let result =
-        catch_unwind(AssertUnwindSafe(|| read_on(&writer.connection, &shared.path, Some(&mut allowance), body)));
     writer.roll_back();
-    drop(slot);
-    if !shared.jobs.is_empty() {
-        shared.jobs.wake();
-    }
+    let_go(shared, slot);
     match result {
-        Ok(result) => result.is_ok() && !allowance.exceeded,
+        Ok(result) => result.is_ok() && !exceeded,
         Err(panic) => resume_unwind(panic),
     }
 }
@@ -123,7 +125,7 @@ fn serve(shared: &Shared) {
     }
 }
 
-fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Option<Writer>> {
+fn lock(shared: &Shared) -> MutexGuard<'_, Option<Writer>> {
     shared.writer.lock().expect(POISONED)
 }
 

@@ -9,7 +9,7 @@ use shoal_types::{Attributes, FileKind, Ino, Name, Timestamp};
 pub(crate) struct NameCache {
     /// Parent, length of the name, its bytes → inode (0: there is no such name), stamp, epoch.
     entries: SeqTable<{ 2 + NAME_WORDS }, 3>,
-    /// Inode → `attribute_words`, stamp, epoch.
+    /// Inode → `to_words`, stamp, epoch.
     attributes: SeqTable<1, { ATTRIBUTE_WORDS + 2 }>,
 }
 
@@ -28,11 +28,10 @@ pub(crate) enum Entry {
     Missing,
 }
 
-/// Longer names are not cached. A slot is two cache lines.
+/// Longer names are not cached. A slot of either table is about 128 bytes.
 const NAME_WORDS: usize = 10;
 const NAME_BYTES_MAX: usize = NAME_WORDS * 8;
-/// One more than needed: the slot is two cache lines.
-const ATTRIBUTE_WORDS: usize = 12;
+const ATTRIBUTE_WORDS: usize = 11;
 /// No inode has this number.
 const MISSING: u64 = 0;
 
@@ -43,7 +42,7 @@ impl NameCache {
 
     pub fn entry(&self, parent: Ino, name: &Name, seen: Seen) -> Option<Entry> {
         let [ino, stamp, epoch] = self.entries.get(name_hash(parent, name), &entry_key(parent, name)?)?;
-        (stamp == seen.stamp && Some(epoch) == seen.epoch).then_some(match ino {
+        (seen == Seen { stamp, epoch: Some(epoch) }).then_some(match ino {
             MISSING => Entry::Missing,
             ino => Entry::Inode(Ino(ino)),
         })
@@ -59,11 +58,11 @@ impl NameCache {
     }
 
     pub fn attributes(&self, ino: Ino, seen: Seen) -> Option<Attributes> {
-        let words = self.attributes.get(ino.mix(), &[ino.0])?;
-        let (attributes, [stamp, epoch]) = words
-            .split_first_chunk::<ATTRIBUTE_WORDS>()
-            .and_then(|(head, tail)| Some((head, <[u64; 2]>::try_from(tail).ok()?)))?;
-        (stamp == seen.stamp && Some(epoch) == seen.epoch).then(|| from_words(ino, attributes))?
+        let [attributes @ .., stamp, epoch] = self.attributes.get(ino.mix(), &[ino.0])?;
+        if seen != (Seen { stamp, epoch: Some(epoch) }) {
+            return None;
+        }
+        from_words(ino, &attributes)
     }
 
     /// The kind of an inode never changes, so any memory of it will do.
@@ -110,12 +109,11 @@ fn to_words(attributes: &Attributes) -> [u64; ATTRIBUTE_WORDS] {
         seconds(btime),
         nanos(atime, mtime),
         nanos(ctime, btime),
-        0,
     ]
 }
 
 fn from_words(ino: Ino, words: &[u64; ATTRIBUTE_WORDS]) -> Option<Attributes> {
-    let [kind_and_mode, owner, device_and_links, length, allocated, atime, mtime, ctime, btime, nanos, more_nanos, _] =
+    let [kind_and_mode, owner, device_and_links, length, allocated, atime, mtime, ctime, btime, nanos, more_nanos] =
         *words;
     let time = |seconds: u64, nanoseconds| Timestamp::new(seconds.cast_signed(), nanoseconds);
     Some(Attributes {

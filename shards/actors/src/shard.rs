@@ -2,12 +2,12 @@
 
 use crate::budget::Budget;
 use crate::file::{FileState, ReadBudget};
+use crate::kept_pages::KeptPages;
 use crate::leases::Lease;
 use crate::limits;
 use crate::local_event::{LocalEvent, LocalMutex};
 use crate::message::{Message, Respond};
 use crate::name_cache::Seen;
-use crate::opened::Opened;
 use crate::recent_map::RecentMap;
 use crate::shared::Shared;
 use crate::touched::Touched;
@@ -36,7 +36,7 @@ pub struct Shard {
     pub(crate) revalidations: Cell<u64>,
     /// Files that were wholly synced when they were forgotten, and the foreign epoch of then.
     pub(crate) synced: RefCell<RecentMap<Ino, Option<u64>>>,
-    pub(crate) opened: Opened,
+    pub(crate) kept_pages: KeptPages,
     pub(crate) write_budget: Budget,
     pub(crate) read_budget: Rc<ReadBudget>,
     pub(crate) compaction: LocalMutex,
@@ -60,7 +60,7 @@ impl Shard {
             files: RefCell::default(),
             revalidations: Cell::new(0),
             synced: RefCell::new(RecentMap::new(limits::SYNCED_FILES_REMEMBERED)),
-            opened: Opened::new(),
+            kept_pages: KeptPages::new(),
             write_budget: Budget::new(share(shared.write_buffer_bytes)),
             read_budget: ReadBudget::new(share(shared.read_buffer_bytes)),
             compaction: LocalMutex::default(),

@@ -44,8 +44,8 @@ impl CachePart {
     }
 
     /// The inode's cache file: what an earlier run left, or nothing yet (files are made at the first store). Entries
-    /// are looked at block by block, when the block is identified; so `length` is no more than a hint today.
-    pub fn open_file(&self, ino: Ino, _length: u64) -> Arc<CacheFile> {
+    /// are looked at block by block, when the block is identified.
+    pub fn open_file(&self, ino: Ino) -> Arc<CacheFile> {
         assert_eq!(ino.mix() % self.shared.shards as u64, self.shard as u64, "each shard caches the inodes it owns");
         if let Some(file) = self.clock.borrow().open_file(ino) {
             return file;
@@ -60,11 +60,6 @@ impl CachePart {
         let file = Arc::new(CacheFile::new(ino, disk, self.shared.verify_always));
         self.clock.borrow_mut().set_open(file.clone());
         file
-    }
-
-    /// The cache file for the file's new length: the table of blocks grows by itself, so it is the same one.
-    pub fn grow(&self, file: &Arc<CacheFile>, _length: u64) -> Arc<CacheFile> {
-        file.clone()
     }
 
     /// Makes `identity` the block's present one: units that belong to another are dropped. To be called before the

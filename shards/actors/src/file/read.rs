@@ -206,7 +206,7 @@ impl Shard {
         if let Some(opened) = &*file.cache.borrow() {
             return Some(opened.clone());
         }
-        let opened = part.open_file(file.ino, file.content.borrow().committed_length);
+        let opened = part.open_file(file.ino);
         file.cache.replace(Some(opened.clone()));
         // What an earlier use left may be all that is needed: then no fetch will come to publish it.
         file.publish();
@@ -226,7 +226,6 @@ impl Shard {
             // Identities decide block by block what is still right; until then nobody may read past the owner.
             part.forget_identities(cache);
         }
-        file.grow_cache(self);
         file.publish();
         Ok(())
     }
@@ -240,15 +239,6 @@ impl Shard {
             file.open.validated.store(epoch, std::sync::atomic::Ordering::SeqCst);
         }
         Ok(())
-    }
-}
-
-impl FileState {
-    /// Makes the cache file as long as the committed content.
-    pub(super) fn grow_cache(&self, shard: &Shard) {
-        if let (Some(part), Some(cache)) = (&shard.cache, &mut *self.cache.borrow_mut()) {
-            *cache = part.grow(cache, self.content.borrow().committed_length);
-        }
     }
 }
 

@@ -61,7 +61,6 @@ impl Shard {
             Some((length, mtime)) => file.open.set_pending(length, mtime),
             None => file.open.clear_pending(),
         }
-        file.grow_cache(self);
         file.publish();
         Ok(attributes)
     }

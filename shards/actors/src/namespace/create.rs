@@ -20,7 +20,7 @@ impl Shard {
         let ino = self.next_inode(true).await?;
         let handle = self.count_handle(ino);
         let attributes = self.create_as(parent, name, new, ino).await?;
-        self.opened.note(ino, self.shared.kv.foreign_epoch());
+        self.kept_pages.note_open(ino, self.shared.kv.foreign_epoch());
         handle.keep();
         Ok(Opened { attributes, keep_cache: true })
     }

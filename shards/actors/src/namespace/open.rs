@@ -45,7 +45,7 @@ impl Shard {
         if truncate && attributes.length > 0 {
             attributes = self.truncate(ino, 0, now()).await?;
         }
-        let keep_cache = self.opened.note(ino, epoch);
+        let keep_cache = self.kept_pages.note_open(ino, epoch);
         handle.keep();
         Ok(Opened { attributes, keep_cache })
     }

@@ -9,7 +9,7 @@ fn earlier_run(folder: &Path) {
     let cache = open(folder, 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 2).await;
         assert_eq!(file.valid_units(0), 0b11);
     });
@@ -31,7 +31,7 @@ fn a_byte_flipped_on_disk_between_runs_is_not_served_and_can_be_stored_anew() {
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         part.identify(&file, 0, 1);
         assert_eq!(part.verify_units(&file, 0, 0b11).await, 0b01);
         assert_eq!((file.valid_units(0), read(&file, UNIT_BYTES, 1).await), (0b01, None));
@@ -50,7 +50,7 @@ fn data_that_never_reached_the_disk_is_not_served() {
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         part.identify(&file, 0, 1);
         assert_eq!(part.verify_units(&file, 0, 0b11).await, 0b01);
     });
@@ -66,7 +66,7 @@ fn a_torn_index_entry_counts_as_empty() {
         let part = cache.part(0);
         adopt(&part).await;
         assert_eq!(part.usage(), BLOCK_BYTES, "what lies there can't be named, so the whole block is counted");
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         assert_eq!(file.valid_units(0), 0);
         part.identify(&file, 0, 1);
         assert_eq!(file.valid_units(0), 0);
@@ -84,8 +84,8 @@ fn a_foreign_index_and_data_without_index_are_cleared_away() {
         let cache = open(folder.path(), 1 << 30);
         on_shard(move || async move {
             let part = cache.part(0);
-            assert_eq!(part.open_file(INO, 0).valid_units(0), 0);
-            part.close_file(&part.open_file(INO, 0));
+            assert_eq!(part.open_file(INO).valid_units(0), 0);
+            part.close_file(&part.open_file(INO));
             adopt(&part).await;
             assert_eq!(part.usage(), 0);
         });
@@ -100,7 +100,7 @@ fn with_verify_always_a_byte_flipped_while_running_is_not_served() {
     let cache = Cache::open(&CacheConfig { verify_always: true, ..config(&path, 1 << 30) }, "volume", 1).unwrap();
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 4).await;
         assert_eq!(read(&file, 100, 2 * UNIT).await.as_deref(), Some(&content(1, 4 * UNIT)[100..100 + 2 * UNIT]));
         flip(&file_on_disk(&path, "data"), 2 * UNIT_BYTES + 7);
@@ -118,10 +118,10 @@ fn a_vanished_folder_turns_the_cache_off_and_nothing_else() {
     let slot = cache.folder().to_path_buf();
     on_shard(move || async move {
         let part = cache.part(0);
-        let kept = part.open_file(INO, 0);
+        let kept = part.open_file(INO);
         fill(&part, &kept, 0, 1, 1).await;
         std::fs::remove_dir_all(slot).unwrap();
-        let file = part.open_file(Ino(78), 0);
+        let file = part.open_file(Ino(78));
         fill(&part, &file, 0, 1, 1).await;
         assert!(part.is_degraded());
         assert_eq!((file.valid_units(0), read(&file, 0, 1).await), (0, None));

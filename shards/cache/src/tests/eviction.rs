@@ -10,7 +10,7 @@ fn usage_stays_under_the_bound_and_the_disk_agrees() {
     let cache = open(folder.path(), bytes_max);
     let file = on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         for block in 0..20 {
             fill(&part, &file, block, block, 3).await;
             assert_eq!(file.valid_units(block), 0b111, "the newest is always taken");
@@ -35,7 +35,7 @@ fn a_block_that_was_read_again_outlives_one_that_was_read_through_once() {
     let cache = open(folder.path(), 4 * UNIT_BYTES);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 2).await;
         fill(&part, &file, 1, 1, 2).await;
         for unit in [0, 1, 0] {
@@ -57,7 +57,7 @@ fn what_is_larger_than_the_cache_is_not_cached() {
     let cache = open(folder.path(), 2 * UNIT_BYTES);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 3).await;
         assert_eq!((file.valid_units(0), part.usage()), (0, 0));
         fill(&part, &file, 0, 1, 2).await;
@@ -72,14 +72,14 @@ fn closed_files_are_unlinked_with_their_last_block() {
     on_shard(move || async move {
         let part = cache.part(0);
         for ino in 1..10 {
-            let file = part.open_file(Ino(ino), 0);
+            let file = part.open_file(Ino(ino));
             fill(&part, &file, 0, 1, 1).await;
             fill(&part, &file, 1, 1, 1).await;
             assert_eq!((file.valid_units(0), file.valid_units(1)), (1, 1));
             part.close_file(&file);
         }
         assert!(part.usage() <= 4 * UNIT_BYTES);
-        let file = part.open_file(Ino(9), 0);
+        let file = part.open_file(Ino(9));
         assert!(file.covers(0, UNIT) && file.covers(in_block(1, 0), UNIT));
     });
     for kind in ["data", "index"] {
@@ -94,7 +94,7 @@ fn adoption_counts_an_earlier_run_and_its_blocks_go_first() {
     on_shard(move || async move {
         let part = cache.part(0);
         for ino in 1..=300 {
-            let file = part.open_file(Ino(ino), 0);
+            let file = part.open_file(Ino(ino));
             fill(&part, &file, 0, 1, 1).await;
             part.close_file(&file);
         }
@@ -103,7 +103,7 @@ fn adoption_counts_an_earlier_run_and_its_blocks_go_first() {
     on_shard(move || async move {
         let part = cache.part(0);
         assert_eq!(part.usage(), 0, "nothing is listed at start");
-        let fresh = part.open_file(Ino(1000), 0);
+        let fresh = part.open_file(Ino(1000));
         fill(&part, &fresh, 0, 1, 1).await;
         adopt(&part).await;
         assert_eq!((part.usage(), fresh.valid_units(0)), (200 * UNIT_BYTES, 1));
@@ -119,7 +119,7 @@ fn a_disk_with_too_little_free_space_is_emptied_and_not_filled() {
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        fill(&part, &part.open_file(INO, 0), 0, 1, 4).await;
+        fill(&part, &part.open_file(INO), 0, 1, 4).await;
         assert_eq!(part.usage(), 4 * UNIT_BYTES);
     });
     let hungry = CacheConfig { free_space_min: 1.0, ..config(folder.path(), 1 << 30) };
@@ -128,7 +128,7 @@ fn a_disk_with_too_little_free_space_is_emptied_and_not_filled() {
         let part = cache.part(0);
         adopt(&part).await;
         assert_eq!(part.usage(), 0);
-        let file = part.open_file(Ino(78), 0);
+        let file = part.open_file(Ino(78));
         fill(&part, &file, 0, 1, 1).await;
         assert_eq!((file.valid_units(0), part.usage(), part.is_degraded()), (0, 0, false));
     });

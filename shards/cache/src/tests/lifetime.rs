@@ -8,7 +8,7 @@ fn what_the_owner_stores_another_shard_reads_back_at_any_alignment() {
     let cache = open(folder.path(), 1 << 30);
     let (part, file) = on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         assert_eq!(read(&file, 0, 10).await, None);
         for block in 1..3 {
             fill(&part, &file, block, 5, 64).await;
@@ -42,7 +42,7 @@ fn the_end_of_a_file_is_cached_as_if_zeros_followed() {
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         part.identify(&file, 0, 1);
         let bytes = content(1, UNIT + 100);
         part.store(&file, 0, 3, 2, bytes.clone()).await;
@@ -59,7 +59,7 @@ fn another_identity_empties_the_block_and_only_it() {
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 2).await;
         fill(&part, &file, 1, 1, 2).await;
         part.identify(&file, 0, 1);
@@ -77,7 +77,7 @@ fn invalidated_blocks_take_no_bytes_before_they_are_identified_again() {
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 1).await;
         fill(&part, &file, 40, 1, 1).await;
         part.invalidate(&file, 40..u32::MAX);
@@ -95,7 +95,7 @@ fn forgotten_identities_hide_bytes_until_the_owner_confirms_them() {
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 1).await;
         part.forget_identities(&file);
         assert_eq!(read(&file, 0, 1).await, None);
@@ -111,7 +111,7 @@ fn a_change_during_a_store_wins_over_it() {
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         part.identify(&file, 0, 1);
         let mut store = Box::pin(part.store(&file, 0, 0, 1, content(1, UNIT)));
         // The first poll hands the write to the kernel.
@@ -132,13 +132,13 @@ fn a_restart_keeps_what_was_cached_and_verifies_it_once() {
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         fill(&part, &file, 3, 1, 8).await;
     });
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 4 * BLOCK_BYTES);
+        let file = part.open_file(INO);
         assert!(file.covers(in_block(3, 0), 8 * UNIT), "known before the block is identified");
         assert_eq!(read(&file, in_block(3, 0), 1).await, None);
         part.identify(&file, 3, 1);
@@ -151,7 +151,7 @@ fn a_restart_keeps_what_was_cached_and_verifies_it_once() {
         assert_eq!(part.usage(), 8 * UNIT_BYTES, "counted once");
         part.close_file(&file);
         assert_eq!(read(&file, in_block(3, 0), 1).await, None, "nothing is served through a closed file");
-        let again = part.open_file(INO, 4 * BLOCK_BYTES);
+        let again = part.open_file(INO);
         part.identify(&again, 3, 2);
         assert_eq!(again.valid_units(3), 0);
     });
@@ -164,17 +164,17 @@ fn what_this_run_has_stored_or_verified_is_ready_when_the_file_is_opened_again()
     on_shard(move || async move {
         let part = cache.part(0);
         for generation in [1, 2] {
-            let file = part.open_file(INO, 0);
+            let file = part.open_file(INO);
             fill(&part, &file, 3, generation, 2).await;
             part.close_file(&file);
-            let again = part.open_file(INO, 0);
+            let again = part.open_file(INO);
             assert_eq!(read(&again, in_block(3, 0), 1).await, None, "the owner has not identified it yet");
             part.identify(&again, 3, u64::from(generation));
             let found = read(&again, in_block(3, 0), 2 * UNIT).await;
             assert_eq!(found.as_deref(), Some(&content(generation, 2 * UNIT)[..]));
             part.invalidate(&again, 3..4);
             part.close_file(&again);
-            let emptied = part.open_file(INO, 0);
+            let emptied = part.open_file(INO);
             part.identify(&emptied, 3, u64::from(generation));
             assert_eq!(read(&emptied, in_block(3, 0), 1).await, None, "dropped units are not remembered as verified");
             part.close_file(&emptied);
@@ -188,7 +188,7 @@ fn a_removed_inode_leaves_nothing_behind() {
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 4).await;
         part.remove(INO);
         assert_eq!((part.usage(), file.valid_units(0), read(&file, 0, 1).await), (0, 0, None));

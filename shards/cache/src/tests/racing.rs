@@ -25,7 +25,7 @@ fn a_reader_never_sees_mixed_or_outdated_bytes_while_blocks_are_evicted_and_refi
     let cache = open(folder.path(), u64::from(2 * UNITS) * UNIT_BYTES);
     let part = cache.part(0);
     let race = Arc::new(Race::default());
-    *race.file.lock().unwrap() = Some(part.open_file(INO, 0));
+    *race.file.lock().unwrap() = Some(part.open_file(INO));
     let (shared, part) = (race.clone(), Mutex::new(Some(part)));
     let threads = shard_threads(2, false, move |shard| {
         let race = shared.clone();
@@ -91,7 +91,7 @@ fn a_read_in_flight_while_its_block_changes_is_a_miss() {
     let cache = open(folder.path(), u64::from(UNITS) * UNIT_BYTES);
     on_shard(move || async move {
         let part = cache.part(0);
-        let file = part.open_file(INO, 0);
+        let file = part.open_file(INO);
         fill(&part, &file, 0, 1, UNITS).await;
         let mut overwritten = Box::pin(read(&file, 0, UNIT));
         assert!(is_pending(&mut overwritten).await);

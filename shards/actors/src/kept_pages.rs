@@ -6,16 +6,16 @@ use shoal_types::Ino;
 use std::cell::RefCell;
 
 /// By inode, the foreign epoch of the last open.
-pub(crate) struct Opened(RefCell<RecentMap<Ino, u64>>);
+pub(crate) struct KeptPages(RefCell<RecentMap<Ino, u64>>);
 
-impl Opened {
+impl KeptPages {
     pub fn new() -> Self {
-        Opened(RefCell::new(RecentMap::new(OPENED_FILES_REMEMBERED)))
+        KeptPages(RefCell::new(RecentMap::new(OPENED_FILES_REMEMBERED)))
     }
 
     /// Takes note of an open; `true` when no other mount has changed anything since this shard last saw the file opened,
     /// so that pages which the kernel keeps since then are right.
-    pub fn note(&self, ino: Ino, epoch: Option<u64>) -> bool {
+    pub fn note_open(&self, ino: Ino, epoch: Option<u64>) -> bool {
         let Some(epoch) = epoch else { return false };
         let mut opened = self.0.borrow_mut();
         let unchanged = opened.get(&ino) == Some(epoch);
@@ -30,10 +30,10 @@ mod tests {
 
     #[test]
     fn pages_are_kept_only_while_nobody_else_has_changed_anything() {
-        let opened = Opened::new();
-        assert!(!opened.note(Ino(2), Some(5)));
-        assert!(opened.note(Ino(2), Some(5)));
-        assert!(!opened.note(Ino(2), Some(6)));
-        assert!(!opened.note(Ino(2), None));
+        let pages = KeptPages::new();
+        assert!(!pages.note_open(Ino(2), Some(5)));
+        assert!(pages.note_open(Ino(2), Some(5)));
+        assert!(!pages.note_open(Ino(2), Some(6)));
+        assert!(!pages.note_open(Ino(2), None));
     }
 }
