@@ -108,7 +108,9 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         | MetaOp::Heartbeat(_)
         | MetaOp::EndSession(_)
         | MetaOp::RemoveInode(_)
-        | MetaOp::ForgetObjects(_) => None,
+        | MetaOp::ForgetObjects(_)
+        | MetaOp::SetLock(_)
+        | MetaOp::CancelLockWait(_) => None,
     }
 }
 
@@ -211,6 +213,7 @@ fn find_registration(transaction: &mut dyn Transaction, registration: &RegisterS
             }
             Some(Key::Session(session) | Key::Heartbeat(session) | Key::Sustained(session, _)) => session,
             Some(Key::Operation(session, _) | Key::ObjectLease(session, _)) => session,
+            Some(Key::LockOf(session, ..) | Key::WaiterOf(session, ..) | Key::Bell(session)) => session,
             _ => return Err(KvError::Damaged(format!("{} is no session's key", key.escape_ascii()))),
         };
         range.start = keys::session(session).end;

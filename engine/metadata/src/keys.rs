@@ -12,7 +12,9 @@
 //! n ino(8) 04                         symlink target
 //! n ino(8) 05 chunk(4)                slice list
 //! n ino(8) 06 cookie(8) name          directory entry
-//! n ino(8) 07, 08, 09                 reserved: extended attributes, back pointers, locks
+//! n ino(8) 07, 08                     reserved: extended attributes, back pointers
+//! n ino(8) 09 space(1) session(8) owner(8)   what an owner has locked (space 1: flock, 2: record locks)
+//! n ino(8) 09 ff session(8) number(8) a request that waits for a lock
 //! n ino(8) 0a                         place in the removal queue, while removal has not begun
 //! o object(8)                         live bytes
 //! s session(8) 01                     session record: a session lives as long as this exists
@@ -20,6 +22,9 @@
 //! s session(8) 03 ino(8)              sustained inode: no name left, still open
 //! s session(8) 04 slot(4)             operation record
 //! s session(8) 05 start(8)            lease of object numbers
+//! s session(8) 06 ino(8) space(1) owner(8)   an owner of this session has locks
+//! s session(8) 07 owner(8) number(8)  a request of this owner waits for a lock
+//! s session(8) 08                     bell: ADD, rung when a lock that the session waits for may have become free
 //! u time(8) ino(8)                    removal queue
 //! z time(8) object(8)                 deletion queue
 //! ```
@@ -28,7 +33,7 @@
 //! directory. It stays below 2^62 + 16, so that it's a valid `off_t`, and 0 to 15 never occur: they are for "." and "..".
 
 use shoal_kv::KeyRange;
-use shoal_types::{Ino, Name, ObjectId, SessionId};
+use shoal_types::{Ino, LockSpace, Name, ObjectId, SessionId};
 use twox_hash::XxHash3_64;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +47,10 @@ pub enum Key<'a> {
     Chunk(Ino, u32),
     /// Built by [`Key::dirent`], which knows the cookie.
     Dirent(Ino, u64, &'a [u8]),
+    /// The session, and the owner's number in it.
+    Lock(Ino, LockSpace, SessionId, u64),
+    /// The session, and the request's number in it.
+    Waiter(Ino, SessionId, u64),
     Queued(Ino),
     Object(ObjectId),
     Session(SessionId),
@@ -49,6 +58,10 @@ pub enum Key<'a> {
     Sustained(SessionId, Ino),
     Operation(SessionId, u32),
     ObjectLease(SessionId, u64),
+    LockOf(SessionId, Ino, LockSpace, u64),
+    /// The owner's and the request's numbers.
+    WaiterOf(SessionId, u64, u64),
+    Bell(SessionId),
     /// Nanoseconds since the epoch, inode.
     Removal(u64, Ino),
     /// Nanoseconds since the epoch, object.
@@ -100,6 +113,10 @@ impl<'a> Key<'a> {
             Key::Target(ino) => key.inode(ino, TARGET),
             Key::Chunk(ino, chunk) => key.inode(ino, CHUNK).bytes(&chunk.to_be_bytes()),
             Key::Dirent(ino, cookie, name) => key.inode(ino, DIRENT).number(cookie).bytes(name),
+            Key::Lock(ino, space, session, owner) => {
+                key.inode(ino, LOCK).byte(space as u8).number(session.0).number(owner)
+            }
+            Key::Waiter(ino, session, number) => key.inode(ino, LOCK).byte(WAITER).number(session.0).number(number),
             Key::Queued(ino) => key.inode(ino, QUEUED),
             Key::Object(object) => key.byte(b'o').number(object.0),
             Key::Session(session) => key.session(session, SESSION_RECORD),
@@ -107,6 +124,11 @@ impl<'a> Key<'a> {
             Key::Sustained(session, ino) => key.session(session, SUSTAINED).number(ino.0),
             Key::Operation(session, slot) => key.session(session, OPERATION).bytes(&slot.to_be_bytes()),
             Key::ObjectLease(session, start) => key.session(session, OBJECT_LEASE).number(start),
+            Key::LockOf(session, ino, space, owner) => {
+                key.session(session, LOCK_OF).number(ino.0).byte(space as u8).number(owner)
+            }
+            Key::WaiterOf(session, owner, number) => key.session(session, WAITER_OF).number(owner).number(number),
+            Key::Bell(session) => key.session(session, BELL),
             Key::Removal(time, ino) => key.byte(b'u').number(time).number(ino.0),
             Key::Deletion(time, object) => key.byte(b'z').number(time).number(object.0),
         }
@@ -142,6 +164,13 @@ impl<'a> Key<'a> {
                 let (cookie, name) = rest.split_first_chunk()?;
                 Some(Key::Dirent(ino, u64::from_be_bytes(*cookie), name))
             }
+            (LOCK, [WAITER, rest @ ..]) => {
+                pair(rest).map(|(session, number)| Key::Waiter(ino, SessionId(session), number))
+            }
+            (LOCK, [space, rest @ ..]) => {
+                let (space, (session, owner)) = (LockSpace::from_u8(*space)?, pair(rest)?);
+                Some(Key::Lock(ino, space, SessionId(session), owner))
+            }
             (QUEUED, []) => Some(Key::Queued(ino)),
             _ => None,
         }
@@ -157,6 +186,14 @@ impl<'a> Key<'a> {
             (SUSTAINED, rest) => Some(Key::Sustained(session, Ino(number(rest)?))),
             (OPERATION, rest) => Some(Key::Operation(session, u32::from_be_bytes(rest.try_into().ok()?))),
             (OBJECT_LEASE, rest) => Some(Key::ObjectLease(session, number(rest)?)),
+            (LOCK_OF, rest) => {
+                let (ino, rest) = rest.split_first_chunk()?;
+                let (space, owner) = rest.split_first()?;
+                let ino = Ino(u64::from_be_bytes(*ino));
+                Some(Key::LockOf(session, ino, LockSpace::from_u8(*space)?, number(owner)?))
+            }
+            (WAITER_OF, rest) => pair(rest).map(|(owner, number)| Key::WaiterOf(session, owner, number)),
+            (BELL, []) => Some(Key::Bell(session)),
             _ => None,
         }
     }
@@ -238,6 +275,16 @@ pub fn dirents_at(ino: Ino, cookie: u64) -> KeyRange {
     KeyRange::prefix(&Key::Dirent(ino, cookie, b"").encode())
 }
 
+/// What everybody has locked of an inode.
+pub fn locks(ino: Ino, space: LockSpace) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).inode(ino, LOCK).byte(space as u8).0)
+}
+
+/// Requests that wait for locks of an inode.
+pub fn waiters(ino: Ino) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).inode(ino, LOCK).byte(WAITER).0)
+}
+
 /// Everything about one session.
 pub fn session(session: SessionId) -> KeyRange {
     KeyRange::prefix(&Builder(Vec::new()).byte(b's').number(session.0).0)
@@ -249,6 +296,21 @@ pub fn sustained(session: SessionId) -> KeyRange {
 
 pub fn object_leases(session: SessionId) -> KeyRange {
     KeyRange::prefix(&Builder(Vec::new()).session(session, OBJECT_LEASE).0)
+}
+
+/// Owners of this session that have locks.
+pub fn locks_of(session: SessionId) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).session(session, LOCK_OF).0)
+}
+
+/// Requests of this session that wait for locks.
+pub fn waiters_of(session: SessionId) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).session(session, WAITER_OF).0)
+}
+
+/// Those of them that one owner has made.
+pub fn waiters_of_owner(session: SessionId, owner: u64) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).session(session, WAITER_OF).number(owner).0)
 }
 
 /// Queue entries up to and at `time`.
@@ -328,13 +390,20 @@ const INLINE: u8 = 0x03;
 const TARGET: u8 = 0x04;
 const CHUNK: u8 = 0x05;
 const DIRENT: u8 = 0x06;
+const LOCK: u8 = 0x09;
 const QUEUED: u8 = 0x0a;
+
+/// Where a lock has its space.
+const WAITER: u8 = 0xff;
 
 const SESSION_RECORD: u8 = 0x01;
 const HEARTBEAT: u8 = 0x02;
 const SUSTAINED: u8 = 0x03;
 const OPERATION: u8 = 0x04;
 const OBJECT_LEASE: u8 = 0x05;
+const LOCK_OF: u8 = 0x06;
+const WAITER_OF: u8 = 0x07;
+const BELL: u8 = 0x08;
 
 #[cfg(test)]
 #[path = "keys_tests.rs"]

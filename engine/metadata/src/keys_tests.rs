@@ -25,6 +25,9 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::Target(INO), "6e010203040506070804"),
         (Key::Chunk(INO, 0x4142_4344), "6e01020304050607080541424344"),
         (Key::Dirent(INO, 0x3132_3334_3536_3738, b"name"), "6e01020304050607080631323334353637386e616d65"),
+        (Key::Lock(INO, LockSpace::Flock, SESSION, TIME), "6e0102030405060708090111121314151617183132333435363738"),
+        (Key::Lock(INO, LockSpace::Record, SESSION, TIME), "6e0102030405060708090211121314151617183132333435363738"),
+        (Key::Waiter(INO, SESSION, TIME), "6e010203040506070809ff11121314151617183132333435363738"),
         (Key::Queued(INO), "6e01020304050607080a"),
         (Key::Object(OBJECT), "6f2122232425262728"),
         (Key::Session(SESSION), "73111213141516171801"),
@@ -32,6 +35,9 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::Sustained(SESSION, INO), "731112131415161718030102030405060708"),
         (Key::Operation(SESSION, 0x4142_4344), "7311121314151617180441424344"),
         (Key::ObjectLease(SESSION, OBJECT.0), "731112131415161718052122232425262728"),
+        (Key::LockOf(SESSION, INO, LockSpace::Record, TIME), "731112131415161718060102030405060708023132333435363738"),
+        (Key::WaiterOf(SESSION, TIME, OBJECT.0), "7311121314151617180731323334353637382122232425262728"),
+        (Key::Bell(SESSION), "73111213141516171808"),
         (Key::Removal(TIME, INO), "7531323334353637380102030405060708"),
         (Key::Deletion(TIME, OBJECT), "7a31323334353637382122232425262728"),
     ]
@@ -60,19 +66,24 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::Target(_) => 5,
         Key::Chunk(..) => 6,
         Key::Dirent(..) => 7,
-        Key::Queued(_) => 8,
-        Key::Object(_) => 9,
-        Key::Session(_) => 10,
-        Key::Heartbeat(_) => 11,
-        Key::Sustained(..) => 12,
-        Key::Operation(..) => 13,
-        Key::ObjectLease(..) => 14,
-        Key::Removal(..) => 15,
-        Key::Deletion(..) => 16,
+        Key::Lock(..) => 8,
+        Key::Waiter(..) => 9,
+        Key::Queued(_) => 10,
+        Key::Object(_) => 11,
+        Key::Session(_) => 12,
+        Key::Heartbeat(_) => 13,
+        Key::Sustained(..) => 14,
+        Key::Operation(..) => 15,
+        Key::ObjectLease(..) => 16,
+        Key::LockOf(..) => 17,
+        Key::WaiterOf(..) => 18,
+        Key::Bell(_) => 19,
+        Key::Removal(..) => 20,
+        Key::Deletion(..) => 21,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..17).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..22).collect::<Vec<_>>());
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod executor;
 mod format;
 mod inode;
 pub mod keys;
+mod lock_ranges;
 mod metadata;
 mod operation;
 mod ops;
@@ -21,12 +22,14 @@ pub mod records;
 mod reply;
 
 pub use error::{MetaError, MetaResult};
+pub use lock_ranges::LockRanges;
 pub use metadata::{
-    Content, DirectoryEntry, DirectoryPage, Metadata, QueuedDeletion, QueuedRemoval, SessionInfo, Usage,
+    Content, DirectoryEntry, DirectoryPage, HeldLock, Metadata, QueuedDeletion, QueuedRemoval, SessionInfo, Usage,
 };
 pub use operation::{
-    Create, EndSession, ForgetObjects, Heartbeat, LeaseInodes, LeaseObjects, Link, MetaOp, RegisterSession, Release,
-    RemoveInode, Rename, ReplaceSlices, Rmdir, SetAttributes, Sustain, Truncate, Unlink, WriteInline, WriteSlices,
+    CancelLockWait, Create, EndSession, ForgetObjects, Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp,
+    RegisterSession, Release, RemoveInode, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, Sustain, Truncate,
+    Unlink, WriteInline, WriteSlices,
 };
 pub use records::{SessionKind, SessionRecord};
-pub use reply::{MetaReply, Removed, Renamed, Truncated};
+pub use reply::{LockOutcome, MetaReply, Removed, Renamed, Truncated};

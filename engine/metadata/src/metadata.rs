@@ -5,7 +5,9 @@ use crate::keys::Key;
 use crate::records::{SessionRecord, decode_settings};
 use crate::{MetaError, MetaOp, MetaReply, MetaResult, format};
 use shoal_kv::{Attempt, Durability, Job, Kv, KvResult, Reader, Transaction, Verdict};
-use shoal_types::{Attributes, FileKind, Ino, Name, ObjectId, ObjectKind, SessionId, Timestamp, VolumeSettings};
+use shoal_types::{
+    Attributes, FileKind, Ino, LockMode, LockRange, Name, ObjectId, ObjectKind, SessionId, Timestamp, VolumeSettings,
+};
 use std::sync::{Arc, mpsc};
 
 /// Cheap to clone; on any thread. All operations of one session go through one of these and its clones.
@@ -55,6 +57,17 @@ pub struct SessionInfo {
     pub record: SessionRecord,
     pub heartbeat: Timestamp,
     pub sustained: u64,
+}
+
+/// A range that an owner has locked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeldLock {
+    pub range: LockRange,
+    pub mode: LockMode,
+    pub session: SessionId,
+    pub owner: u64,
+    /// The process, on the host of its session.
+    pub pid: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

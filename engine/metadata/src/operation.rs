@@ -5,7 +5,7 @@
 
 use crate::records::SessionRecord;
 use serde::{Deserialize, Serialize};
-use shoal_types::{FileKind, Ino, Name, ObjectId, SessionId, Slice, Timestamp};
+use shoal_types::{FileKind, Ino, LockMode, LockRange, LockSpace, Name, ObjectId, SessionId, Slice, Timestamp};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum MetaOp {
@@ -28,6 +28,8 @@ pub enum MetaOp {
     EndSession(EndSession),
     RemoveInode(RemoveInode),
     ForgetObjects(ForgetObjects),
+    SetLock(SetLock),
+    CancelLockWait(CancelLockWait),
 }
 
 /// A new inode of any kind under a free name. Answers `Attributes`.
@@ -215,7 +217,7 @@ pub struct Heartbeat {
     pub now: Timestamp,
 }
 
-/// Ends a session: its sustained inodes go to the removal queue, its records are deleted. Answers `Ended`; run it again
+/// Ends a session: its locks are given up, its sustained inodes go to the removal queue, its records are deleted. Answers `Ended`; run it again
 /// while that is not `done`. From the first step on the session's writes are refused (`ESTALE`).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct EndSession {
@@ -241,4 +243,42 @@ pub struct RemoveInode {
 pub struct ForgetObjects {
     /// Queue time and object, as the queue has them.
     pub entries: Vec<(u64, ObjectId)>,
+}
+
+/// Locks bytes, converts what is locked, or gives it up (`mode` `None`), as flock(2) and fcntl(2) do. Answers `Lock`.
+///
+/// A record lock that can't be had leaves the owner's others as they are; a flock that can't be converted is lost, as on
+/// Linux. `ENOENT` for an inode that is gone, `ENOLCK` for more ranges or owners than a file can have, `ESTALE` for a
+/// session that has ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SetLock {
+    pub ino: Ino,
+    pub space: LockSpace,
+    /// A number of the session's for whoever holds locks together.
+    pub owner: u64,
+    /// For who asks about the lock.
+    pub pid: u32,
+    pub range: LockRange,
+    pub mode: Option<LockMode>,
+    /// The request waits where it can't be served at once, and is made again when the session's bell (`keys::Key::Bell`)
+    /// rings or an owner of the session has given something up.
+    pub wait: Option<LockWait>,
+    pub session: SessionId,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LockWait {
+    /// The same each time the request is made, and no other's of the session.
+    pub number: u64,
+    /// Of a record lock: rather be refused than wait for somebody who waits for this owner.
+    pub detect_deadlock: bool,
+}
+
+/// A request that waited is given up. Answers `Done`, also when it did not wait.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CancelLockWait {
+    pub ino: Ino,
+    pub owner: u64,
+    pub number: u64,
+    pub session: SessionId,
 }

@@ -16,6 +16,19 @@ pub enum MetaReply {
     Leased(Range<u64>),
     Registered(SessionId),
     Ended { done: bool },
+    Lock(LockOutcome),
+}
+
+/// How a request for a lock ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum LockOutcome {
+    Done,
+    /// Others have it: `abroad` if some of them are owners of another session.
+    Blocked {
+        abroad: bool,
+    },
+    /// It would wait for ever.
+    Deadlock,
 }
 
 /// What a removed name stood for.
@@ -65,6 +78,7 @@ into! {
     into_replaced: Replaced => bool;
     into_leased: Leased => Range<u64>;
     into_registered: Registered => SessionId;
+    into_lock: Lock => LockOutcome;
 }
 
 impl MetaReply {

@@ -27,6 +27,7 @@ mod create;
 mod data;
 mod dump;
 mod link;
+mod locks;
 mod open;
 mod read;
 mod remove;
@@ -36,6 +37,7 @@ mod tree;
 pub use content::content_hash;
 pub use create::NewNode;
 pub use dump::NodeDescription;
+pub use locks::{LockAnswer, LockRequest, LockTable};
 pub use rename::RenameFlags;
 pub use tree::Oracle;
 

@@ -1,10 +1,11 @@
-//! The words every other crate speaks: identifiers, attributes, names, slices, errors, volume settings.
+//! The words every other crate speaks: identifiers, attributes, names, slices, locks, errors, volume settings.
 //!
 //! Relies on nothing of ours. Never does I/O, never reads a clock.
 
 mod attributes;
 mod errno;
 mod ids;
+mod lock;
 mod name;
 mod settings;
 mod slice;
@@ -13,6 +14,7 @@ mod time;
 pub use attributes::{Attributes, FileKind};
 pub use errno::{Errno, FsResult};
 pub use ids::{Ino, ObjectId, SessionId};
+pub use lock::{LockMode, LockRange, LockSpace};
 pub use name::Name;
 pub use settings::{SCHEMA_VERSION, VolumeSettings};
 pub use slice::{ObjectKind, Slice};

@@ -36,7 +36,9 @@ impl Touched {
             | MetaOp::RegisterSession(_)
             | MetaOp::Heartbeat(_)
             | MetaOp::EndSession(_)
-            | MetaOp::ForgetObjects(_) => Self::default(),
+            | MetaOp::ForgetObjects(_)
+            | MetaOp::SetLock(_)
+            | MetaOp::CancelLockWait(_) => Self::default(),
         }
     }
 

@@ -123,6 +123,10 @@ pub enum Problem {
     SustainedWithName {
         session: SessionId,
     },
+    /// A lock, or a request for one, that only the inode or only the session knows of.
+    Locks {
+        session: SessionId,
+    },
     QueuedNowhere,
     QueuedWithName,
     /// The inode's note and the removal queue do not agree.
@@ -184,6 +188,7 @@ impl fmt::Display for Problem {
             SustainedNowhere { session } => write!(f, "session {session} keeps it, but it does not exist"),
             SustainedAndQueued { session } => write!(f, "session {session} keeps it, and it is queued for removal"),
             SustainedWithName { session } => write!(f, "session {session} keeps it as nameless, but it has a name"),
+            Locks { session } => write!(f, "it and session {session} do not agree about what is locked"),
             QueuedNowhere => write!(f, "it is queued for removal, but does not exist"),
             QueuedWithName => write!(f, "it is queued for removal, but has a name"),
             QueuePlace => write!(f, "its place in the removal queue is not the one it has noted"),

@@ -6,7 +6,7 @@ use super::{Problem, Report};
 use crate::inode::Inode;
 use crate::keys::{self, Key};
 use crate::ops::slice_list;
-use crate::records::{Dirent, Identity, decode_content, decode_queued, decode_slices};
+use crate::records::{Dirent, Identity, LockRecord, WaiterRecord, decode_content, decode_queued, decode_slices};
 use shoal_kv::KvResult;
 use shoal_types::{CHUNK_BYTES, FileKind, Ino, Name, Slice};
 
@@ -78,6 +78,14 @@ impl InodeCheck {
                 totals.refer(&list);
             }
             Key::Dirent(parent, cookie, name) => self.entry(*parent, *cookie, name, value, tree, report)?,
+            Key::Lock(_, space, session, owner) => {
+                totals.locks.insert((*session, self.ino, *space, *owner));
+                LockRecord::decode(value)?;
+            }
+            Key::Waiter(_, session, number) => {
+                totals.waiters.insert((*session, self.ino, *number));
+                WaiterRecord::decode(value)?;
+            }
             Key::Queued(_) => self.queued = Some(decode_queued(value)?),
             _ => unreachable!("this is no key of an inode"),
         }

@@ -5,10 +5,10 @@ use super::tree::Tree;
 use super::{Problem, Report};
 use crate::keys::{Counter, Key};
 use crate::ops::{counter, heartbeat, live_bytes, slice_list};
-use crate::records::{OperationRecord, SessionRecord, decode_deletion, decode_lease};
+use crate::records::{OperationRecord, SessionRecord, decode_deletion, decode_lease, decode_waiter_of};
 use shoal_kv::KvResult;
-use shoal_types::{FileKind, Ino, ObjectId, ObjectKind, SessionId, Slice};
-use std::collections::BTreeMap;
+use shoal_types::{FileKind, Ino, LockSpace, ObjectId, ObjectKind, SessionId, Slice};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Totals {
@@ -18,6 +18,9 @@ pub(super) struct Totals {
     allocated: i64,
     objects: BTreeMap<ObjectId, Live>,
     session: Option<SessionId>,
+    /// Seen under their inodes and not yet on the list of their session.
+    pub locks: BTreeSet<(SessionId, Ino, LockSpace, u64)>,
+    pub waiters: BTreeSet<(SessionId, Ino, u64)>,
     /// Some slice list can't be decoded, so objects may have more bytes than are counted.
     pub lists_incomplete: bool,
     /// Some allocated bytes can't be decoded.
@@ -85,6 +88,20 @@ impl Totals {
                 self.of_session(session, report);
                 decode_lease(value)?;
             }
+            Key::LockOf(session, ino, space, owner) => {
+                self.of_session(session, report);
+                if !self.locks.remove(&(session, ino, space, owner)) {
+                    report.add(Some(ino), Problem::Locks { session });
+                }
+            }
+            Key::WaiterOf(session, _, number) => {
+                self.of_session(session, report);
+                let ino = decode_waiter_of(value)?;
+                if !self.waiters.remove(&(session, ino, number)) {
+                    report.add(Some(ino), Problem::Locks { session });
+                }
+            }
+            Key::Bell(session) => self.of_session(session, report),
             Key::Removal(time, ino) => self.removal(time, ino, tree, report),
             Key::Deletion(_, object) => {
                 decode_deletion(value)?;
@@ -105,6 +122,11 @@ impl Totals {
                 report.add(None, Problem::LiveBytes { object: *object, recorded, counted });
             }
             self.handed_out(Counter::NextObject, object.0, None, report);
+        }
+        let unlisted_locks = self.locks.iter().map(|(session, ino, ..)| (*session, *ino));
+        let unlisted_waiters = self.waiters.iter().map(|(session, ino, _)| (*session, *ino));
+        for (session, ino) in unlisted_locks.chain(unlisted_waiters) {
+            report.add(Some(ino), Problem::Locks { session });
         }
         for name in Counter::ALL {
             if !self.counters.contains_key(name.name()) {

@@ -131,6 +131,8 @@ fn inode_of(key: &Key) -> Option<Ino> {
         | Key::Target(ino)
         | Key::Chunk(ino, _)
         | Key::Dirent(ino, ..)
+        | Key::Lock(ino, ..)
+        | Key::Waiter(ino, ..)
         | Key::Queued(ino) => Some(ino),
         _ => None,
     }

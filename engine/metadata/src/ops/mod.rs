@@ -10,6 +10,7 @@ mod lease_inodes;
 mod lease_objects;
 mod link;
 pub(crate) mod live_bytes;
+mod lock_waits;
 mod orphan;
 mod parent;
 mod register_session;
@@ -20,6 +21,7 @@ mod replace_slices;
 mod rmdir;
 mod session;
 mod set_attributes;
+pub(crate) mod set_lock;
 pub(crate) mod slice_list;
 mod sustain;
 mod truncate;
@@ -52,5 +54,7 @@ pub(crate) fn run(transaction: &mut dyn Transaction, operation: &MetaOp) -> Meta
         MetaOp::EndSession(operation) => end_session::run(transaction, operation),
         MetaOp::RemoveInode(operation) => remove_inode::run(transaction, operation),
         MetaOp::ForgetObjects(operation) => forget_objects::run(transaction, operation),
+        MetaOp::SetLock(operation) => set_lock::run(transaction, operation),
+        MetaOp::CancelLockWait(operation) => lock_waits::run(transaction, operation),
     }
 }

@@ -3,6 +3,7 @@
 mod attributes;
 mod content;
 mod directory;
+mod locks;
 mod lookup;
 mod path;
 mod queues;

@@ -38,6 +38,9 @@ fn note(sessions: &mut Vec<SessionInfo>, (key, value): &Pair) -> KvResult<()> {
         Some(Key::Operation(session, _) | Key::ObjectLease(session, _)) => {
             at(sessions, session);
         }
+        Some(Key::LockOf(session, ..) | Key::WaiterOf(session, ..) | Key::Bell(session)) => {
+            at(sessions, session);
+        }
         // The consistency check names keys that are none.
         _ => {}
     }

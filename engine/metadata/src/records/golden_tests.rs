@@ -2,9 +2,10 @@
 //! writing a decision about the format.
 
 use super::*;
-use crate::{MetaReply, Removed, Renamed, Truncated};
+use crate::{LockOutcome, LockRanges, MetaReply, Removed, Renamed, Truncated};
 use shoal_types::{
-    Attributes, Errno, FileKind, Ino, ObjectId, ObjectKind, SCHEMA_VERSION, SessionId, Slice, Timestamp, VolumeSettings,
+    Attributes, Errno, FileKind, Ino, LockMode, LockRange, LockSpace, ObjectId, ObjectKind, SCHEMA_VERSION, SessionId,
+    Slice, Timestamp, VolumeSettings,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -131,6 +132,38 @@ fn queue_entries_have_their_golden_bytes() {
 }
 
 #[test]
+fn locks_and_who_waits_for_them_have_their_golden_bytes() {
+    let ranges = vec![
+        (LockRange { start: 1, end: 0x0102_0304_0506_0708 }, LockMode::Exclusive),
+        (LockRange { start: 0x0102_0304_0506_0709, end: LockRange::WHOLE.end }, LockMode::Shared),
+    ];
+    let record = LockRecord { pid: 0x0102_0304, ranges: LockRanges::from_sorted(ranges).unwrap() };
+    check(
+        &record,
+        "010403020101000000000000000807060504030201020907060504030201ffffffffffffff7f01",
+        LockRecord::encode,
+        LockRecord::decode,
+    );
+    let bytes = record.encode();
+    for length in (0..bytes.len()).filter(|length| *length != 22) {
+        assert!(LockRecord::decode(&bytes[..length]).is_err(), "cut to {length} bytes");
+    }
+    let of_one_mode = [&bytes[..38], &[LockMode::Exclusive as u8]].concat();
+    assert!(LockRecord::decode(&of_one_mode).is_err(), "ranges that touch and have one mode are one range");
+    let waiter = WaiterRecord {
+        space: LockSpace::Record,
+        owner: 0x1112_1314_1516_1718,
+        range: LockRange { start: 0x0102_0304_0506_0708, end: LockRange::WHOLE.end },
+        mode: LockMode::Shared,
+    };
+    let golden = "010218171615141312110807060504030201ffffffffffffff7f01";
+    check_exact(&waiter, golden, WaiterRecord::encode, WaiterRecord::decode);
+    let backwards = WaiterRecord { range: LockRange { start: 2, end: 1 }, ..waiter };
+    assert!(WaiterRecord::decode(&backwards.encode()).is_err());
+    check_exact(&Ino(0x0102_0304_0506_0708), "010807060504030201", |ino| encode_waiter_of(*ino), decode_waiter_of);
+}
+
+#[test]
 fn a_slice_list_has_its_golden_bytes_and_a_cut_entry_is_refused() {
     check(
         &slices(),
@@ -210,6 +243,7 @@ fn every_reply_in_an_operation_record_has_its_golden_bytes() {
         (MetaReply::Leased(2..1000), "0108070605040302010702e807"),
         (MetaReply::Registered(SessionId(9)), "0108070605040302010809"),
         (MetaReply::Ended { done: false }, "0108070605040302010900"),
+        (MetaReply::Lock(LockOutcome::Blocked { abroad: true }), "0108070605040302010a0101"),
     ];
     for (reply, golden) in replies {
         let record = OperationRecord { operation: 0x0102_0304_0506_0708, reply };

@@ -5,6 +5,7 @@
 
 mod census;
 mod check;
+mod locks;
 mod random;
 mod sample;
 mod sessions;
