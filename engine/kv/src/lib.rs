@@ -14,7 +14,10 @@
 mod body;
 mod buffered;
 pub mod contract;
+#[cfg(test)]
+mod deadline;
 mod error;
+mod event;
 pub mod limits;
 pub mod memory;
 mod queue;
@@ -29,6 +32,7 @@ mod write_buffer;
 pub use body::run_body;
 pub use buffered::{BufferedTransaction, ReadSet};
 pub use error::{KvError, KvResult};
+pub use event::Event;
 pub use memory::{Faults, MemoryKv, MemoryOptions, MemoryStore};
 pub use queue::{EngineScope, JobQueue, mark_engine_thread, on_engine_thread};
 pub use random::Random;

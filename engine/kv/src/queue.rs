@@ -1,30 +1,38 @@
-//! The queue between those who submit and an engine's threads: bounded, drained in batches, closed once.
+//! The queue between those who submit and an engine's threads: bounded, drained in batches, closed once, without a lock.
 //!
 //! A full queue makes submitters wait (back-pressure, never a drop), except the engine's own threads: a `done` that
 //! submits the next job would otherwise wait for itself. What is in the queue when it is closed is still served.
 //!
 //! Who submits may also serve what it has queued by itself: `push_quietly` wakes nobody, `take_now` waits for nothing,
 //! and `wake` calls the engine's thread if there is more to do after all.
+//!
+//! An item is admitted first, by one exchange that finds the queue open and with room, and pushed afterwards. So the
+//! bound holds, and whoever finds the queue closed and no item admitted knows that none will come.
 
+use crate::event::Event;
+use crossbeam_queue::SegQueue;
 use std::cell::Cell;
-use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
 
 pub struct JobQueue<T> {
-    state: Mutex<State<T>>,
-    room: Condvar,
-    work: Condvar,
+    items: SegQueue<T>,
+    /// `ITEM` for each item admitted and not taken yet, and `CLOSED`.
+    state: AtomicUsize,
     items_max: usize,
+    /// A taker was called, perhaps for something else than items, and has not come yet.
+    called: AtomicBool,
+    work: Event,
+    room: Event,
 }
 
-struct State<T> {
-    items: VecDeque<T>,
-    closed: bool,
-    /// A taker was called, perhaps for something else than items, and has not come yet.
-    called: bool,
-    /// Waiting threads are counted so that nobody pays for waking no one.
-    takers_waiting: usize,
-    givers_waiting: usize,
+const CLOSED: usize = 1;
+const ITEM: usize = 2;
+
+enum Admission {
+    Admitted,
+    Full,
+    Closed,
 }
 
 thread_local! {
@@ -60,123 +68,142 @@ impl Drop for EngineScope {
 
 impl<T> JobQueue<T> {
     pub fn new(items_max: usize) -> Self {
-        let state =
-            State { items: VecDeque::new(), closed: false, called: false, takers_waiting: 0, givers_waiting: 0 };
-        JobQueue { state: Mutex::new(state), room: Condvar::new(), work: Condvar::new(), items_max }
+        JobQueue {
+            items: SegQueue::new(),
+            state: AtomicUsize::new(0),
+            items_max,
+            called: AtomicBool::new(false),
+            work: Event::default(),
+            room: Event::default(),
+        }
     }
 
     /// Gives the item back if the queue is closed.
     pub fn push(&self, item: T) -> Result<(), T> {
-        self.push_with(item, !on_engine_thread(), true)
+        self.push_with(item, !on_engine_thread())?;
+        self.work.notify_one();
+        Ok(())
     }
 
-    /// As `push`, for a caller who sees to it that the item is taken.
+    /// As `push`, for a caller who sees to it that the item is taken: whoever looks at the queue after the caller's next
+    /// step finds it.
     pub fn push_quietly(&self, item: T) -> Result<(), T> {
-        self.push_with(item, !on_engine_thread(), false)
+        self.push_with(item, !on_engine_thread())?;
+        fence(SeqCst);
+        Ok(())
     }
 
     /// As `push`, and waits for room even on an engine's thread: for a next stage that never waits for this one.
     pub fn push_downstream(&self, item: T) -> Result<(), T> {
-        self.push_with(item, true, true)
-    }
-
-    fn push_with(&self, item: T, may_wait: bool, wake: bool) -> Result<(), T> {
-        let mut state = self.lock();
-        while may_wait && state.items.len() >= self.items_max && !state.closed {
-            // Whoever was to take the items may count on us.
-            state.called = true;
-            self.work.notify_one();
-            state.givers_waiting += 1;
-            state = self.room.wait(state).expect(POISONED);
-            state.givers_waiting -= 1;
-        }
-        if state.closed {
-            return Err(item);
-        }
-        state.items.push_back(item);
-        if wake && state.takers_waiting > 0 {
-            self.work.notify_one();
-        }
+        self.push_with(item, true)?;
+        self.work.notify_one();
         Ok(())
     }
 
-    /// Calls the thread that waits, or that will.
-    pub fn wake(&self) {
-        let mut state = self.lock();
-        state.called = true;
-        if state.takers_waiting > 0 {
-            self.work.notify_one();
+    fn push_with(&self, item: T, may_wait: bool) -> Result<(), T> {
+        let items_max = if may_wait { self.items_max } else { usize::MAX };
+        loop {
+            match self.admit(items_max) {
+                Admission::Admitted => break,
+                Admission::Closed => return Err(item),
+                Admission::Full => {
+                    // Whoever was to take the items may count on us.
+                    self.wake();
+                    self.room.wait_until(|| self.is_closed() || self.admitted() < items_max);
+                }
+            }
         }
+        self.items.push(item);
+        Ok(())
+    }
+
+    fn admit(&self, items_max: usize) -> Admission {
+        let room = |state| (state & CLOSED == 0 && state / ITEM < items_max).then(|| state + ITEM);
+        match self.state.fetch_update(SeqCst, SeqCst, room) {
+            Ok(_) => Admission::Admitted,
+            Err(state) if state & CLOSED != 0 => Admission::Closed,
+            Err(_) => Admission::Full,
+        }
+    }
+
+    /// Calls a thread that waits, or that will.
+    pub fn wake(&self) {
+        self.called.store(true, SeqCst);
+        self.work.notify_one();
     }
 
     /// Waits until there are items, or until `wake`. `false`: closed and empty for ever.
     pub fn wait(&self) -> bool {
-        let mut state = self.lock();
-        while state.items.is_empty() && !state.called {
-            if state.closed {
-                return false;
-            }
-            state = self.wait_for_work(state);
-        }
-        state.called = false;
-        true
+        self.wait_for_items_or(|| self.called.swap(false, SeqCst))
     }
 
     /// Moves up to `count_max` items to `batch`, as many as there are.
-    pub fn take_now(&self, batch: &mut VecDeque<T>, count_max: usize) {
-        let mut state = self.lock();
-        let count = count_max.min(state.items.len());
-        batch.extend(state.items.drain(..count));
-        if state.givers_waiting > 0 {
+    pub fn take_now(&self, batch: &mut impl Extend<T>, count_max: usize) {
+        let mut taken = 0;
+        // Not longer than the queue is now, however fast others push.
+        let count_max = count_max.min(self.admitted());
+        batch.extend(std::iter::from_fn(|| self.items.pop()).take(count_max).inspect(|_| taken += 1));
+        if taken > 0 {
+            self.state.fetch_sub(taken * ITEM, SeqCst);
             self.room.notify_all();
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lock().items.is_empty()
+        fence(SeqCst);
+        self.items.is_empty()
     }
 
     /// Waits for work and moves up to `count_max` items to `batch`. `false`: closed and empty for ever.
     pub fn take(&self, batch: &mut Vec<T>, count_max: usize) -> bool {
-        let mut state = self.lock();
-        while state.items.is_empty() {
-            if state.closed {
+        let before = batch.len();
+        // Another taker may be faster.
+        while batch.len() == before {
+            if !self.wait_for_items_or(|| false) {
                 return false;
             }
-            state = self.wait_for_work(state);
-        }
-        let count = count_max.min(state.items.len());
-        batch.extend(state.items.drain(..count));
-        if state.givers_waiting > 0 {
-            self.room.notify_all();
+            self.take_now(batch, count_max);
         }
         true
     }
 
     /// From now on nothing is accepted; what is queued is still taken.
     pub fn close(&self) {
-        self.lock().closed = true;
+        self.state.fetch_or(CLOSED, SeqCst);
         self.work.notify_all();
         self.room.notify_all();
     }
 
-    fn wait_for_work<'a>(&self, mut state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
-        state.takers_waiting += 1;
-        state = self.work.wait(state).expect(POISONED);
-        state.takers_waiting -= 1;
-        state
+    /// `false`: closed and empty for ever.
+    fn wait_for_items_or(&self, mut other: impl FnMut() -> bool) -> bool {
+        loop {
+            let mut found = false;
+            self.work.wait_until(|| {
+                found = other() || !self.is_empty();
+                found || self.is_closed()
+            });
+            if found || self.admitted() == 0 {
+                return found;
+            }
+            // Closed, and somebody who was admitted is about to push.
+            std::thread::yield_now();
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().expect(POISONED)
+    fn admitted(&self) -> usize {
+        self.state.load(SeqCst) / ITEM
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state.load(SeqCst) & CLOSED != 0
     }
 }
-
-const POISONED: &str = "no code under this lock can panic";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deadline::within;
+    use std::collections::VecDeque;
     use std::sync::Arc;
     use std::thread;
 
@@ -253,5 +280,37 @@ mod tests {
         let mut batch = Vec::new();
         queue.take(&mut batch, 100);
         assert_eq!(batch.len(), 10);
+    }
+
+    /// Givers, takers and the end meet in every order: each item that was accepted is taken by one, and all end.
+    #[test]
+    fn every_accepted_item_is_taken_once_however_the_end_comes() {
+        within("many queues", || {
+            for round in 0..2000 {
+                let queue = Arc::new(JobQueue::new(1 + round % 5));
+                let givers = [0; 3].map(|_| {
+                    let queue = queue.clone();
+                    thread::spawn(move || (1..100).take_while(|n| queue.push(*n).is_ok()).sum::<i32>())
+                });
+                let takers = [0; 2].map(|_| {
+                    let queue = queue.clone();
+                    thread::spawn(move || {
+                        let (mut batch, mut sum) = (Vec::new(), 0);
+                        while queue.take(&mut batch, 3) {
+                            sum += batch.drain(..).sum::<i32>();
+                        }
+                        sum
+                    })
+                });
+                if round % 2 == 0 {
+                    thread::yield_now();
+                    queue.close();
+                }
+                let given: i32 = givers.into_iter().map(|giver| giver.join().unwrap()).sum();
+                queue.close();
+                let taken: i32 = takers.into_iter().map(|taker| taker.join().unwrap()).sum();
+                assert_eq!(given, taken);
+            }
+        });
     }
 }

@@ -11,10 +11,12 @@
 use crate::keys::{self, Key};
 use crate::records::{OperationRecord, SessionRecord};
 use crate::{MetaError, MetaOp, MetaReply, MetaResult, RegisterSession, ops};
+use crossbeam_queue::{ArrayQueue, SegQueue};
 use shoal_kv::{Attempt, Direction, Durability, Job, Kv, KvError, KvResult, Transaction, Verdict};
 use shoal_types::SessionId;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 type Done = Box<dyn FnOnce(MetaResult<MetaReply>) + Send>;
 
@@ -22,29 +24,23 @@ type Done = Box<dyn FnOnce(MetaResult<MetaReply>) + Send>;
 #[derive(Clone)]
 pub(crate) struct Executor {
     kv: Arc<dyn Kv>,
-    /// None where results are always known: nothing is recorded then, and no lock is taken.
-    slots: Option<Arc<Mutex<Slots>>>,
+    /// None where results are always known: nothing is recorded then.
+    slots: Option<Arc<Slots>>,
 }
 
 struct Slots {
-    free: Vec<u32>,
-    next_operation: u64,
-    waiting: VecDeque<(OperationJob, Durability)>,
-    /// Somebody is submitting waiting jobs. A job can end within its submission; its slot is then used by the one who
-    /// submits, in a loop, and not by a deeper and deeper recursion.
-    submitting: bool,
+    free: ArrayQueue<u32>,
+    next_operation: AtomicU64,
+    waiting: SegQueue<(OperationJob, Durability)>,
+    /// How often a job or a slot has come that nobody has looked for yet. Who raises it from zero submits, in a loop, until
+    /// it is zero again: a job can end within its submission, and its slot is then used by that loop, and not by a deeper
+    /// and deeper recursion.
+    news: AtomicUsize,
 }
 
 impl Executor {
     pub fn new(kv: Arc<dyn Kv>) -> Self {
-        let slots = kv.results_may_be_unknown().then(|| {
-            Arc::new(Mutex::new(Slots {
-                free: (0..SLOTS_MAX).collect(),
-                next_operation: 1,
-                waiting: VecDeque::new(),
-                submitting: false,
-            }))
-        });
+        let slots = kv.results_may_be_unknown().then(|| Arc::new(Slots::new()));
         Executor { kv, slots }
     }
 
@@ -53,7 +49,7 @@ impl Executor {
         let job = OperationJob { operation, answer: None, record: None, done };
         match (&self.slots, recorded_for) {
             (Some(slots), Some(_)) => {
-                lock(slots).waiting.push_back((job, durability));
+                slots.waiting.push((job, durability));
                 self.submit_waiting(slots);
             }
             _ => self.kv.submit(Box::new(job), durability),
@@ -61,29 +57,45 @@ impl Executor {
     }
 
     /// Submits what waits, as far as there are slots.
-    fn submit_waiting(&self, slots: &Arc<Mutex<Slots>>) {
-        if std::mem::replace(&mut lock(slots).submitting, true) {
+    fn submit_waiting(&self, slots: &Slots) {
+        if slots.news.fetch_add(1, SeqCst) > 0 {
             return;
         }
         loop {
-            let mut state = lock(slots);
-            if state.waiting.is_empty() || state.free.is_empty() {
-                state.submitting = false;
+            let news = slots.news.load(SeqCst);
+            while let Some((mut job, durability, slot)) = slots.next() {
+                let session = recorded_for(&job.operation).expect("only recorded operations wait for slots");
+                let operation = slots.next_operation.fetch_add(1, SeqCst);
+                job.record = Some(Record { session, slot, operation, executor: self.clone() });
+                self.kv.submit(Box::new(job), durability);
+            }
+            if slots.news.fetch_sub(news, SeqCst) == news {
                 return;
             }
-            let slot = state.free.pop().expect("there is a free slot");
-            let (mut job, durability) = state.waiting.pop_front().expect("there is a waiting job");
-            let session = recorded_for(&job.operation).expect("only recorded operations wait for slots");
-            job.record = Some(Record { session, slot, operation: state.next_operation, executor: self.clone() });
-            state.next_operation += 1;
-            drop(state);
-            self.kv.submit(Box::new(job), durability);
         }
     }
 }
 
-fn lock(slots: &Mutex<Slots>) -> MutexGuard<'_, Slots> {
-    slots.lock().expect("no panic under this lock")
+impl Slots {
+    fn new() -> Self {
+        let free = ArrayQueue::new(SLOTS_MAX as usize);
+        (0..SLOTS_MAX).for_each(|slot| free.push(slot).expect("there is room for every slot"));
+        Slots { free, next_operation: AtomicU64::new(1), waiting: SegQueue::new(), news: AtomicUsize::new(0) }
+    }
+
+    /// A waiting job and a slot for it. Only one thread at a time takes.
+    fn next(&self) -> Option<(OperationJob, Durability, u32)> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let slot = self.free.pop()?;
+        let (job, durability) = self.waiting.pop().expect("nobody else takes");
+        Some((job, durability, slot))
+    }
+
+    fn release(&self, slot: u32) {
+        self.free.push(slot).expect("there is room for every slot");
+    }
 }
 
 /// The session to record an operation under, or `None` for one that can as well run twice.
@@ -198,7 +210,7 @@ impl Record {
     /// The operation has ended, whichever way.
     fn release(self) {
         let slots = self.executor.slots.as_ref().expect("records are kept in slots");
-        lock(slots).free.push(self.slot);
+        slots.release(self.slot);
         self.executor.submit_waiting(slots);
     }
 }
