@@ -2,10 +2,10 @@
 //!
 //! # Layout of `<database>-epoch`
 //!
-//! 65 slots of 64 bytes (a cache line each): `started`, `finished` and `used`, three u64 in the host's byte order, the
-//! rest unused. `used` counts in the last slot alone: how many slots from the first on have ever had an owner. It is
-//! raised before an owner's first commit and never falls; the slots beyond it stand at zero and need no look.
-//! They count commits of the slot's owner and are never reset, so that the sum only grows. A process owns one slot by an
+//! 65 slots of 64 bytes (a cache line each): `started`, `finished`, `used` and `waiting`, four u64 in the host's byte
+//! order, the rest unused. `used` counts in the last slot alone: how many slots from the first on have ever had an owner.
+//! It is raised before an owner's first commit and never falls; the slots beyond it stand at zero and need no look.
+//! `started` and `finished` count commits of the slot's owner and are never reset, so that the sum only grows. A process owns one slot by an
 //! open-file-description lock on the byte with the slot's number; the kernel frees it when the process dies. The last
 //! slot is shared by all that come when the others are taken: their commits count for everyone else, but they cannot tell
 //! foreign commits from their own (`foreign` is `None`). Byte 4096 of the lock space is the turnstile (below).
@@ -31,9 +31,11 @@
 //!
 //! # Turnstile
 //!
-//! SQLite's write lock is polled, so a process that writes group after group would starve the others. A writer takes the
-//! turnstile lock, waits for SQLite's lock, and lets the turnstile go: whoever waits there keeps the last one from
-//! overtaking.
+//! SQLite's write lock is polled, so a process that writes group after group would starve the others. Who finds it taken
+//! raises `waiting` in its slot, takes the turnstile lock, waits for SQLite's lock, and lets the turnstile go. As long as
+//! anybody waits, all go that way, so that nobody overtakes; otherwise the lock, two system calls, is left alone. One who
+//! is killed while it waits leaves its slot's count raised until the slot's next owner comes, and one in the last slot for
+//! ever: that costs the others those calls.
 
 use crate::error::from_io;
 use crate::open::companion;
@@ -67,7 +69,8 @@ struct Slot {
     started: AtomicU64,
     finished: AtomicU64,
     used: AtomicU64,
-    unused: [u64; 5],
+    waiting: AtomicU64,
+    unused: [u64; 4],
 }
 
 const _: () = assert!(size_of::<Slot>() == SLOT_BYTES);
@@ -91,9 +94,10 @@ impl Epoch {
         let mut epoch = Epoch { file, path, slots, own: OWNED_SLOTS, unstable: AtomicU64::new(0) };
         epoch.own = epoch.take_slot().map_err(|error| from_io(&epoch.path, "taking a slot", error))?;
         if epoch.own < OWNED_SLOTS {
-            // Its last owner may have been killed in the middle of a commit. That one is over.
+            // Its last owner may have been killed in the middle of a commit, or waiting for one. That is over.
             let slot = epoch.slot(epoch.own);
             slot.finished.fetch_max(slot.started.load(Ordering::SeqCst), Ordering::SeqCst);
+            slot.waiting.store(0, Ordering::SeqCst);
             epoch.slot(OWNED_SLOTS).used.fetch_max(epoch.own as u64 + 1, Ordering::SeqCst);
         }
         Ok(epoch)
@@ -126,19 +130,19 @@ impl Epoch {
         CommitGuard { slot }
     }
 
-    /// One's turn among the writers, if nobody else has it.
-    pub fn try_turn(&self) -> KvResult<Option<TurnGuard<'_>>> {
-        let taken = lock(&self.file, libc::F_WRLCK, TURNSTILE_BYTE);
-        let taken = taken.map_err(|error| from_io(&self.path, "taking a turn", error))?;
-        Ok(taken.then_some(TurnGuard { epoch: self }))
+    /// Some process waits for its turn to write.
+    pub fn anyone_waits(&self) -> bool {
+        self.slots_in_use().any(|index| self.slot(index).waiting.load(Ordering::SeqCst) > 0)
     }
 
     /// Waits for one's turn among the writers.
     pub fn take_turn(&self, timeout: Duration) -> KvResult<TurnGuard<'_>> {
         let start = Instant::now();
+        let waiting = WaitingGuard::enter(&self.slot(self.own).waiting);
         loop {
-            if let Some(turn) = self.try_turn()? {
-                return Ok(turn);
+            let taken = lock(&self.file, libc::F_WRLCK, TURNSTILE_BYTE);
+            if taken.map_err(|error| from_io(&self.path, "taking a turn", error))? {
+                return Ok(TurnGuard { epoch: self, _waiting: waiting });
             }
             if start.elapsed() > timeout {
                 let text = format!("{}: other processes kept writing for {timeout:?}", self.path.display());
@@ -151,8 +155,7 @@ impl Epoch {
     /// The sum of all counters but those of `skipped`, and whether all were at rest.
     fn look(&self, skipped: Option<usize>) -> (u64, bool) {
         let (mut sum, mut stable) = (0u64, true);
-        let used = self.slot(OWNED_SLOTS).used.load(Ordering::SeqCst).min(OWNED_SLOTS as u64) as usize;
-        for index in (0..used).chain([OWNED_SLOTS]).filter(|index| Some(*index) != skipped) {
+        for index in self.slots_in_use().filter(|index| Some(*index) != skipped) {
             let slot = self.slot(index);
             let finished = slot.finished.load(Ordering::SeqCst);
             let started = slot.started.load(Ordering::SeqCst);
@@ -188,6 +191,12 @@ impl Epoch {
         Ok(OWNED_SLOTS)
     }
 
+    /// Slots that have ever had an owner.
+    fn slots_in_use(&self) -> impl Iterator<Item = usize> {
+        let used = self.slot(OWNED_SLOTS).used.load(Ordering::SeqCst).min(OWNED_SLOTS as u64) as usize;
+        (0..used).chain([OWNED_SLOTS])
+    }
+
     fn slot(&self, index: usize) -> &Slot {
         assert!(index < SLOTS, "slot {index} of {SLOTS}");
         // SAFETY: the mapping has SLOTS slots, is aligned to a page, lives as long as `self`, and every bit pattern is
@@ -216,6 +225,23 @@ impl Drop for CommitGuard<'_> {
 
 pub(crate) struct TurnGuard<'a> {
     epoch: &'a Epoch,
+    /// Until SQLite's lock is there, so that nobody overtakes.
+    _waiting: WaitingGuard<'a>,
+}
+
+struct WaitingGuard<'a>(&'a AtomicU64);
+
+impl<'a> WaitingGuard<'a> {
+    fn enter(waiting: &'a AtomicU64) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        WaitingGuard(waiting)
+    }
+}
+
+impl Drop for WaitingGuard<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Drop for TurnGuard<'_> {

@@ -72,8 +72,23 @@ fn who_finds_no_slot_cannot_tell_but_is_counted() {
 fn turns_exclude_each_other_for_a_bounded_time() {
     let (_folder, database) = folder();
     let (one, two) = (Epoch::open(&database).unwrap(), Epoch::open(&database).unwrap());
+    assert!(!two.anyone_waits());
     let turn = one.take_turn(Duration::ZERO).unwrap();
+    assert!(two.anyone_waits(), "nobody may pass it");
     assert!(matches!(two.take_turn(Duration::from_millis(5)), Err(KvError::Unavailable(_))));
     drop(turn);
+    assert!(!two.anyone_waits());
     assert!(two.take_turn(Duration::ZERO).is_ok());
+}
+
+#[test]
+fn one_who_dies_waiting_holds_up_nobody_for_ever() {
+    let (_folder, database) = folder();
+    let (one, two) = (Epoch::open(&database).unwrap(), Epoch::open(&database).unwrap());
+    std::mem::forget(WaitingGuard::enter(&two.slot(two.own).waiting));
+    drop(two);
+    assert!(one.anyone_waits());
+    assert!(one.take_turn(Duration::ZERO).is_ok(), "the lock itself is free");
+    drop(Epoch::open(&database).unwrap());
+    assert!(!one.anyone_waits());
 }

@@ -2,7 +2,8 @@
 //!
 //! Mutating jobs run one after another, many to a commit ([`writer`]): on the thread that submits them while nobody
 //! else writes, otherwise on a thread of the engine's own. A commit needs no fsync and survives the death of the process,
-//! and durable jobs then wait for one shared fdatasync ([`syncer`]). Reads run on the caller's thread ([`reader`]).
+//! and durable jobs then wait for one shared fdatasync ([`syncer`]). Another thread folds the WAL back ([`checkpoint`]).
+//! Reads run on the caller's thread ([`reader`]).
 //! Several processes of one host may have the database open: they take turns writing, see each other's commits at once,
 //! and tell by a shared page of counters whether anyone else has committed ([`epoch`]).
 //!
@@ -13,25 +14,28 @@
 // In tests a failed unwrap is a failed test, which is what it is for.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod checkpoint;
 mod epoch;
 mod error;
 mod hot_values;
 mod limits;
 mod open;
+mod place;
 mod reader;
 mod syncer;
 mod transaction;
 mod watch;
 mod writer;
 
+use checkpoint::Checkpoints;
 use epoch::Epoch;
 use reader::Readers;
 use shoal_kv::{Durability, Job, JobQueue, Kv, KvError, KvResult, Reader, Watch, on_engine_thread};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use writer::{Submitted, Writer};
+use writer::{Submitted, Writer, WriterPlace};
 
 pub struct SqliteKv {
     shared: Arc<Shared>,
@@ -43,9 +47,8 @@ struct Shared {
     /// Absolute and free of symbolic links.
     path: PathBuf,
     jobs: JobQueue<Submitted>,
-    /// Whoever holds it writes. `None` after closing.
-    writer: Mutex<Option<Writer>>,
-    checkpoint_due: AtomicBool,
+    writer: WriterPlace,
+    checkpoints: Checkpoints,
     /// Committed jobs that wait for the disk.
     syncs: JobQueue<Box<dyn Job>>,
     readers: Readers,
@@ -60,8 +63,8 @@ impl SqliteKv {
         let (connection, path) = open::open_writer(path, create)?;
         let shared = Arc::new(Shared {
             jobs: JobQueue::new(limits::QUEUED_JOBS_MAX),
-            writer: Mutex::new(Some(Writer::new(connection))),
-            checkpoint_due: AtomicBool::new(false),
+            writer: WriterPlace::new(Writer::new(connection)),
+            checkpoints: Checkpoints::new(),
             syncs: JobQueue::new(limits::QUEUED_JOBS_MAX),
             readers: Readers::new(&path),
             epoch: Epoch::open(&path)?,

@@ -23,9 +23,17 @@ pub const WRITER_CACHE_KIB: i64 = 64 << 10;
 pub const READER_CACHE_KIB: i64 = 8 << 10;
 /// The writer reads pages of the database file through a mapping of up to this much of it (SQLite's own bound is 2 GiB).
 pub const MMAP_BYTES: i64 = 1 << 30;
-/// The WAL is copied back once a commit has found it this long (32 MiB): rare enough not to stall the writer often,
-/// short enough to stay in the page cache.
+/// The WAL is copied back once a commit has found it this long (32 MiB): rare enough to copy a busy page once for many
+/// commits, short enough to stay in the page cache.
 pub const CHECKPOINT_PAGES: i64 = 8192;
+/// What may be copied back with the writer in hand (2 MiB).
+pub const CHECKPOINT_REST_PAGES: i64 = 512;
+/// Attempts to come that far while the writer goes on.
+pub const CHECKPOINT_PASSES_MAX: usize = 4;
+/// A WAL that could not be begun anew after an attempt may grow so much before the next one.
+pub const CHECKPOINT_AGAIN_PAGES: i64 = CHECKPOINT_PAGES / 4;
+/// The writer waits once the WAL is longer by so much than when its checkpoint became due.
+pub const CHECKPOINT_LAG_PAGES_MAX: i64 = CHECKPOINT_PAGES;
 pub const CACHED_STATEMENTS: usize = 16;
 
 pub const HOT_VALUE_BYTES_MAX: usize = 512;

@@ -50,6 +50,20 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// For the checkpointer: reads no pages of the table, and syncs what `synchronous=NORMAL` promises.
+pub(crate) fn open_checkpointer(path: &Path) -> KvResult<Connection> {
+    let open = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        wait_for_locks(&connection, true)?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "mmap_size", 0)?;
+        Ok(connection)
+    };
+    open().map_err(|error| translate(path, "opening for checkpoints", error))
+}
+
 /// Says what is wrong before SQLite says no more than "unable to open database file".
 fn check_access(path: &Path, create: bool) -> KvResult<()> {
     let unavailable = |what: String| Err(KvError::Unavailable(what));
@@ -135,7 +149,7 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "mmap_size", MMAP_BYTES)?;
-    // The writer's thread does that, when it is due.
+    // The checkpointer does that, when it is due.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     // A WAL that one long reader has made huge gives its room back once it is folded.

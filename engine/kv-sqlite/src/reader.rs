@@ -9,21 +9,25 @@
 use crate::error::{closed, translate};
 use crate::limits::{READERS_KEPT_MAX, SMALL_READ_PAIRS_MAX};
 use crate::open::open_reader;
+use crate::place::Place;
 use crate::transaction::TableView;
 use rusqlite::Connection;
 use shoal_kv::{Direction, KeyRange, KvError, KvResult, Pair, Reader};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 pub(crate) struct Readers {
     path: PathBuf,
-    /// `None` after closing. The last one back is the first one out: its cache is the warmest.
-    idle: Mutex<Option<Vec<Connection>>>,
+    /// Idle connections. A thread looks at its own place first: the pages cached there are those it has asked for.
+    idle: Box<[Place<Connection>]>,
+    closed: AtomicBool,
 }
 
 impl Readers {
     pub fn new(path: &Path) -> Self {
-        Readers { path: path.to_path_buf(), idle: Mutex::new(Some(Vec::new())) }
+        let idle = (0..READERS_KEPT_MAX).map(|_| Place::empty()).collect();
+        Readers { path: path.to_path_buf(), idle, closed: AtomicBool::new(false) }
     }
 
     pub fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
@@ -36,24 +40,51 @@ impl Readers {
         result
     }
 
+    /// Drops the idle connections; those in use follow when they come back.
     pub fn close(&self) {
-        *self.idle.lock().expect(POISONED) = None;
+        self.closed.store(true, SeqCst);
+        self.idle.iter().for_each(|place| drop(place.take()));
     }
 
-    fn take(&self) -> KvResult<Connection> {
-        let kept = self.idle.lock().expect(POISONED).as_mut().ok_or_else(|| closed(&self.path))?.pop();
-        match kept {
+    fn take(&self) -> KvResult<Box<Connection>> {
+        if self.closed.load(SeqCst) {
+            return Err(closed(&self.path));
+        }
+        match self.places().find_map(Place::take) {
             Some(connection) => Ok(connection),
-            None => open_reader(&self.path).map_err(|error| translate(&self.path, "opening to read", error)),
+            None => {
+                let opened = open_reader(&self.path).map_err(|error| translate(&self.path, "opening to read", error));
+                opened.map(Box::new)
+            }
         }
     }
 
-    fn put_back(&self, connection: Connection) {
-        let mut idle = self.idle.lock().expect(POISONED);
-        if let Some(kept) = idle.as_mut().filter(|kept| kept.len() < READERS_KEPT_MAX) {
-            kept.push(connection);
+    fn put_back(&self, connection: Box<Connection>) {
+        // One more than there are places is dropped.
+        let _ = self.places().try_fold(connection, |connection, place| match place.put(connection) {
+            Ok(()) => Err(()),
+            Err(connection) => Ok(connection),
+        });
+        // Put back after `close` had passed by.
+        if self.closed.load(SeqCst) {
+            self.close();
         }
     }
+
+    /// All places, the thread's own first.
+    fn places(&self) -> impl Iterator<Item = &Place<Connection>> {
+        let (before, from) = self.idle.split_at(own_place() % self.idle.len());
+        from.iter().chain(before)
+    }
+}
+
+/// A number for the current thread.
+fn own_place() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: usize = NEXT.fetch_add(1, Relaxed);
+    }
+    OWN.with(|own| *own)
 }
 
 /// Runs the body on one snapshot of the connection.
@@ -107,5 +138,3 @@ impl Reader for SmallReader<'_> {
         self.reader.scan(range, limit, direction)
     }
 }
-
-const POISONED: &str = "no code under this lock can panic";

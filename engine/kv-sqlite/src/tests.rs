@@ -1,9 +1,9 @@
 //! The contract, and what only this engine promises.
 
 use super::*;
+use crate::writer::Taken;
 use shoal_kv::contract::ContractStore;
 use shoal_kv::{Attempt, KeyRange, Transaction, Verdict};
-use std::sync::MutexGuard;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use tempfile::TempDir;
 
@@ -61,17 +61,17 @@ fn submit(kv: &SqliteKv, body: impl FnMut(&mut dyn Transaction) -> KvResult<Verd
 
 /// Keeps everybody from writing, so that what is submitted meanwhile makes one group.
 fn hold_writer(kv: &SqliteKv) -> Held<'_> {
-    Held { kv, guard: Some(kv.shared.writer.lock().unwrap()) }
+    Held { kv, taken: Some(kv.shared.writer.take()) }
 }
 
 struct Held<'a> {
     kv: &'a SqliteKv,
-    guard: Option<MutexGuard<'a, Option<Writer>>>,
+    taken: Option<Taken<'a>>,
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        drop(self.guard.take());
+        drop(self.taken.take());
         self.kv.shared.jobs.wake();
     }
 }
@@ -316,7 +316,7 @@ fn the_last_handle_may_be_dropped_by_a_job() {
         let kv = database.open();
         let (sender, receiver) = channel();
         let shared = kv.shared.clone();
-        let held = shared.writer.lock().unwrap();
+        let held = shared.writer.take();
         kv.submit(Box::new(Holder(kv.clone(), sender)), durability);
         drop(kv);
         drop(held);

@@ -14,28 +14,32 @@
 //! A commit takes less time than waking a thread and being woken by it. So who submits a job while nobody writes runs it
 //! in place ([`serve_here`]); jobs that come meanwhile are left to the engine's thread, which then goes on group after
 //! group for as long as there are any, and needs no waking in between. In place nothing is waited for: where another
-//! process holds SQLite's lock, and when the WAL has to be copied back, the thread takes over. No job is forgotten in
+//! process holds SQLite's lock, and where the WAL has grown too long, the thread takes over. No job is forgotten in
 //! the queue: whoever has held the writer looks at the queue once more after letting it go, and calls the thread.
 
 use crate::Shared;
+use crate::checkpoint;
 use crate::error::translate;
 use crate::hot_values::HotValues;
-use crate::limits::{CHECKPOINT_PAGES, GROUP_BYTES_MAX, GROUP_JOBS_MAX, LOCK_WAIT_MAX};
-use crate::open::wait_for_locks;
+use crate::limits::{GROUP_BYTES_MAX, GROUP_JOBS_MAX, LOCK_WAIT_MAX};
+use crate::open::{open_checkpointer, wait_for_locks};
+use crate::place::Place;
 use crate::reader::{SmallReader, read_on};
 use crate::syncer;
 use crate::transaction::{GroupView, apply, data_version, last_stamp};
 use rusqlite::{Connection, ErrorCode};
 use shoal_kv::limits::STAMP_BYTES;
 use shoal_kv::{
-    Attempt, BufferedTransaction, Durability, EngineScope, Job, KvError, KvResult, Reader, Verdict, WriteBuffer,
+    Attempt, BufferedTransaction, Durability, EngineScope, Event, Job, KvError, KvResult, Reader, Verdict, WriteBuffer,
     mark_engine_thread, run_body,
 };
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, TryLockError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::thread::{self, JoinHandle};
 
 pub(crate) struct Submitted {
@@ -43,26 +47,96 @@ pub(crate) struct Submitted {
     pub durability: Durability,
 }
 
-/// Runs what is queued here and now if nobody writes; otherwise whoever does will see to it.
-pub(crate) fn serve_here(shared: &Shared) {
-    let mut slot = match shared.writer.try_lock() {
-        Ok(slot) => slot,
-        Err(TryLockError::WouldBlock) => return,
-        Err(TryLockError::Poisoned(_)) => panic!("{POISONED}"),
-    };
-    // What `done` submits is queued, and a handle that it drops waits for nothing.
-    let _scope = EngineScope::enter();
-    if let Some(writer) = slot.as_mut() {
-        writer.run_group(shared, Patience::None);
-    }
-    let_go(shared, slot);
+/// Where the writer stands while nobody writes. Empty for ever after closing.
+pub(crate) struct WriterPlace {
+    place: Place<Writer>,
+    /// Threads that wait for the writer, and where.
+    wanted: AtomicUsize,
+    returned: Event,
 }
 
-/// The end of holding the writer in place: what came meanwhile, or is left, is the thread's.
-fn let_go(shared: &Shared, slot: MutexGuard<'_, Option<Writer>>) {
-    let left = slot.as_ref().is_some_and(|writer| !writer.taken.is_empty());
-    drop(slot);
-    if left || !shared.jobs.is_empty() || shared.checkpoint_due.load(Ordering::SeqCst) {
+/// The writer in one's hands. It goes back to its place with this.
+pub(crate) struct Taken<'a> {
+    writer: Option<Box<Writer>>,
+    from: &'a WriterPlace,
+}
+
+impl WriterPlace {
+    pub fn new(writer: Writer) -> Self {
+        WriterPlace { place: Place::of(Box::new(writer)), wanted: AtomicUsize::new(0), returned: Event::default() }
+    }
+
+    /// The writer, if it is there and no thread waits for it.
+    pub fn try_take(&self) -> Option<Taken<'_>> {
+        if self.wanted.load(SeqCst) > 0 { None } else { self.take_now() }
+    }
+
+    /// Waits for the writer: for the engine's threads, which have ended before it is taken away for ever.
+    pub fn take(&self) -> Taken<'_> {
+        let mut taken = None;
+        self.wanted.fetch_add(1, SeqCst);
+        self.returned.wait_until(|| {
+            taken = self.take_now();
+            taken.is_some()
+        });
+        self.wanted.fetch_sub(1, SeqCst);
+        taken.expect("waited for")
+    }
+
+    fn take_now(&self) -> Option<Taken<'_>> {
+        self.place.take().map(|writer| Taken { writer: Some(writer), from: self })
+    }
+}
+
+impl Taken<'_> {
+    /// Not to come back.
+    fn keep(mut self) -> Box<Writer> {
+        self.writer.take().expect(TAKEN)
+    }
+}
+
+impl Deref for Taken<'_> {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        self.writer.as_ref().expect(TAKEN)
+    }
+}
+
+impl DerefMut for Taken<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        self.writer.as_mut().expect(TAKEN)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            let put = self.from.place.put(writer);
+            assert!(put.is_ok(), "there is one writer only");
+            self.from.returned.notify_one();
+        }
+    }
+}
+
+/// Runs what is queued here and now if nobody writes; otherwise whoever does will see to it.
+pub(crate) fn serve_here(shared: &Shared) {
+    if shared.checkpoints.must_wait() {
+        return shared.jobs.wake();
+    }
+    let Some(mut writer) = shared.writer.try_take() else { return };
+    // What `done` submits is queued, and a handle that it drops waits for nothing.
+    let _scope = EngineScope::enter();
+    writer.run_group(shared, Patience::None);
+    let_go(shared, writer);
+}
+
+/// The end of having the writer: what came meanwhile, or is left, is the thread's.
+pub(crate) fn let_go(shared: &Shared, writer: Taken<'_>) {
+    let left = !writer.taken.is_empty();
+    drop(writer);
+    // The queue is looked at after the writer is back: who queued a job and then found no writer is seen here.
+    if left || !shared.jobs.is_empty() {
         shared.jobs.wake();
     }
 }
@@ -70,63 +144,70 @@ fn let_go(shared: &Shared, slot: MutexGuard<'_, Option<Writer>>) {
 /// A small read on the writer's connection, if nobody writes. `false`: it has to be made elsewhere, from the start, be it
 /// that the writer was busy, the read not small, or anything wrong.
 pub(crate) fn read_here(shared: &Shared, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> bool {
-    let Ok(slot) = shared.writer.try_lock() else { return false };
-    let Some(writer) = slot.as_ref() else { return false };
+    let Some(writer) = shared.writer.try_take() else { return false };
     let mut exceeded = false;
     let mut small = |reader: &mut dyn Reader| body(&mut SmallReader::new(reader, &mut exceeded));
     let result = catch_unwind(AssertUnwindSafe(|| read_on(&writer.connection, &shared.path, &mut small)));
     // A body that panics leaves its transaction behind.
     writer.roll_back();
-    let_go(shared, slot);
+    let_go(shared, writer);
     match result {
         Ok(result) => result.is_ok() && !exceeded,
         Err(panic) => resume_unwind(panic),
     }
 }
 
-/// Starts the engine's thread and, below it, the syncer. It ends after the job queue is closed and served.
+/// Starts the engine's thread and, below it, the checkpointer and the syncer. It ends after the job queue is closed and
+/// served.
 pub(crate) fn start(shared: Arc<Shared>) -> KvResult<JoinHandle<()>> {
     let path = shared.path.clone();
+    let checkpoints = open_checkpointer(&path)?;
     let no_thread = |error: std::io::Error| KvError::Unavailable(format!("{}: starting: {error}", path.display()));
     let syncing = shared.clone();
     let syncer = thread::Builder::new()
         .name("sqlite-syncer".into())
         .spawn(move || syncer::run(&syncing.syncs, syncer::WalFile::of(&syncing.path)))
         .map_err(no_thread)?;
-    let syncs_of = shared.clone();
-    let writer = thread::Builder::new().name("sqlite-writer".into()).spawn(move || {
-        serve(&shared);
-        let writer = lock(&shared).take().expect("only this thread takes it away");
-        shared.syncs.close();
-        let synced = syncer.join();
-        // Readers first, so that the last connection to go is one that may fold the WAL back and remove it.
-        shared.readers.close();
-        fold_back(&writer.connection);
-        drop(writer);
-        synced.expect("the syncer runs no code of others but `done`, which must not panic");
+    let copying = shared.clone();
+    let checkpointer = thread::Builder::new()
+        .name("sqlite-checkpointer".into())
+        .spawn(move || checkpoint::run(&copying, &checkpoints))
+        .map_err(no_thread);
+    let helpers_of = shared.clone();
+    let writer = checkpointer.and_then(|checkpointer| {
+        let serving = move || {
+            serve(&shared);
+            shared.checkpoints.end();
+            let copied = checkpointer.join();
+            let writer = shared.writer.take().keep();
+            shared.syncs.close();
+            let synced = syncer.join();
+            // Readers first, so that the last connection to go is one that may fold the WAL back and remove it.
+            shared.readers.close();
+            fold_back(&writer.connection);
+            drop(writer);
+            copied.expect("the checkpointer runs no code of others");
+            synced.expect("the syncer runs no code of others but `done`, which must not panic");
+        };
+        thread::Builder::new().name("sqlite-writer".into()).spawn(serving).map_err(no_thread)
     });
-    writer.map_err(|error| {
-        syncs_of.syncs.close();
-        no_thread(error)
-    })
+    if writer.is_err() {
+        helpers_of.checkpoints.end();
+        helpers_of.syncs.close();
+    }
+    writer
 }
 
 fn serve(shared: &Shared) {
     mark_engine_thread();
     while shared.jobs.wait() {
-        let mut slot = lock(shared);
-        let writer = slot.as_mut().expect("only this thread takes it away");
-        while writer.has_work(shared) {
+        shared.checkpoints.wait();
+        let mut writer = shared.writer.take();
+        while writer.has_work(shared) && !shared.checkpoints.must_wait() {
             writer.run_group(shared, Patience::Full);
         }
-        if shared.checkpoint_due.swap(false, Ordering::SeqCst) {
-            writer.checkpoint();
-        }
+        let_go(shared, writer);
     }
-}
-
-fn lock(shared: &Shared) -> MutexGuard<'_, Option<Writer>> {
-    shared.writer.lock().expect(POISONED)
 }
 
 /// Best effort: another process may be reading or writing, and then its own close will do it.
@@ -226,23 +307,14 @@ impl Writer {
     }
 
     fn begin(&mut self, shared: &Shared, patience: Patience) -> KvResult<Begun> {
-        // Whoever writes one group after another would win every race for SQLite's lock, which is polled: so writers
-        // queue up at a turnstile of our own, and hold it only while they wait.
-        let turn = match patience {
-            Patience::Full => shared.epoch.take_turn(LOCK_WAIT_MAX)?,
-            Patience::None => match shared.epoch.try_turn()? {
-                Some(turn) => turn,
-                None => return Ok(Begun::Busy),
-            },
-        };
-        let begun = self.begin_immediate(patience == Patience::Full);
-        drop(turn);
-        match begun {
-            Ok(()) => {}
-            Err(error) if patience == Patience::None && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+        // Whoever writes one group after another would win every race for SQLite's lock, which is polled: so those who do
+        // not get it queue up at a turnstile of our own, and nobody passes by while they do.
+        if shared.epoch.anyone_waits() || !self.begin_immediate(shared, false)? {
+            if patience == Patience::None {
                 return Ok(Begun::Busy);
             }
-            Err(error) => return Err(failed(shared, "waiting to write", error)),
+            let _turn = shared.epoch.take_turn(LOCK_WAIT_MAX)?;
+            self.begin_immediate(shared, true)?;
         }
         match data_version(&self.connection) {
             Ok(version) => {
@@ -258,12 +330,20 @@ impl Writer {
         }
     }
 
-    fn begin_immediate(&mut self, wait: bool) -> rusqlite::Result<()> {
-        if self.waits != wait {
-            wait_for_locks(&self.connection, wait)?;
-            self.waits = wait;
+    /// `false`: another process writes, and was not to be waited for.
+    fn begin_immediate(&mut self, shared: &Shared, wait: bool) -> KvResult<bool> {
+        let mut begin = || {
+            if self.waits != wait {
+                wait_for_locks(&self.connection, wait)?;
+                self.waits = wait;
+            }
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())
+        };
+        match begin() {
+            Ok(_) => Ok(true),
+            Err(error) if !wait && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+            Err(error) => Err(failed(shared, "waiting to write", error)),
         }
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(()).map(drop)
     }
 
     fn run_jobs(&mut self, shared: &Shared) -> Group {
@@ -326,18 +406,11 @@ impl Writer {
         if committed.is_err() {
             self.roll_back();
         } else {
-            shared.commits.fetch_add(1, Ordering::Relaxed);
+            shared.commits.fetch_add(1, Relaxed);
             self.hot.follow(writes);
-            if WAL_PAGES.get() >= CHECKPOINT_PAGES {
-                shared.checkpoint_due.store(true, Ordering::SeqCst);
-            }
+            shared.checkpoints.follow(WAL_PAGES.get());
         }
         committed
-    }
-
-    /// Best effort, as SQLite's own: what hinders it now will not for ever, and the next commit asks again.
-    fn checkpoint(&self) {
-        let _ = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
     }
 
     /// SQLite rolls back by itself after some errors; asking again is then an error of no consequence. Were the
@@ -364,4 +437,4 @@ fn finish(shared: &Shared, submitted: Submitted, outcome: KvResult<Verdict>) {
     }
 }
 
-const POISONED: &str = "no code under this lock can panic but `done`, which must not";
+const TAKEN: &str = "the writer is in these hands until they are dropped";
