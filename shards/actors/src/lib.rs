@@ -33,6 +33,7 @@ mod shared;
 mod stamps;
 mod touched;
 mod transfer;
+mod whole_directories;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,11 @@ pub(crate) const MAILBOX_MESSAGES_MAX: usize = 1024;
 /// Names and attributes that a mount remembers: 16 MiB each when full.
 pub(crate) const CACHED_ENTRIES_MAX: usize = 128 << 10;
 pub(crate) const CACHED_ATTRIBUTES_MAX: usize = 128 << 10;
+/// Directories of which a mount knows what is not in them, the filter of all their names (2 MiB), and how many names it
+/// takes: one in twenty that is not there has to be asked for when it is full.
+pub(crate) const WHOLE_DIRECTORIES_MAX: usize = 16 << 10;
+pub(crate) const WHOLE_FILTER_BITS: usize = 16 << 20;
+pub(crate) const WHOLE_NAMES_MAX: u64 = 2 << 20;
 /// Files that a shard remembers as opened, and as synced (each generation).
 pub(crate) const OPENED_FILES_REMEMBERED: usize = 64 << 10;
 pub(crate) const SYNCED_FILES_REMEMBERED: usize = 64 << 10;

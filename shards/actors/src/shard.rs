@@ -106,6 +106,7 @@ impl Shard {
             return Err(Errno::ESTALE);
         }
         let touched = Touched::of(&operation);
+        touched.announce(&self.shared.whole);
         let shared = self.shared.clone();
         let (sender, receiver) = oneshot::channel();
         self.shared.metadata.submit(operation, durability, move |result| {

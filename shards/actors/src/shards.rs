@@ -9,6 +9,7 @@ use crate::shard::Shard;
 use crate::shared::{NOT_ALONE, Shared};
 use crate::stamps::Stamps;
 use crate::transfer::Transfer;
+use crate::whole_directories::WholeDirectories;
 use crate::{dispatch, limits, session};
 use shoal_cache::{Cache, CacheConfig};
 use shoal_metadata::{MetaError, Metadata, SessionRecord};
@@ -150,6 +151,7 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         session,
         stamps: Stamps::new(),
         names: NameCache::new(),
+        whole: WholeDirectories::new(),
         open_files: OpenFiles::default(),
         mailboxes,
         write_buffer_bytes: config.write_buffer_bytes,

@@ -7,6 +7,7 @@ use crate::name_cache::NameCache;
 use crate::open_files::OpenFiles;
 use crate::stamps::Stamps;
 use crate::transfer::Transfer;
+use crate::whole_directories::WholeDirectories;
 use shoal_kv::Kv;
 use shoal_metadata::Metadata;
 use shoal_runtime::Mailbox;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub session: SessionId,
     pub stamps: Stamps,
     pub names: NameCache,
+    pub whole: WholeDirectories,
     pub open_files: OpenFiles,
     pub mailboxes: Vec<Mailbox<Message>>,
     pub write_buffer_bytes: u64,

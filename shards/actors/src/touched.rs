@@ -2,6 +2,7 @@
 //! whoever learns of the commit, so that it happens also when the caller is gone by then.
 
 use crate::stamps::Stamps;
+use crate::whole_directories::WholeDirectories;
 use shoal_metadata::{MetaOp, MetaReply};
 use shoal_types::{Ino, Name};
 
@@ -49,6 +50,11 @@ impl Touched {
     fn inode(mut self, ino: Ino) -> Self {
         self.inodes.push(ino);
         self
+    }
+
+    /// Before the operation is submitted: what it may make is missing no more.
+    pub fn announce(&self, whole: &WholeDirectories) {
+        self.entries.iter().for_each(|(parent, name)| whole.add(*parent, name));
     }
 
     /// After the end of the operation, whatever it was: one that failed may have committed all the same.

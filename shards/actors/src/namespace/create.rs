@@ -1,5 +1,6 @@
 //! New inodes under new names.
 
+use super::directory_attributes::EntryChange;
 use super::{NewInode, Opened};
 use crate::name_cache::{Entry, Seen};
 use crate::shard::Shard;
@@ -40,11 +41,18 @@ impl Shard {
             now: now(),
         };
         let (seen, seen_inode) = (self.see_entry(parent, name), self.see_attributes(ino));
+        let (parent_before, before_making) =
+            (self.directory_before(parent), self.shared.whole.before_making(seen.epoch));
+        let (kind, now) = (operation.kind, operation.now);
         let reply = self.mutate(MetaOp::Create(operation), Durability::Visible).await?;
         let attributes = reply.into_attributes()?;
         // The number is new, so whatever touches this inode comes after the stamp was noted.
         self.shared.names.put_attributes(&attributes, seen_inode);
         self.put_new_entry(parent, name, ino, seen);
+        self.put_directory_after(parent_before, EntryChange::Made(kind), now);
+        if kind == FileKind::Directory {
+            self.shared.whole.put(ino, before_making);
+        }
         Ok(attributes)
     }
 

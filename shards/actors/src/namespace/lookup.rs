@@ -22,6 +22,7 @@ impl Shard {
                 Err(Errno::ENOENT) => {}
                 found => return found,
             },
+            None if self.shared.whole.excludes(parent, name, seen.epoch) => return Err(Errno::ENOENT),
             None => {}
         }
         let before = self.before();

@@ -6,6 +6,7 @@ mod attributes;
 mod content;
 mod create;
 mod directory;
+mod directory_attributes;
 mod link;
 mod lookup;
 mod open;

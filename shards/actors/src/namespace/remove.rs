@@ -3,12 +3,13 @@
 //! While this mount has it open it is *sustained*: it lives on without a name until the last close releases it. Whether
 //! it is open can change while its name is being removed, so that is looked at again after the commit.
 
+use super::directory_attributes::EntryChange;
 use crate::message::Message;
 use crate::shard::Shard;
 use crate::shared::now;
 use shoal_kv::Durability;
 use shoal_metadata::{MetaOp, Release, Removed, Rmdir, Sustain, Unlink};
-use shoal_types::{FsResult, Ino, Name};
+use shoal_types::{FileKind, FsResult, Ino, Name};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -16,8 +17,11 @@ impl Shard {
     pub async fn unlink(self: &Rc<Self>, parent: Ino, name: &Name) -> FsResult<()> {
         let target = self.lookup(parent, name).await?.ino;
         let open = self.shared.open_files.open_among([target].into_iter());
-        let operation = Unlink { parent, name: name.clone(), open, session: self.shared.session, now: now() };
+        let (before, now) = (self.directory_before(parent), now());
+        let operation = Unlink { parent, name: name.clone(), open, session: self.shared.session, now };
         let removed = self.mutate(MetaOp::Unlink(operation), Durability::Visible).await?.into_removed()?;
+        // Whatever has been removed, it was no directory.
+        self.put_directory_after(before, EntryChange::Removed(FileKind::Regular), now);
         self.after_removal(removed).await;
         Ok(())
     }
@@ -25,8 +29,10 @@ impl Shard {
     pub async fn rmdir(self: &Rc<Self>, parent: Ino, name: &Name) -> FsResult<()> {
         let target = self.lookup(parent, name).await?.ino;
         let open = self.shared.open_files.open_among([target].into_iter());
-        let operation = Rmdir { parent, name: name.clone(), open, session: self.shared.session, now: now() };
+        let (before, now) = (self.directory_before(parent), now());
+        let operation = Rmdir { parent, name: name.clone(), open, session: self.shared.session, now };
         let removed = self.mutate(MetaOp::Rmdir(operation), Durability::Visible).await?.into_removed()?;
+        self.put_directory_after(before, EntryChange::Removed(FileKind::Directory), now);
         self.after_removal(removed).await;
         Ok(())
     }

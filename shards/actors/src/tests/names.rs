@@ -151,3 +151,61 @@ fn what_one_shard_has_made_or_missed_no_other_one_reads_from_the_store() {
     close(&volume, 0, ino);
     volume.stop().unwrap();
 }
+
+#[test]
+fn making_files_in_a_new_directory_asks_the_store_for_nothing() {
+    let store = Arc::new(TestStore::new(0.0));
+    let kv = Arc::new(CountingKv { kv: MemoryKv::new(), reads: AtomicU64::new(0) });
+    format(&*kv);
+    let volume = Shards::start(config(kv.clone(), &store, 2)).unwrap();
+    let made =
+        on(&volume, 0, |local| async move { local.create(Ino::ROOT, &name("d"), new(FileKind::Directory)).await });
+    let directory = made.unwrap().ino;
+    let before = kv.reads.load(Relaxed);
+    for number in 0..500u64 {
+        let shard = number as usize % 2;
+        let made = on(&volume, shard, move |local| async move {
+            let file = name(&format!("file-{number}"));
+            assert_eq!(local.lookup(directory, &file).await.unwrap_err(), Errno::ENOENT);
+            local.create(directory, &file, new(FileKind::Regular)).await?;
+            local.get_attributes(directory).await
+        });
+        assert_eq!(made.unwrap().length, number + 1);
+    }
+    let reads = kv.reads.load(Relaxed) - before;
+    assert!(reads < 100, "{reads} reads, of which maintenance makes a few");
+    volume.stop().unwrap();
+}
+
+#[test]
+fn a_directory_counted_in_memory_is_as_the_store_has_it() {
+    let store = Arc::new(TestStore::new(0.0));
+    let kv = MemoryKv::new();
+    format(&*kv);
+    let metadata = Metadata::new(kv.clone());
+    let volume = Shards::start(config(kv, &store, 2)).unwrap();
+    let agree = || {
+        let known = on(&volume, 0, |local| async move { local.get_attributes(Ino::ROOT).await }).unwrap();
+        assert_eq!(known, metadata.get_attributes(Ino::ROOT).unwrap());
+    };
+    let at = |seconds| {
+        let changes =
+            AttributeChanges { mtime: Some(NewTime::At(Timestamp::new(seconds, 5))), ..AttributeChanges::default() };
+        on(&volume, 1, move |local| async move { local.set_attributes(Ino::ROOT, changes).await }).unwrap();
+    };
+    for (round, mtime) in [1_000, i64::from(u32::MAX), 2_000].into_iter().enumerate() {
+        at(mtime);
+        for (number, kind) in [FileKind::Directory, FileKind::Regular, FileKind::Directory].into_iter().enumerate() {
+            let file = name(&format!("{round}-{number}"));
+            on(&volume, number % 2, move |local| async move { local.create(Ino::ROOT, &file, new(kind)).await })
+                .unwrap();
+            agree();
+        }
+        let (file, folder) = (name(&format!("{round}-1")), name(&format!("{round}-2")));
+        on(&volume, 1, move |local| async move { local.unlink(Ino::ROOT, &file).await }).unwrap();
+        agree();
+        on(&volume, 0, move |local| async move { local.rmdir(Ino::ROOT, &folder).await }).unwrap();
+        agree();
+    }
+    volume.stop().unwrap();
+}
