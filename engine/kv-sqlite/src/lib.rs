@@ -17,6 +17,7 @@
 mod checkpoint;
 mod epoch;
 mod error;
+mod gathered_wal;
 mod hot_values;
 mod limits;
 mod open;

@@ -4,6 +4,7 @@
 //! that this process holds on it, among them those of SQLite's other connections.
 
 use crate::error::{from_io, translate};
+use crate::gathered_wal;
 use crate::limits::*;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -30,7 +31,8 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> KvResult<(Connection, Pa
     check_access(path, create)?;
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| translate(path, "opening", error))?;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, gathered_wal::vfs());
+    let connection = connection.map_err(|error| translate(path, "opening", error))?;
     let path = fs::canonicalize(path).map_err(|error| from_io(path, "opening", error))?;
     prepare_database(&connection, &path, create)?;
     configure_writer(&connection).map_err(|error| translate(&path, "configuring", error))?;
@@ -148,6 +150,8 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     // No sync at commit: it survives this process as it is, and durable jobs wait for the syncer.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // No frame before the commit: see `gathered_wal`.
+    connection.pragma_update(None, "cache_spill", false)?;
     connection.pragma_update(None, "mmap_size", MMAP_BYTES)?;
     // The checkpointer does that, when it is due.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
