@@ -40,6 +40,8 @@ pub(crate) const FILE_BYTES_MAX: u64 = BLOCK_BYTES << 32;
 /// Writes below this are copied, so that they don't keep a whole request buffer in memory.
 pub(crate) const SHARED_WRITE_BYTES_MIN: usize = 512 << 10;
 
+/// Transfers that one look at their queue hands to the workers.
+pub(crate) const TRANSFERS_PASSED_ON_AT_ONCE: usize = 64;
 pub(crate) const TRANSFER_THREADS: usize = 2;
 pub(crate) const TRANSFER_BLOCKING_THREADS_MAX: usize = 32;
 pub(crate) const UPLOADS_IN_FLIGHT_MAX: usize = 16;

@@ -2,22 +2,28 @@
 //!
 //! Shards hand jobs over and await the outcome; nothing here knows what a file is. How much is in flight is bounded
 //! by a semaphore for each direction; what waits for a permit is bounded by the shards' byte budgets.
+//!
+//! Tokio takes a lock for each task that comes from a foreign thread. So shards push their jobs to a queue without one, and
+//! a thread of its own passes them on.
 
 use crate::limits;
 use bytes::Bytes;
 use futures_channel::oneshot;
-use futures_util::future::try_join_all;
+use futures_util::future::{BoxFuture, try_join_all};
+use shoal_kv::JobQueue;
 use shoal_object_format as format;
 use shoal_object_store::{ObjectStore, naming};
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{Errno, FsResult, ObjectId};
 use std::future::Future;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 pub(crate) struct Transfer {
-    runtime: Option<Runtime>,
+    jobs: Arc<JobQueue<BoxFuture<'static, ()>>>,
+    dispatcher: Option<JoinHandle<()>>,
     worker: Arc<Worker>,
 }
 
@@ -69,7 +75,11 @@ impl Transfer {
             uploads: Semaphore::new(limits::UPLOADS_IN_FLIGHT_MAX),
             downloads: Semaphore::new(limits::DOWNLOADS_IN_FLIGHT_MAX),
         };
-        Ok(Transfer { runtime: Some(runtime), worker: Arc::new(worker) })
+        let jobs = Arc::new(JobQueue::new(usize::MAX));
+        let taken = jobs.clone();
+        let dispatcher =
+            thread::Builder::new().name("transfer-queue".into()).spawn(move || pass_on(&taken, runtime))?;
+        Ok(Transfer { jobs, dispatcher: Some(dispatcher), worker: Arc::new(worker) })
     }
 
     /// Encodes and stores one object. The bytes are shared, not copied.
@@ -114,21 +124,31 @@ impl Transfer {
     {
         let (sender, receiver) = oneshot::channel();
         let job = job(self.worker.clone());
-        let runtime = self.runtime.as_ref().expect("the runtime lives as long as `self`");
-        runtime.spawn(async move {
+        let told = async move {
             // Nobody waits any more when the file was dropped meanwhile; the work itself is done either way.
             let _ = sender.send(job.await);
-        });
+        };
+        let refused = self.jobs.push(Box::pin(told));
+        assert!(refused.is_ok(), "the queue is open as long as `self` lives, and has no bound");
         Outcome(receiver)
     }
 }
 
 impl Drop for Transfer {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.jobs.close();
+        let ended = self.dispatcher.take().map(JoinHandle::join);
+        assert!(matches!(ended, Some(Ok(()))), "the dispatcher runs no code of others");
     }
+}
+
+/// Until the queue is closed and empty.
+fn pass_on(jobs: &JobQueue<BoxFuture<'static, ()>>, runtime: Runtime) {
+    let mut batch = Vec::new();
+    while jobs.take(&mut batch, limits::TRANSFERS_PASSED_ON_AT_ONCE) {
+        batch.drain(..).for_each(|job| drop(runtime.spawn(job)));
+    }
+    runtime.shutdown_background();
 }
 
 impl Worker {
