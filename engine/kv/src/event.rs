@@ -59,22 +59,30 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Random;
     use crate::deadline::within;
     use std::sync::Arc;
     use std::sync::atomic::AtomicU64;
 
+    /// A look that takes its time to answer, so that what it looked at changes before the next step is made.
+    fn dawdle(answer: bool, random: &mut Random) -> bool {
+        (0..random.below(2000)).for_each(|_| std::hint::spin_loop());
+        answer
+    }
+
     /// Each of the two sleeps at every turn, so one wake-up lost among them all stops both.
     #[test]
     fn no_wake_up_is_lost_between_two_threads() {
-        const TURNS: u64 = 200_000;
+        const TURNS: u64 = 100_000;
         within("two threads in turns", || {
             let shared = Arc::new((AtomicU64::new(0), [Event::default(), Event::default()]));
             let players = [0, 1].map(|player| {
                 let shared = shared.clone();
                 std::thread::spawn(move || {
                     let (turn, events) = &*shared;
+                    let mut random = Random::new(player as u64);
                     for mine in (player as u64..TURNS).step_by(2) {
-                        events[player].wait_until(|| turn.load(SeqCst) == mine);
+                        events[player].wait_until(|| dawdle(turn.load(SeqCst) == mine, &mut random));
                         turn.store(mine + 1, SeqCst);
                         events[1 - player].notify_one();
                     }
@@ -88,20 +96,21 @@ mod tests {
     #[test]
     fn no_token_lies_while_somebody_sleeps_for_one() {
         const THREADS: u64 = 4;
-        const TOKENS: u64 = 100_000;
+        const TOKENS: u64 = 20_000;
         within("many takers and givers", || {
             let shared = Arc::new((AtomicU64::new(0), Event::default()));
             let threads = (0..2 * THREADS).map(|number| {
                 let shared = shared.clone();
                 std::thread::spawn(move || {
                     let (tokens, event) = &*shared;
+                    let mut random = Random::new(number);
                     for _ in 0..TOKENS {
                         if number % 2 == 0 {
                             tokens.fetch_add(1, SeqCst);
                             event.notify_one();
                         } else {
                             let take = || tokens.fetch_update(SeqCst, SeqCst, |there| there.checked_sub(1)).is_ok();
-                            event.wait_until(take);
+                            event.wait_until(|| dawdle(take(), &mut random));
                         }
                     }
                 })
