@@ -150,7 +150,7 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     // No sync at commit: it survives this process as it is, and durable jobs wait for the syncer.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    // No frame before the commit: see `gathered_wal`.
+    // No frame before the commit: see `gathered_wal`. The price: all pages that a group changes stay in memory so long.
     connection.pragma_update(None, "cache_spill", false)?;
     connection.pragma_update(None, "mmap_size", MMAP_BYTES)?;
     // The checkpointer does that, when it is due.
