@@ -21,23 +21,27 @@ const FRAME_HEADER_BYTES: usize = 24;
 /// What has come to this is written although the commit goes on. SQLite's own `xWrite` takes less than 128 KiB a call.
 const GATHERED_BYTES_MAX: usize = 64 << 10;
 
+/// Where our state begins behind SQLite's own of an open file. Kept since the VFS was registered: to look one up, SQLite
+/// takes a lock of the whole process.
+static STATE_OFFSET: OnceLock<usize> = OnceLock::new();
+
 /// The name of the VFS, registered at the first call.
 pub(crate) fn vfs() -> &'static CStr {
     const NAME: &CStr = c"shoal-gathered-wal";
-    static REGISTERED: OnceLock<()> = OnceLock::new();
-    REGISTERED.get_or_init(|| {
+    STATE_OFFSET.get_or_init(|| {
         let own = original();
-        let state_bytes = size_of::<State>() + align_of::<State>();
         // SAFETY: SQLite's default VFS is never unregistered. Its functions ask the VFS they are called with for no more
         // than what is copied here, but for `xOpen`, which gets the original.
         let mut vfs = unsafe { ptr::read(own) };
+        let offset = (vfs.szOsFile as usize).next_multiple_of(align_of::<State>());
         vfs.zName = NAME.as_ptr();
         vfs.pNext = ptr::null_mut();
-        vfs.szOsFile += state_bytes as c_int;
+        vfs.szOsFile = (offset + size_of::<State>()) as c_int;
         vfs.xOpen = Some(open);
         // SAFETY: it is never freed.
         let result = unsafe { sqlite3_vfs_register(Box::leak(Box::new(vfs)), 0) };
         assert_eq!(result, SQLITE_OK, "a VFS can be registered");
+        offset
     });
     NAME
 }
@@ -60,11 +64,11 @@ fn original() -> *mut sqlite3_vfs {
 /// # Safety
 /// `file` is memory of the size that the VFS asks for.
 unsafe fn state_of(file: *mut sqlite3_file) -> *mut State {
-    // SAFETY: the default VFS lives for ever, and behind its part there is room for ours and its alignment.
-    unsafe {
-        let place = file.cast::<u8>().add((*original()).szOsFile as usize);
-        place.add(place.align_offset(align_of::<State>())).cast::<State>()
-    }
+    let offset = *STATE_OFFSET.get().expect("files are opened by a registered VFS");
+    // SAFETY: that is inside the memory, and leaves room for the state.
+    let state = unsafe { file.cast::<u8>().add(offset).cast::<State>() };
+    assert!(state.is_aligned(), "SQLite's memory is aligned for any of its types");
+    state
 }
 
 unsafe extern "C" fn open(
