@@ -36,6 +36,11 @@ impl<T> Place<T> {
             Err(_) => Err(unsafe { Box::from_raw(thing) }),
         }
     }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.load(SeqCst).is_null()
+    }
 }
 
 impl<T> Drop for Place<T> {

@@ -138,3 +138,32 @@ impl Reader for SmallReader<'_> {
         self.reader.scan(range, limit, direction)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open::open_writer;
+
+    #[test]
+    fn a_connection_is_used_again_and_one_that_comes_back_after_the_end_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_writer, path) = open_writer(&folder.path().join("volume"), true).unwrap();
+        let readers = Readers::new(&path);
+        let idle = || readers.idle.iter().filter(|place| !place.is_empty()).count();
+        // A read within a read needs a second connection.
+        readers.read(&mut |_| readers.read(&mut |_| Ok(()))).unwrap();
+        assert_eq!(idle(), 2);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..100).for_each(|_| readers.read(&mut |reader| reader.get(b"k").map(drop)).unwrap()));
+            }
+        });
+        assert!((2..=10).contains(&idle()), "{} connections for 8 threads", idle());
+        let closing = readers.read(&mut |_| {
+            readers.close();
+            Ok(())
+        });
+        assert_eq!((closing, idle()), (Ok(()), 0));
+        assert!(matches!(readers.read(&mut |_| Ok(())), Err(KvError::Unavailable(_))));
+    }
+}
