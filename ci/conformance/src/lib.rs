@@ -1,7 +1,15 @@
 //! What people do with a file system, done on a real mount: see `tests/`.
 //!
-//! Each test runs programs that others wrote (git, go, cargo, fio, SQLite) and asks them, or a plain folder beside, whether
-//! the result is right.
+//! Most tests run programs that others wrote (git, go, cargo, fio, SQLite) and ask them, or a plain folder beside, whether
+//! the result is right. `RandomFile` judges one file by a model in memory.
+
+mod listing;
+mod mapping;
+mod random_file;
+
+pub use listing::Listing;
+pub use mapping::Mapping;
+pub use random_file::RandomFile;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

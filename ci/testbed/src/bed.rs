@@ -57,10 +57,21 @@ impl Bed {
 
     /// Mounts in the foreground, so that the daemon is a child that can be killed; returns once it serves.
     pub fn mount(&self, options: &[&str]) -> Daemon {
+        self.mount_at(self.mount_point(), "log", options)
+    }
+
+    /// A second mount of the same volume, at the path `second`.
+    pub fn mount_second(&self, options: &[&str]) -> Daemon {
+        let mount_point = self.path("second");
+        std::fs::create_dir_all(&mount_point).expect("a folder takes another mount point");
+        self.mount_at(mount_point, "second-log", options)
+    }
+
+    fn mount_at(&self, mount_point: PathBuf, log: &str, options: &[&str]) -> Daemon {
         let mut command = self.command();
-        command.arg("mount").arg(self.url()).arg(self.mount_point()).arg("--foreground").args(options);
-        command.arg("--cache-dir").arg(self.path("cache")).arg("--log-file").arg(self.path("log"));
-        Daemon::start(command, self.mount_point())
+        command.arg("mount").arg(self.url()).arg(&mount_point).arg("--foreground").args(options);
+        command.arg("--cache-dir").arg(self.path("cache")).arg("--log-file").arg(self.path(log));
+        Daemon::start(command, mount_point)
     }
 
     /// The checks that hold for a volume at rest, whatever happened to it.
@@ -92,7 +103,9 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         // A daemon unmounts by itself; this is for the mount of one that was killed.
-        let _ = Command::new("umount").arg("-l").arg(self.mount_point()).stderr(Stdio::null()).status();
+        for mount_point in [self.mount_point(), self.path("second")] {
+            let _ = Command::new("umount").arg("-l").arg(mount_point).stderr(Stdio::null()).status();
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub struct PlannedObject {
     /// The object's plain content, in order.
     pub parts: Vec<Bytes>,
     /// By chunk number. `object` is 0 until the caller knows better.
-    pub slices: Vec<(u32, Slice)>,
+    pub slices: Vec<(u64, Slice)>,
     pub plain_length: u32,
 }
 
@@ -45,7 +45,7 @@ pub fn plan_objects(writes: &DirtyMap, block_bytes: u32) -> Vec<PlannedObject> {
 
 /// A run's part within one block.
 struct Piece {
-    chunk: u32,
+    chunk: u64,
     position: u32,
     length: u32,
     parts: Vec<Bytes>,
@@ -60,7 +60,7 @@ fn split(mut offset: u64, parts: Vec<Bytes>, block_bytes: u32) -> Vec<Piece> {
             if room == 0 {
                 let position = (offset % CHUNK_BYTES) as u32;
                 room = (block_bytes - position % block_bytes).min(CHUNK_BYTES as u32 - position);
-                let chunk = u32::try_from(offset / CHUNK_BYTES).expect("a chunk number of the largest file fits");
+                let chunk = offset / CHUNK_BYTES;
                 pieces.push(Piece { chunk, position, length: 0, parts: Vec::new() });
             }
             let taken = part.split_to(part.len().min(room as usize));
@@ -134,7 +134,7 @@ mod tests {
         let planned = plan_objects(&writes(&scattered), BLOCK);
         assert_eq!(planned.len(), 1);
         assert_eq!(planned[0].slices.len(), 500);
-        assert_eq!(planned[0].slices[499].0, (499_000_000 / CHUNK_BYTES) as u32);
+        assert_eq!(planned[0].slices[499].0, 499_000_000 / CHUNK_BYTES);
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         let planned = plan_objects(&writes(&[(u64::from(BLOCK) - 100, 200)]), BLOCK);
         assert_eq!((planned.len(), planned[0].slices.len()), (1, 1));
         let planned = plan_objects(&writes(&[(CHUNK_BYTES - 100, 200)]), BLOCK);
-        let slices: Vec<(u32, u32, u32)> =
+        let slices: Vec<(u64, u32, u32)> =
             planned[0].slices.iter().map(|(chunk, slice)| (*chunk, slice.position, slice.length)).collect();
         assert_eq!(slices, [(0, CHUNK_BYTES as u32 - 100, 100), (1, 0, 100)]);
     }
@@ -171,7 +171,7 @@ mod tests {
                     prop_assert_eq!(slice.object_offset, used);
                     used += slice.length;
                     for at in 0..slice.length {
-                        let offset = u64::from(chunk) * CHUNK_BYTES + u64::from(slice.position + at);
+                        let offset = chunk * CHUNK_BYTES + u64::from(slice.position + at);
                         let byte = plain[(slice.object_offset + at) as usize];
                         prop_assert!(found.insert(offset, byte).is_none(), "byte {} twice", offset);
                     }

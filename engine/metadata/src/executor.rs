@@ -111,6 +111,10 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         MetaOp::WriteInline(operation) => Some(operation.session),
         MetaOp::WriteSlices(operation) => Some(operation.session),
         MetaOp::ReplaceSlices(operation) => Some(operation.session),
+        MetaOp::Fallocate(operation) => Some(operation.session),
+        MetaOp::CopyRange(operation) => Some(operation.session),
+        MetaOp::CreateNameless(operation) => Some(operation.session),
+        MetaOp::Append(operation) => Some(operation.session),
         MetaOp::LeaseInodes(operation) => Some(operation.session),
         MetaOp::LeaseObjects(operation) => Some(operation.session),
         // There is no session yet: an earlier run is known by what it registered.

@@ -37,6 +37,12 @@ pub(crate) fn identity(reader: &mut dyn Reader, ino: Ino) -> MetaResult<Identity
     Ok(Identity::decode(&bytes)?)
 }
 
+/// A file's length alone.
+pub(crate) fn length(reader: &mut dyn Reader, ino: Ino) -> MetaResult<u64> {
+    let value = reader.get(&Key::Accumulator(ino, Accumulator::Length).encode())?;
+    Ok(value.map_or(Ok(0), |value| number(ino, &value))?)
+}
+
 /// `EISDIR` for a directory, `EINVAL` for anything else that has no content.
 pub(crate) fn require_regular(identity: &Identity) -> MetaResult<()> {
     match identity.kind {
@@ -65,10 +71,7 @@ impl Inode {
     }
 
     pub fn set(&mut self, field: Accumulator, value: &[u8]) -> Result<(), KvError> {
-        let bytes: [u8; 8] = value.try_into().map_err(|_| {
-            KvError::Damaged(format!("an accumulator of inode {} holds {} bytes instead of 8", self.ino, value.len()))
-        })?;
-        let number = u64::from_le_bytes(bytes);
+        let number = number(self.ino, value)?;
         match field {
             Accumulator::Length => self.length = number,
             Accumulator::Mtime => self.mtime = Some(number),
@@ -107,6 +110,14 @@ impl Inode {
             btime: identity.btime,
         }
     }
+}
+
+/// An accumulator's value.
+fn number(ino: Ino, value: &[u8]) -> Result<u64, KvError> {
+    let bytes = value.try_into().map_err(|_| {
+        KvError::Damaged(format!("an accumulator of inode {ino} holds {} bytes instead of 8", value.len()))
+    })?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// One identity and every accumulator there is.

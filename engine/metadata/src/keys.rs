@@ -10,7 +10,7 @@
 //! n ino(8) 02 field(1)                accumulator
 //! n ino(8) 03                         inline data
 //! n ino(8) 04                         symlink target
-//! n ino(8) 05 chunk(4)                slice list
+//! n ino(8) 05 chunk(8)                slice list
 //! n ino(8) 06 cookie(8) name          directory entry
 //! n ino(8) 07, 08                     reserved: extended attributes, back pointers
 //! n ino(8) 09 space(1) session(8) owner(8)   what an owner has locked (space 1: flock, 2: record locks)
@@ -33,7 +33,7 @@
 //! directory. It stays below 2^62 + 16, so that it's a valid `off_t`, and 0 to 15 never occur: they are for "." and "..".
 
 use shoal_kv::KeyRange;
-use shoal_types::{Ino, LockSpace, Name, ObjectId, SessionId};
+use shoal_types::{CHUNK_MAX, Ino, LockSpace, Name, ObjectId, SessionId};
 use twox_hash::XxHash3_64;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +44,8 @@ pub enum Key<'a> {
     Accumulator(Ino, Accumulator),
     Inline(Ino),
     Target(Ino),
-    Chunk(Ino, u32),
+    /// A number up to `CHUNK_MAX`.
+    Chunk(Ino, u64),
     /// Built by [`Key::dirent`], which knows the cookie.
     Dirent(Ino, u64, &'a [u8]),
     /// The session, and the owner's number in it.
@@ -111,7 +112,7 @@ impl<'a> Key<'a> {
             Key::Accumulator(ino, field) => key.inode(ino, ACCUMULATOR).byte(field as u8),
             Key::Inline(ino) => key.inode(ino, INLINE),
             Key::Target(ino) => key.inode(ino, TARGET),
-            Key::Chunk(ino, chunk) => key.inode(ino, CHUNK).bytes(&chunk.to_be_bytes()),
+            Key::Chunk(ino, chunk) => key.inode(ino, CHUNK).number(chunk),
             Key::Dirent(ino, cookie, name) => key.inode(ino, DIRENT).number(cookie).bytes(name),
             Key::Lock(ino, space, session, owner) => {
                 key.inode(ino, LOCK).byte(space as u8).number(session.0).number(owner)
@@ -159,7 +160,7 @@ impl<'a> Key<'a> {
             (ACCUMULATOR, [field]) => Some(Key::Accumulator(ino, Accumulator::from_u8(*field)?)),
             (INLINE, []) => Some(Key::Inline(ino)),
             (TARGET, []) => Some(Key::Target(ino)),
-            (CHUNK, rest) => Some(Key::Chunk(ino, u32::from_be_bytes(rest.try_into().ok()?))),
+            (CHUNK, rest) => number(rest).filter(|chunk| *chunk <= CHUNK_MAX).map(|chunk| Key::Chunk(ino, chunk)),
             (DIRENT, rest) => {
                 let (cookie, name) = rest.split_first_chunk()?;
                 Some(Key::Dirent(ino, u64::from_be_bytes(*cookie), name))
@@ -254,11 +255,14 @@ pub fn chunks(ino: Ino) -> KeyRange {
     between(ino, CHUNK, DIRENT)
 }
 
-/// Chunks `first..=last`.
-pub fn chunks_within(ino: Ino, first: u32, last: u32) -> KeyRange {
-    let mut end = Key::Chunk(ino, last).encode();
-    end.push(0);
-    KeyRange { start: Key::Chunk(ino, first).encode(), end }
+/// Those from `first` to before `end`.
+pub fn chunks_within(ino: Ino, first: u64, end: u64) -> KeyRange {
+    KeyRange { start: Key::Chunk(ino, first).encode(), end: Key::Chunk(ino, end).encode() }
+}
+
+/// Those from `first` on.
+pub fn chunks_from(ino: Ino, first: u64) -> KeyRange {
+    KeyRange { start: Key::Chunk(ino, first).encode(), ..chunks(ino) }
 }
 
 pub fn dirents(ino: Ino) -> KeyRange {

@@ -23,7 +23,7 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::Accumulator(INO, Accumulator::Subdirectories), "6e01020304050607080205"),
         (Key::Inline(INO), "6e010203040506070803"),
         (Key::Target(INO), "6e010203040506070804"),
-        (Key::Chunk(INO, 0x4142_4344), "6e01020304050607080541424344"),
+        (Key::Chunk(INO, 0x11_1213_1415), "6e0102030405060708050000001112131415"),
         (Key::Dirent(INO, 0x3132_3334_3536_3738, b"name"), "6e01020304050607080631323334353637386e616d65"),
         (Key::Lock(INO, LockSpace::Flock, SESSION, TIME), "6e0102030405060708090111121314151617183132333435363738"),
         (Key::Lock(INO, LockSpace::Record, SESSION, TIME), "6e0102030405060708090211121314151617183132333435363738"),
@@ -155,10 +155,18 @@ fn queue_ranges_include_their_last_moment() {
 }
 
 #[test]
-fn a_range_of_chunks_includes_both_its_ends() {
+fn chunks_from_one_on_are_all_that_follow_and_nothing_else() {
+    let range = chunks_from(INO, 3);
+    let inside = [2, 3, 4, CHUNK_MAX].map(|chunk| range.contains(&Key::Chunk(INO, chunk).encode()));
+    assert_eq!(inside, [false, true, true, true]);
+    assert!(!range.contains(&Key::Dirent(INO, 0, b"").encode()));
     let range = chunks_within(INO, 3, 5);
-    let inside = [2, 3, 5, 6].map(|chunk| range.contains(&Key::Chunk(INO, chunk).encode()));
+    let inside = [2, 3, 4, 5].map(|chunk| range.contains(&Key::Chunk(INO, chunk).encode()));
     assert_eq!(inside, [false, true, true, false]);
-    assert!(chunks_within(INO, 0, u32::MAX).contains(&Key::Chunk(INO, u32::MAX).encode()));
-    assert!(!chunks_within(INO, 0, u32::MAX).contains(&Key::Dirent(INO, 0, b"").encode()));
+}
+
+#[test]
+fn a_chunk_that_no_file_can_have_is_no_key() {
+    assert_eq!(Key::parse(&Key::Chunk(INO, CHUNK_MAX).encode()), Some(Key::Chunk(INO, CHUNK_MAX)));
+    assert_eq!(Key::parse(&Key::Chunk(INO, CHUNK_MAX + 1).encode()), None);
 }

@@ -27,9 +27,9 @@ pub use metadata::{
     Content, DirectoryEntry, DirectoryPage, HeldLock, Metadata, QueuedDeletion, QueuedRemoval, SessionInfo, Usage,
 };
 pub use operation::{
-    CancelLockWait, Create, EndSession, ForgetObjects, Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp,
-    RegisterSession, Release, RemoveInode, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, Sustain, Truncate,
-    Unlink, WriteInline, WriteSlices,
+    Append, AppendedContent, CancelLockWait, CopyRange, Create, CreateNameless, EndSession, Fallocate, ForgetObjects,
+    Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp, RegisterSession, Release, RemoveInode, Rename,
+    ReplaceSlices, Rmdir, SetAttributes, SetLock, Sustain, Truncate, Unlink, WriteInline, WriteSlices,
 };
 pub use records::{SessionKind, SessionRecord};
-pub use reply::{LockOutcome, MetaReply, Removed, Renamed, Truncated};
+pub use reply::{Appended, Copied, Fallocated, LockOutcome, MetaReply, Removed, Renamed, Truncated};

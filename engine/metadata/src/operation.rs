@@ -30,6 +30,10 @@ pub enum MetaOp {
     ForgetObjects(ForgetObjects),
     SetLock(SetLock),
     CancelLockWait(CancelLockWait),
+    Fallocate(Fallocate),
+    CopyRange(CopyRange),
+    CreateNameless(CreateNameless),
+    Append(Append),
 }
 
 /// A new inode of any kind under a free name. Answers `Attributes`.
@@ -55,7 +59,8 @@ pub struct Create {
     pub now: Timestamp,
 }
 
-/// One name more for an inode that has one. Answers `Attributes`. `EPERM` for a directory, `EMLINK`, otherwise as `Create`.
+/// One name more for an inode that has one, or the first for one that `CreateNameless` made. Answers `Attributes`. `EPERM`
+/// for a directory, `EMLINK`, otherwise as `Create`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Link {
     pub ino: Ino,
@@ -149,7 +154,7 @@ pub struct WriteInline {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WriteSlices {
     pub ino: Ino,
-    pub chunks: Vec<(u32, Vec<Slice>)>,
+    pub chunks: Vec<(u64, Vec<Slice>)>,
     /// The file is at least so long afterwards.
     pub length: u64,
     pub mtime: Timestamp,
@@ -164,7 +169,7 @@ pub struct WriteSlices {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ReplaceSlices {
     pub ino: Ino,
-    pub chunk: u32,
+    pub chunk: u64,
     pub old: Vec<Slice>,
     pub new: Vec<Slice>,
     /// The deletion queue's time for objects that nothing refers to any more: now. The grace is added by whoever deletes,
@@ -281,4 +286,67 @@ pub struct CancelLockWait {
     pub owner: u64,
     pub number: u64,
     pub session: SessionId,
+}
+
+/// What fallocate(2) does to a regular file (`EISDIR`, `EINVAL`, `EFBIG`): the bytes from `start` to before `end` become a
+/// hole, the file is at least `length_min` bytes long. Answers `Fallocated`; run it again from where the hole ends then,
+/// while that is before `end`. `EFBIG` with nothing changed also when a chunk's list is full, as in `WriteSlices`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Fallocate {
+    pub ino: Ino,
+    pub start: u64,
+    pub end: u64,
+    pub length_min: u64,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Gives one regular file (`EISDIR`, `EINVAL`, `EFBIG`) what another one shows, by reference: the target gets slices of the
+/// source's objects. Answers `Copied`, with fewer bytes than asked for where the source ends or one transaction takes no
+/// more; the source may be the target if the ranges do not overlap (`EINVAL`). Where the source's bytes lie in metadata
+/// there is nothing to refer to: then nothing is changed, and the answer is `CopyBytes`. `EFBIG` as in `Fallocate`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CopyRange {
+    pub source: Ino,
+    pub source_offset: u64,
+    pub target: Ino,
+    pub target_offset: u64,
+    pub length: u64,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// A new regular file without a name (`O_TMPFILE`), sustained by the session until it's released or linked. Answers
+/// `Attributes`. `ENOENT` for a directory that is gone, `ENOTDIR`, `ESTALE`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CreateNameless {
+    /// Gives its group where its setgid bit is set.
+    pub directory: Ino,
+    pub ino: Ino,
+    /// Permission bits with the umask applied.
+    pub mode: u16,
+    pub uid: u32,
+    pub gid: u32,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Writes behind the end of a regular file, wherever that is when the transaction runs: no two appends ever overlap, from
+/// whatever mounts they come. Answers `Appended`, or `NotInline` as `WriteInline` does. Errors as `WriteSlices`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Append {
+    pub ino: Ino,
+    pub content: AppendedContent,
+    pub mtime: Timestamp,
+    pub session: SessionId,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum AppendedContent {
+    Inline {
+        bytes: Vec<u8>,
+        inline_max: u32,
+    },
+    /// Whole objects and their lengths, one behind the other; none longer than a chunk.
+    Objects(Vec<(ObjectId, u32)>),
 }

@@ -15,8 +15,15 @@ pub enum MetaReply {
     Replaced(bool),
     Leased(Range<u64>),
     Registered(SessionId),
-    Ended { done: bool },
+    Ended {
+        done: bool,
+    },
     Lock(LockOutcome),
+    Fallocated(Fallocated),
+    Copied(Copied),
+    /// So many bytes have to be copied as bytes.
+    CopyBytes(u64),
+    Appended(Appended),
 }
 
 /// How a request for a lock ended.
@@ -55,6 +62,28 @@ pub struct Truncated {
     pub done: bool,
 }
 
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Fallocated {
+    pub attributes: Attributes,
+    /// Where the hole ends so far.
+    pub reached: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Appended {
+    pub attributes: Attributes,
+    /// Where the bytes begin.
+    pub offset: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Copied {
+    /// Of the target.
+    pub attributes: Attributes,
+    /// Bytes; 0 at the end of the source.
+    pub count: u64,
+}
+
 macro_rules! into {
     ($($(#[$doc:meta])* $method:ident: $variant:ident => $type:ty;)*) => {
         impl MetaReply {
@@ -76,6 +105,9 @@ into! {
     into_renamed: Renamed => Renamed;
     into_truncated: Truncated => Truncated;
     into_replaced: Replaced => bool;
+    into_fallocated: Fallocated => Fallocated;
+    into_copied: Copied => Copied;
+    into_appended: Appended => Appended;
     into_leased: Leased => Range<u64>;
     into_registered: Registered => SessionId;
     into_lock: Lock => LockOutcome;

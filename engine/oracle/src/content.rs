@@ -60,6 +60,26 @@ impl Content {
         self.length = length;
     }
 
+    /// Zeros from `start` to before `end`; the length stays.
+    pub fn clear(&mut self, start: u64, end: u64) {
+        let touched: Vec<u64> = self
+            .pages
+            .range(start / PAGE_BYTES as u64..end.div_ceil(PAGE_BYTES as u64))
+            .map(|(page, _)| *page)
+            .collect();
+        for number in touched {
+            let first = number * PAGE_BYTES as u64;
+            let within = |offset: u64| offset.saturating_sub(first).min(PAGE_BYTES as u64) as usize;
+            let page = self.pages.get_mut(&number).expect("just seen");
+            page[within(start)..within(end)].fill(0);
+        }
+    }
+
+    /// Grows with zeros where it is shorter.
+    pub fn grow(&mut self, length: u64) {
+        self.length = self.length.max(length);
+    }
+
     pub fn hash(&self) -> u64 {
         hash_pages(self.length, self.pages.iter().map(|(index, page)| (*index, page.as_slice())))
     }

@@ -79,6 +79,21 @@ impl Oracle {
         now: Timestamp,
     ) -> FsResult<Attributes> {
         self.refuse_taken_name(parent, name)?;
+        self.insert(parent, new, rdev, body, now)?;
+        self.attach(parent, name, new.ino, now);
+        Ok(self.describe(new.ino))
+    }
+
+    /// A regular file without a name (`O_TMPFILE`), open once: `link` may give it its first name until it is closed.
+    pub fn create_nameless(&mut self, directory: Ino, new: NewNode, now: Timestamp) -> FsResult<Attributes> {
+        self.directory(directory)?;
+        let node = self.insert(directory, new, 0, Body::Regular(Content::default()), now)?;
+        node.never_named = true;
+        node.open_count = 1;
+        Ok(self.describe(new.ino))
+    }
+
+    fn insert(&mut self, parent: Ino, new: NewNode, rdev: u32, body: Body, now: Timestamp) -> FsResult<&mut Node> {
         let inherited = self.node(parent)?;
         let gid = if inherited.mode & SETGID != 0 { inherited.gid } else { new.gid };
         let node = Node {
@@ -92,12 +107,11 @@ impl Oracle {
             btime: now,
             names: 0,
             open_count: 0,
+            never_named: false,
             body,
         };
-        let known = self.nodes.insert(new.ino, node);
-        assert!(known.is_none(), "inode numbers are never handed out twice");
-        self.attach(parent, name, new.ino, now);
-        Ok(self.describe(new.ino))
+        assert!(!self.nodes.contains_key(&new.ino), "inode numbers are never handed out twice");
+        Ok(self.nodes.entry(new.ino).or_insert(node))
     }
 
     /// What every giving of a new name is refused for.

@@ -31,7 +31,12 @@ impl Oracle {
         Ok(self.content(ino)?.read(offset, length))
     }
 
-    fn change(&mut self, ino: Ino, now: Timestamp, change: impl FnOnce(&mut Content)) -> FsResult<Attributes> {
+    pub(crate) fn change(
+        &mut self,
+        ino: Ino,
+        now: Timestamp,
+        change: impl FnOnce(&mut Content),
+    ) -> FsResult<Attributes> {
         let node = self.node_mut(ino)?;
         if let Body::Regular(content) = &mut node.body {
             change(content);
@@ -41,7 +46,7 @@ impl Oracle {
         Ok(self.describe(ino))
     }
 
-    fn content(&self, ino: Ino) -> FsResult<&Content> {
+    pub(crate) fn content(&self, ino: Ino) -> FsResult<&Content> {
         match &self.node(ino)?.body {
             Body::Regular(content) => Ok(content),
             Body::Directory(_) => Err(Errno::EISDIR),

@@ -15,7 +15,7 @@
 //!   (`EPERM`), source has no name left (`ENOENT`).
 //! * `unlink`: no such name (`ENOENT`), a directory (`EISDIR`). `rmdir`: `ENOENT`, `ENOTDIR`, `ENOTEMPTY`.
 //! * `rename`: see `rename.rs`.
-//! * `truncate`, `write`, `read`: unknown inode (`ENOENT`), a directory (`EISDIR`), not a regular file (`EINVAL`),
+//! * `truncate`, `write`, `read`, `fallocate`, `copy_range`: unknown inode (`ENOENT`), a directory (`EISDIR`), not a regular file (`EINVAL`),
 //!   beyond the largest offset (`EFBIG`).
 
 // A test that fails to unwrap has found what it looks for.
@@ -29,6 +29,7 @@ mod dump;
 mod link;
 mod locks;
 mod open;
+mod ranges;
 mod read;
 mod remove;
 mod rename;

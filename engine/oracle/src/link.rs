@@ -1,4 +1,4 @@
-//! Another name for an inode that has one.
+//! Another name for an inode that has one, or the first for one that was made without.
 
 use crate::Oracle;
 use shoal_types::{Attributes, Errno, FsResult, Ino, Name, Timestamp};
@@ -10,7 +10,8 @@ impl Oracle {
         if self.is_directory(ino) {
             return Err(Errno::EPERM);
         }
-        if self.node(ino)?.names == 0 {
+        let node = self.node(ino)?;
+        if node.names == 0 && !node.never_named {
             return Err(Errno::ENOENT);
         }
         self.attach(new_parent, new_name, ino, now);
@@ -30,6 +31,23 @@ mod tests {
         let linked = oracle.link(Ino(2), Ino::ROOT, &name("g"), at(3)).unwrap();
         assert_eq!((linked.ino, linked.nlink, linked.ctime, linked.mtime), (Ino(2), 2, at(3), at(1)));
         assert_eq!(oracle.get_attributes(Ino::ROOT).unwrap().mtime, at(3));
+    }
+
+    #[test]
+    fn a_file_made_without_a_name_gets_its_first_one_and_no_first_one_again() {
+        let mut oracle = Oracle::new();
+        let made = oracle.create_nameless(Ino::ROOT, new(2), at(1)).unwrap();
+        assert_eq!((made.nlink, oracle.read_directory(Ino::ROOT).unwrap().len()), (0, 0));
+        oracle.write(Ino(2), 0, b"kept", at(2)).unwrap();
+        let linked = oracle.link(Ino(2), Ino::ROOT, &name("f"), at(3)).unwrap();
+        assert_eq!((linked.nlink, linked.ctime, linked.mtime), (1, at(3), at(2)));
+        oracle.unlink(Ino::ROOT, &name("f"), at(4)).unwrap();
+        assert_eq!(oracle.link(Ino(2), Ino::ROOT, &name("f"), at(5)), Err(Errno::ENOENT));
+        oracle.close(Ino(2)).unwrap();
+        assert_eq!(oracle.get_attributes(Ino(2)), Err(Errno::ENOENT));
+        oracle.create_nameless(Ino::ROOT, new(3), at(6)).unwrap();
+        oracle.close(Ino(3)).unwrap();
+        assert_eq!(oracle.get_attributes(Ino(3)), Err(Errno::ENOENT), "nobody has named it");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Node {
     /// Directory entries that name this inode.
     pub names: u32,
     pub open_count: u32,
+    /// Made without a name, and without one since.
+    pub never_named: bool,
     pub body: Body,
 }
 
@@ -64,6 +66,7 @@ impl Oracle {
             btime: Timestamp::ZERO,
             names: 1,
             open_count: 0,
+            never_named: false,
             body: Body::Directory(Directory { parent: Some(Ino::ROOT), entries: BTreeMap::new() }),
         };
         Oracle { nodes: BTreeMap::from([(Ino::ROOT, root)]) }
@@ -137,6 +140,7 @@ impl Oracle {
         self.touch_content(parent, now);
         let node = self.nodes.get_mut(&child).expect("a named inode exists");
         node.names += 1;
+        node.never_named = false;
         node.ctime = now;
         if let Body::Directory(directory) = &mut node.body {
             directory.parent = Some(parent);

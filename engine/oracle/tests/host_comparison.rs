@@ -8,6 +8,7 @@
 mod host;
 
 use host::Host;
+use rustix::fs::FallocateFlags;
 use shoal_oracle::{NewNode, Oracle, RenameFlags};
 use shoal_types::{Errno, FileKind, FsResult, Ino, Name, Timestamp};
 
@@ -64,7 +65,7 @@ impl Run {
     /// One operation on both sides; what both answered.
     fn step(&mut self, step: u64) -> FsResult<()> {
         let now = Timestamp::new(step as i64, 0);
-        match self.random.below(17) {
+        match self.random.below(20) {
             0 | 1 => self.create(FileKind::Regular, now),
             2..=4 => self.create(FileKind::Directory, now),
             5 => self.create(FileKind::Symlink, now),
@@ -75,6 +76,9 @@ impl Run {
             10..=13 => self.rename(now),
             14 => self.truncate(now),
             15 => self.write(now),
+            16 => self.create_nameless(now),
+            17 => self.fallocate(now),
+            18 => self.copy_range(now),
             _ => {
                 if self.random.below(3) == 0 {
                     self.close();
@@ -104,6 +108,46 @@ impl Run {
             self.held.push(new.ino);
         }
         result
+    }
+
+    fn create_nameless(&mut self, now: Timestamp) -> FsResult<()> {
+        let directory = self.any();
+        let (uid, gid) = self.host.owner();
+        let new = NewNode { ino: self.new_ino(), mode: self.mode(), uid, gid };
+        let expected = self.oracle.create_nameless(directory, new, now);
+        let answered = self.host.create_nameless(directory, new.ino, new.mode);
+        let result = self.agree(format!("create {} without a name in {directory}", new.ino), expected, answered);
+        if result.is_ok() {
+            self.held.push(new.ino);
+        }
+        result
+    }
+
+    fn fallocate(&mut self, now: Timestamp) -> FsResult<()> {
+        let Some(ino) = self.any_file() else { return Ok(()) };
+        let (offset, length) = (self.random.below(20_000), 1 + self.random.below(9000));
+        let (hole, keep) = (self.random.below(3) > 0, self.random.below(2) == 0);
+        let mut flags = if hole { FallocateFlags::ZERO_RANGE } else { FallocateFlags::empty() };
+        if keep {
+            flags = if hole { FallocateFlags::PUNCH_HOLE } else { flags } | FallocateFlags::KEEP_SIZE;
+        }
+        let hole = if hole { offset..offset + length } else { offset..offset };
+        let length_min = if keep { 0 } else { offset + length };
+        let expected = self.oracle.fallocate(ino, hole, length_min, now);
+        let answered = self.host.fallocate(ino, flags, offset, length);
+        self.agree(format!("fallocate {ino} {flags:?} {length} bytes at {offset}"), expected, answered)
+    }
+
+    fn copy_range(&mut self, now: Timestamp) -> FsResult<()> {
+        let (Some(source), Some(target)) = (self.any_file(), self.any_file()) else { return Ok(()) };
+        let (from, to) = ((source, self.random.below(20_000)), (target, self.random.below(20_000)));
+        let length = self.random.below(9000);
+        let expected = self.oracle.copy_range(from, to, length, now);
+        let answered = self.host.copy_range(from, to, length as usize);
+        if let (Ok(expected), Ok(answered)) = (&expected, &answered) {
+            assert_eq!(expected, answered, "bytes copied from {from:?} to {to:?}\n{}", self.story());
+        }
+        self.agree(format!("copy {length} bytes from {from:?} to {to:?}"), expected, answered.map(drop))
     }
 
     fn link(&mut self, now: Timestamp) -> FsResult<()> {
@@ -225,6 +269,13 @@ impl Run {
             return Ino::ROOT;
         }
         self.held[self.random.below(self.held.len() as u64) as usize]
+    }
+
+    fn any_file(&mut self) -> Option<Ino> {
+        let is_file = |ino: &&Ino| self.oracle.get_attributes(**ino).map(|found| found.kind) == Ok(FileKind::Regular);
+        let files: Vec<Ino> = self.held.iter().filter(is_file).copied().collect();
+        let chosen = self.random.below(files.len().max(1) as u64) as usize;
+        files.get(chosen).copied()
     }
 
     fn any_directory(&mut self) -> Ino {

@@ -26,3 +26,5 @@ pub const CHUNK_BYTES: u64 = 64 << 20;
 pub const BLOCK_BYTES: u64 = 4 << 20;
 /// The largest file offset (exclusive): 8 EiB - 1, the limit of a signed 64-bit `off_t`.
 pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+/// The number of the largest file's last chunk.
+pub const CHUNK_MAX: u64 = (FILE_BYTES_MAX - 1) / CHUNK_BYTES;

@@ -39,9 +39,17 @@ async fn answer(shard: Rc<Shard>, message: Message) {
         Message::Write { ino, offset, data, now, respond } => {
             respond(shard.write_owned(ino, offset, data, now).await);
         }
+        Message::Append { ino, data, now, respond } => respond(shard.append_owned(ino, data, now).await),
         Message::Flush { ino, respond } => respond(shard.flush_owned(ino).await),
         Message::Fsync { ino, respond } => respond(shard.fsync_owned(ino).await),
         Message::Truncate { ino, length, now, respond } => respond(shard.truncate_owned(ino, length, now).await),
+        Message::Fallocate { ino, how, offset, length, now, respond } => {
+            respond(shard.fallocate_owned(ino, how, offset, length, now).await);
+        }
+        Message::CopyRange { source, source_offset, target, target_offset, length, now, respond } => {
+            let (from, to) = ((source, source_offset), (target, target_offset));
+            respond(shard.copy_range_owned(from, to, length, now).await);
+        }
         Message::Seek { ino, offset, to, respond } => respond(shard.seek_owned(ino, offset, to).await),
         Message::Revalidate { ino, epoch, respond } => respond(shard.revalidate_owned(ino, epoch).await),
         Message::Closed { ino } => shard.closed(ino).await,

@@ -39,7 +39,7 @@ mod whole_directories;
 mod tests;
 
 pub use config::{Config, KernelTimeouts};
-pub use file::SeekTo;
+pub use file::{Fallocate, Fallocation, SeekTo};
 pub use limits::SESSION_EXPIRY;
 pub use message::{ReadReply, Respond};
 pub use namespace::{AttributeChanges, NewInode, NewTime, Opened, RenameFlags};

@@ -1,6 +1,5 @@
 //! Every bound of the shards in one place.
 
-use shoal_types::BLOCK_BYTES;
 use std::time::Duration;
 
 /// Requests waiting in one shard's mailbox before senders wait.
@@ -35,8 +34,9 @@ pub(crate) const SYNCED_AT_ONCE: usize = 512;
 pub(crate) const CHUNKS_PER_READ: usize = 64;
 /// Times a read looks at the store again because what it was about to fetch has been replaced.
 pub(crate) const READ_RETRIES_MAX: u32 = 8;
-/// The largest file, below what the store allows: cached blocks have 32-bit numbers. 16 PiB.
-pub(crate) const FILE_BYTES_MAX: u64 = BLOCK_BYTES << 32;
+/// Bytes that one call copies by reference, and that one step of it moves where it can't.
+pub(crate) const COPY_BYTES_MAX: u64 = 64 << 30;
+pub(crate) const MOVED_BYTES_MAX: u64 = 1 << 20;
 /// Writes below this are copied, so that they don't keep a whole request buffer in memory.
 pub(crate) const SHARED_WRITE_BYTES_MIN: usize = 512 << 10;
 
@@ -49,6 +49,9 @@ pub(crate) const DOWNLOADS_IN_FLIGHT_MAX: usize = 32;
 
 /// Buffered writes are committed after this time even when nobody asks.
 pub(crate) const FLUSH_DELAY: Duration = Duration::from_secs(3);
+/// How often a mount with appended bytes in its buffer looks whether it is still alone; well below the time for which a
+/// newcomer waits.
+pub(crate) const APPEND_LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// Time between the tries of a flush that failed after the last close.
 pub(crate) const FLUSH_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Uploaded batches that one commit may carry.

@@ -1,7 +1,7 @@
 //! What shards say to each other. Requests flow to the owner; answers go by the closure that came with them, straight
 //! from the owner's thread to whoever asked (a FUSE reply is written there: no second hop).
 
-use crate::file::SeekTo;
+use crate::file::{Fallocation, SeekTo};
 use bytes::Bytes;
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{Attributes, FsResult, Ino, Timestamp};
@@ -31,6 +31,13 @@ pub(crate) enum Message {
         now: Timestamp,
         respond: Respond<u32>,
     },
+    /// Behind the end of the file, wherever that is; answered with where that was.
+    Append {
+        ino: Ino,
+        data: Bytes,
+        now: Timestamp,
+        respond: Respond<u64>,
+    },
     /// Commit everything buffered; answered when every mount can see it.
     Flush {
         ino: Ino,
@@ -46,6 +53,24 @@ pub(crate) enum Message {
         length: u64,
         now: Timestamp,
         respond: Respond<Attributes>,
+    },
+    Fallocate {
+        ino: Ino,
+        how: Fallocation,
+        offset: u64,
+        length: u64,
+        now: Timestamp,
+        respond: Respond<()>,
+    },
+    /// To the owner of the target.
+    CopyRange {
+        source: Ino,
+        source_offset: u64,
+        target: Ino,
+        target_offset: u64,
+        length: u64,
+        now: Timestamp,
+        respond: Respond<u64>,
     },
     /// Where data or a hole begins.
     Seek {

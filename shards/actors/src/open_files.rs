@@ -28,6 +28,7 @@ pub(crate) struct OpenFile {
     /// Length including buffered writes; `NOTHING_PENDING` when the store's is right.
     pending_length: AtomicU64,
     pending_mtime: AtomicU64,
+    pending_bytes: AtomicU64,
 }
 
 /// An immutable way to read a file on any core: its length, and the cache file that holds (part of) it.
@@ -100,6 +101,7 @@ impl OpenFile {
             validated: AtomicU64::new(0),
             pending_length: AtomicU64::new(NOTHING_PENDING),
             pending_mtime: AtomicU64::new(0),
+            pending_bytes: AtomicU64::new(0),
         }
     }
 
@@ -111,9 +113,10 @@ impl OpenFile {
         self.pending_length.load(SeqCst) != NOTHING_PENDING
     }
 
-    /// Owner only: buffered writes reach to `length`, the last at `mtime`.
-    pub fn set_pending(&self, length: u64, mtime: Timestamp) {
+    /// Owner only: with what is buffered, of which there are so many bytes, the file is so long and was last written then.
+    pub fn set_pending(&self, Pending { length, mtime, bytes }: Pending) {
         self.pending_mtime.store(mtime.as_nanos(), SeqCst);
+        self.pending_bytes.store(bytes, SeqCst);
         self.pending_length.store(length, SeqCst);
     }
 
@@ -126,21 +129,22 @@ impl OpenFile {
     pub fn pending(&self) -> Option<Pending> {
         let length = self.pending_length.load(SeqCst);
         let mtime = Timestamp::from_nanos(self.pending_mtime.load(SeqCst));
-        (length != NOTHING_PENDING).then_some(Pending { length, mtime })
+        let bytes = self.pending_bytes.load(SeqCst);
+        (length != NOTHING_PENDING).then_some(Pending { length, mtime, bytes })
     }
 }
 
 #[derive(Clone, Copy)]
 pub(crate) struct Pending {
-    length: u64,
-    mtime: Timestamp,
+    pub length: u64,
+    pub mtime: Timestamp,
+    pub bytes: u64,
 }
 
 impl Pending {
     pub fn overlay(&self, attributes: &mut Attributes) {
         attributes.length = self.length;
-        attributes.allocated =
-            attributes.allocated.max(self.length.next_multiple_of(512).min(attributes.allocated + self.length));
+        attributes.allocated += self.bytes;
         // A later time in the store is utimes' doing, and this write came after it, unless the store has changed since.
         if self.mtime >= attributes.ctime {
             attributes.mtime = self.mtime;
@@ -171,9 +175,10 @@ mod tests {
             ctime: at(10),
             btime: at(1),
         };
-        Pending { length: 5, mtime: at(20) }.overlay(&mut attributes);
+        Pending { length: 5, mtime: at(20), bytes: 2 }.overlay(&mut attributes);
         assert_eq!((attributes.length, attributes.mtime, attributes.ctime), (5, at(20), at(20)));
-        Pending { length: 5, mtime: at(15) }.overlay(&mut attributes);
+        assert_eq!(attributes.allocated, 5);
+        Pending { length: 5, mtime: at(15), bytes: 0 }.overlay(&mut attributes);
         assert_eq!((attributes.mtime, attributes.ctime), (at(20), at(20)), "the store has changed since");
     }
 

@@ -26,10 +26,14 @@ impl Touched {
             }
             MetaOp::SetAttributes(set) => Self::default().inode(set.ino),
             MetaOp::Truncate(truncate) => Self::default().inode(truncate.ino),
+            MetaOp::Fallocate(fallocate) => Self::default().inode(fallocate.ino),
+            MetaOp::CopyRange(copy) => Self::default().inode(copy.target),
             MetaOp::WriteInline(write) => Self::default().inode(write.ino),
             MetaOp::WriteSlices(write) => Self::default().inode(write.ino),
             MetaOp::RemoveInode(remove) => Self::default().inode(remove.ino),
             MetaOp::ReplaceSlices(replace) => Self::default().inode(replace.ino),
+            MetaOp::Append(append) => Self::default().inode(append.ino),
+            MetaOp::CreateNameless(create) => Self::default().inode(create.ino),
             MetaOp::Sustain(_)
             | MetaOp::Release(_)
             | MetaOp::LeaseInodes(_)

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub(crate) struct Adoption {
     next_folder: u32,
     /// Files of the folder listed last, each with the first block still to be looked at.
-    files: Vec<(Ino, u32)>,
+    files: Vec<(Ino, u64)>,
 }
 
 impl Adoption {
@@ -59,12 +59,12 @@ impl CachePart {
     }
 
     /// Takes some blocks of a file onto the books; returns the next one if there are more.
-    fn adopt_blocks(&self, ino: Ino, first: u32) -> io::Result<Option<u32>> {
+    fn adopt_blocks(&self, ino: Ino, first: u64) -> io::Result<Option<u64>> {
         let Some(disk) = DiskFile::open(&self.shared.slot, ino)? else {
             return self.drop_unless_open(ino).map(|()| None);
         };
         let entries = disk.read_entries(first, ADOPTED_BLOCKS_PER_STEP)?;
-        let count = entries.len() as u32;
+        let count = entries.len() as u64;
         for (block, found) in (first..).zip(entries) {
             let units = match found {
                 Found::Empty => 0,

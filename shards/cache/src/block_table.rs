@@ -14,7 +14,7 @@ pub(crate) struct BlockTable {
     root: ArcSwap<Vec<OnceLock<Arc<Segment>>>>,
 }
 
-const SEGMENT_BLOCKS: u32 = 16;
+const SEGMENT_BLOCKS: u64 = 16;
 
 type Segment = [BlockState; SEGMENT_BLOCKS as usize];
 
@@ -34,20 +34,20 @@ impl Deref for BlockRef {
 
 impl BlockTable {
     /// Looks at a block's state, if it has one.
-    pub fn peek<T>(&self, block: u32, look: impl FnOnce(&BlockState) -> T) -> Option<T> {
+    pub fn peek<T>(&self, block: u64, look: impl FnOnce(&BlockState) -> T) -> Option<T> {
         let root = self.root.load();
         let segment = root.get((block / SEGMENT_BLOCKS) as usize)?.get()?;
         Some(look(&segment[(block % SEGMENT_BLOCKS) as usize]))
     }
 
-    pub fn get(&self, block: u32) -> Option<BlockRef> {
+    pub fn get(&self, block: u64) -> Option<BlockRef> {
         let root = self.root.load();
         let segment = root.get((block / SEGMENT_BLOCKS) as usize)?.get()?.clone();
         Some(BlockRef { segment, within: (block % SEGMENT_BLOCKS) as usize })
     }
 
     /// Owner only: the block's state, made if need be; `None` beyond what a cache file can hold.
-    pub fn get_or_add(&self, block: u32) -> Option<BlockRef> {
+    pub fn get_or_add(&self, block: u64) -> Option<BlockRef> {
         if block >= BLOCKS_PER_FILE_MAX {
             return None;
         }
@@ -69,9 +69,9 @@ impl BlockTable {
     }
 
     /// Every block of `range` that has been loaded.
-    pub fn for_each_loaded(&self, range: Range<u32>, mut act: impl FnMut(u32, &BlockState)) {
+    pub fn for_each_loaded(&self, range: Range<u64>, mut act: impl FnMut(u64, &BlockState)) {
         let root = self.root.load();
-        let end = range.end.min(root.len() as u32 * SEGMENT_BLOCKS);
+        let end = range.end.min(root.len() as u64 * SEGMENT_BLOCKS);
         let mut block = range.start;
         while block < end {
             let segment_end = (block / SEGMENT_BLOCKS + 1) * SEGMENT_BLOCKS;
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(table.peek(3, |state| state.valid()), Some(Some(15)));
         assert!(table.get_or_add(BLOCKS_PER_FILE_MAX).is_none());
         let mut seen = Vec::new();
-        table.for_each_loaded(0..u32::MAX, |block, _| seen.push(block));
+        table.for_each_loaded(0..u64::MAX, |block, _| seen.push(block));
         assert_eq!(seen, [3, BLOCKS_PER_FILE_MAX - 1]);
         table.for_each_loaded(4..BLOCKS_PER_FILE_MAX - 1, |block, _| panic!("block {block} is out of range"));
     }

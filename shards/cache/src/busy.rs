@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard};
 
 /// Shared by a part and the janitor thread, which ends its punches here.
 #[derive(Default)]
-pub(crate) struct Busy(Mutex<HashMap<(Ino, u32), u64>>);
+pub(crate) struct Busy(Mutex<HashMap<(Ino, u64), u64>>);
 
 impl Busy {
     /// Marks the units, unless one of them is marked already.
-    pub fn begin(&self, ino: Ino, block: u32, units: u64) -> bool {
+    pub fn begin(&self, ino: Ino, block: u64, units: u64) -> bool {
         let mut busy = self.lock();
         let marked = busy.entry((ino, block)).or_default();
         let free = *marked & units == 0;
@@ -25,7 +25,7 @@ impl Busy {
 
     /// Only after the operation has ended in the kernel. A store that is dropped halfway never gets here: its write may
     /// still be in flight, so its units stay marked and are not cached again in this run.
-    pub fn end(&self, ino: Ino, block: u32, units: u64) {
+    pub fn end(&self, ino: Ino, block: u64, units: u64) {
         let mut busy = self.lock();
         let marked = busy.get_mut(&(ino, block)).expect("ended operations have begun");
         *marked &= !units;
@@ -34,11 +34,11 @@ impl Busy {
         }
     }
 
-    pub fn is_busy(&self, ino: Ino, block: u32) -> bool {
+    pub fn is_busy(&self, ino: Ino, block: u64) -> bool {
         self.lock().contains_key(&(ino, block))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Ino, u32), u64>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Ino, u64), u64>> {
         self.0.lock().expect("nothing panics under this lock")
     }
 }

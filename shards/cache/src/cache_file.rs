@@ -27,8 +27,8 @@ pub enum CacheRead {
 
 /// The blocks of a read and their versions when it began; nearly always just one.
 struct Snapshot {
-    first: (u32, u32),
-    rest: Vec<(u32, u32)>,
+    first: (u64, u32),
+    rest: Vec<(u64, u32)>,
 }
 
 const PAGE: u64 = 4096;
@@ -70,12 +70,11 @@ impl CacheFile {
     /// Whether every unit of the range is valid, verified or not.
     pub fn covers(&self, offset: u64, length: usize) -> bool {
         let Some(end) = offset.checked_add(length as u64) else { return false };
-        spans(offset..end)
-            .all(|(block, units)| u32::try_from(block).is_ok_and(|block| self.valid_units(block) & units == units))
+        spans(offset..end).all(|(block, units)| self.valid_units(block) & units == units)
     }
 
     /// The valid units of a block, verified or not. Before the owner has identified the block: what the index tells.
-    pub fn valid_units(&self, block: u32) -> u64 {
+    pub fn valid_units(&self, block: u64) -> u64 {
         if self.is_dead() {
             return 0;
         }
@@ -88,7 +87,6 @@ impl CacheFile {
 
     fn begin(&self, offset: u64, length: usize) -> Option<Snapshot> {
         let mut spans = spans(offset..offset.checked_add(length as u64)?).map(|(block, units)| {
-            let block = u32::try_from(block).ok()?;
             let version = self.table.peek(block, |state| state.begin_read(units)).flatten()?;
             Some((block, version))
         });
@@ -118,7 +116,7 @@ impl CacheFile {
     /// Owner only: ends every use, also of readers that still hold it.
     pub(crate) fn kill(&self) {
         self.dead.store(true, SeqCst);
-        self.table.for_each_loaded(0..u32::MAX, |_, state| state.forget_identity());
+        self.table.for_each_loaded(0..u64::MAX, |_, state| state.forget_identity());
     }
 }
 
@@ -159,7 +157,7 @@ async fn read_whole(disk: &DiskFile, buffer: AlignedBuffer, count: usize, offset
 fn matches_index(disk: &DiskFile, start: u64, bytes: &[u8]) -> bool {
     let mut units = bytes.chunks_exact(UNIT_BYTES as usize);
     spans(start..start + bytes.len() as u64).all(|(block, mask)| {
-        let entry = u32::try_from(block).ok().and_then(|block| disk.read_entry(block).ok().flatten());
+        let entry = disk.read_entry(block).ok().flatten();
         entry.is_some_and(|entry| {
             entry.valid & mask == mask
                 && (mask.trailing_zeros()..)

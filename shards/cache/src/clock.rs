@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(crate) struct Clock {
     /// May name blocks that are no longer on disk; they are passed over.
-    queue: VecDeque<(Ino, u32)>,
+    queue: VecDeque<(Ino, u64)>,
     files: HashMap<Ino, FileRecord>,
     blocks: usize,
 }
@@ -26,7 +26,7 @@ struct FileRecord {
 }
 
 struct BlockRecord {
-    block: u32,
+    block: u64,
     /// What a closed file remembers of its readers.
     referenced: bool,
     /// What a closed file remembers of the units whose checksums this run has seen to be right.
@@ -45,7 +45,7 @@ pub(crate) enum Warmth {
 /// A block that is off the books and must now go from the disk.
 pub(crate) struct Victim {
     pub ino: Ino,
-    pub block: u32,
+    pub block: u64,
     pub units: u64,
     pub open: Option<Arc<CacheFile>>,
     /// Nothing else of the file is on disk, as far as we know.
@@ -78,13 +78,13 @@ impl Clock {
     }
 
     /// The bytes that these units would newly occupy.
-    pub fn missing_bytes(&self, ino: Ino, block: u32, units: u64) -> u64 {
+    pub fn missing_bytes(&self, ino: Ino, block: u64, units: u64) -> u64 {
         let present = self.files.get(&ino).and_then(|record| record.get(block)).map_or(0, |record| record.units);
         bytes_of(units & !present)
     }
 
     /// These units occupy room on disk; returns the bytes they newly do.
-    pub fn add(&mut self, ino: Ino, block: u32, units: u64, warmth: Warmth) -> u64 {
+    pub fn add(&mut self, ino: Ino, block: u64, units: u64, warmth: Warmth) -> u64 {
         let added = self.missing_bytes(ino, block, units);
         let record = self.files.entry(ino).or_default();
         match record.position(block) {
@@ -107,7 +107,7 @@ impl Clock {
     }
 
     /// Units of the block that were verified when its file was last closed. Nobody else writes to our slot.
-    pub fn verified(&self, ino: Ino, block: u32) -> u64 {
+    pub fn verified(&self, ino: Ino, block: u64) -> u64 {
         self.files.get(&ino).and_then(|record| record.get(block)).map_or(0, |record| record.verified)
     }
 
@@ -129,7 +129,7 @@ impl Clock {
     }
 
     /// The next block to evict. Blocks that `is_busy` are passed over.
-    pub fn take_victim(&mut self, is_busy: impl Fn(Ino, u32) -> bool) -> Option<Victim> {
+    pub fn take_victim(&mut self, is_busy: impl Fn(Ino, u64) -> bool) -> Option<Victim> {
         // Twice round: the first may only take second chances back.
         for _ in 0..2 * self.queue.len() {
             let (ino, block) = self.queue.pop_front()?;
@@ -163,11 +163,11 @@ impl Clock {
 const STALE_MAX: usize = 1024;
 
 impl FileRecord {
-    fn position(&self, block: u32) -> Result<usize, usize> {
+    fn position(&self, block: u64) -> Result<usize, usize> {
         self.blocks.binary_search_by_key(&block, |record| record.block)
     }
 
-    fn get(&self, block: u32) -> Option<&BlockRecord> {
+    fn get(&self, block: u64) -> Option<&BlockRecord> {
         self.position(block).ok().map(|at| &self.blocks[at])
     }
 
@@ -184,7 +184,7 @@ impl FileRecord {
 mod tests {
     use super::*;
 
-    fn order(clock: &mut Clock) -> Vec<(u64, u32)> {
+    fn order(clock: &mut Clock) -> Vec<(u64, u64)> {
         std::iter::from_fn(|| clock.take_victim(|_, _| false)).map(|victim| (victim.ino.0, victim.block)).collect()
     }
 

@@ -72,7 +72,7 @@ impl DiskFile {
         (read.map_err(io::Error::from), buffer)
     }
 
-    pub fn read_entry(&self, block: u32) -> io::Result<Option<Entry>> {
+    pub fn read_entry(&self, block: u64) -> io::Result<Option<Entry>> {
         let mut bytes = [0; ENTRY_BYTES];
         read_up_to(&self.index, &mut bytes, entry_at(block))?;
         match Entry::decode(&bytes, self.ino, block) {
@@ -82,18 +82,18 @@ impl DiskFile {
     }
 
     /// Up to `count` entries from block `first` on, until the end of the index.
-    pub fn read_entries(&self, first: u32, count: u32) -> io::Result<Vec<Found>> {
+    pub fn read_entries(&self, first: u64, count: u64) -> io::Result<Vec<Found>> {
         let mut bytes = vec![0; count as usize * ENTRY_BYTES];
         let present = read_up_to(&self.index, &mut bytes, entry_at(first))?;
         let (entries, _) = bytes[..present].as_chunks::<ENTRY_BYTES>();
         Ok((first..).zip(entries).map(|(block, bytes)| Entry::decode(bytes, self.ino, block)).collect())
     }
 
-    pub fn write_entry(&self, block: u32, entry: &Entry) -> io::Result<()> {
+    pub fn write_entry(&self, block: u64, entry: &Entry) -> io::Result<()> {
         self.index.write_all_at(&entry.encode(self.ino, block), entry_at(block))
     }
 
-    pub fn clear_entry(&self, block: u32) -> io::Result<()> {
+    pub fn clear_entry(&self, block: u64) -> io::Result<()> {
         self.index.write_all_at(&[0; ENTRY_BYTES], entry_at(block))
     }
 
@@ -145,8 +145,8 @@ fn path(slot: &Path, ino: Ino, kind: &str) -> PathBuf {
     slot.join(format!("{:02x}/{:x}.{kind}", ino.mix() >> 56, ino.0))
 }
 
-fn entry_at(block: u32) -> u64 {
-    (1 + u64::from(block)) * ENTRY_BYTES as u64
+fn entry_at(block: u64) -> u64 {
+    (1 + block) * ENTRY_BYTES as u64
 }
 
 fn open_data(path: &Path, extra: OFlags) -> io::Result<RingFile> {

@@ -27,7 +27,7 @@ type Punched = oneshot::Receiver<io::Result<()>>;
 
 impl CachePart {
     /// Makes room for these units and takes it; `false` if there is none to be had.
-    pub(crate) async fn reserve(&self, ino: Ino, block: u32, units: u64) -> bool {
+    pub(crate) async fn reserve(&self, ino: Ino, block: u64, units: u64) -> bool {
         self.sample_free_space(bytes_of(units));
         for _ in 0..ROOM_ROUNDS_MAX {
             let bytes = self.clock.borrow().missing_bytes(ino, block, units);

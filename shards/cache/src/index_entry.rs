@@ -6,7 +6,7 @@
 //!   8    4  version, 1              8    8  valid units, bit u = unit u
 //!  12    4  zero                   16  256  CRC-32C of unit 0 .. unit 63
 //!  16    8  inode number          272  236  zero
-//!  24  484  zero                  508    4  CRC-32C of: inode number (8), block (4), bytes 0..508
+//!  24  484  zero                  508    4  CRC-32C of: inode number (8), block (8), bytes 0..508
 //! 508    4  CRC-32C of 0..508
 //! ```
 //!
@@ -49,7 +49,7 @@ impl Entry {
         Entry { identity, valid: 0, checksums: [0; UNITS_PER_BLOCK as usize] }
     }
 
-    pub fn encode(&self, ino: Ino, block: u32) -> [u8; ENTRY_BYTES] {
+    pub fn encode(&self, ino: Ino, block: u64) -> [u8; ENTRY_BYTES] {
         let mut bytes = [0; ENTRY_BYTES];
         bytes[0..8].copy_from_slice(&self.identity.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.valid.to_le_bytes());
@@ -62,7 +62,7 @@ impl Entry {
         bytes
     }
 
-    pub fn decode(bytes: &[u8; ENTRY_BYTES], ino: Ino, block: u32) -> Found {
+    pub fn decode(bytes: &[u8; ENTRY_BYTES], ino: Ino, block: u64) -> Found {
         if bytes.iter().all(|byte| *byte == 0) {
             return Found::Empty;
         }
@@ -86,7 +86,7 @@ pub(crate) fn header(ino: Ino) -> [u8; ENTRY_BYTES] {
     bytes
 }
 
-fn entry_check(bytes: &[u8; ENTRY_BYTES], ino: Ino, block: u32) -> u32 {
+fn entry_check(bytes: &[u8; ENTRY_BYTES], ino: Ino, block: u64) -> u32 {
     let place = crc32c::crc32c_append(crc32c::crc32c(&ino.0.to_le_bytes()), &block.to_le_bytes());
     crc32c::crc32c_append(place, &bytes[..CHECK_AT])
 }

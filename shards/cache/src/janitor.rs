@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 pub(crate) struct Punch {
     pub data: RingFile,
     pub ino: Ino,
-    pub block: u32,
+    pub block: u64,
     pub units: u64,
     /// Keeps the slot locked: a late hole must not hit bytes that the slot's next user has stored.
     pub slot: Arc<Shared>,
@@ -49,7 +49,7 @@ impl Janitor {
 fn work(punches: &Receiver<Punch>) {
     while let Ok(punch) = punches.recv() {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let result = fallocate(&*punch.data, flags, u64::from(punch.block) * BLOCK_BYTES, BLOCK_BYTES);
+        let result = fallocate(&*punch.data, flags, punch.block * BLOCK_BYTES, BLOCK_BYTES);
         punch.usage.fetch_sub(bytes_of(punch.units), SeqCst);
         punch.busy.end(punch.ino, punch.block, u64::MAX);
         drop(punch.slot);

@@ -1,7 +1,7 @@
 //! Every bound of the cache in one place.
 
 /// Blocks of one file that can be cached: 16 TiB of it, which is also all that ext4 takes in one file.
-pub(crate) const BLOCKS_PER_FILE_MAX: u32 = 1 << 22;
+pub(crate) const BLOCKS_PER_FILE_MAX: u64 = 1 << 22;
 /// Blocks one part keeps account of; above it blocks are evicted even when there is room on disk.
 pub(crate) const RECORDS_MAX: usize = 1 << 20;
 /// Mounts of one volume that share a cache folder on one host.
@@ -19,7 +19,7 @@ pub(crate) const FREE_SPACE_EVICTION_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const VERIFY_UNITS_MAX: u32 = 16;
 /// What one step of adoption looks at.
 pub(crate) const ADOPTED_FILES_PER_STEP: usize = 64;
-pub(crate) const ADOPTED_BLOCKS_PER_STEP: u32 = 2048;
+pub(crate) const ADOPTED_BLOCKS_PER_STEP: u64 = 2048;
 
 // A step of the free-space control makes at least the room that was used since the last one.
 const _: () = assert!(FREE_SPACE_EVICTION_BYTES_MAX >= FREE_SPACE_SAMPLE_BYTES);

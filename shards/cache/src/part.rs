@@ -64,7 +64,7 @@ impl CachePart {
 
     /// Makes `identity` the block's present one: units that belong to another are dropped. To be called before the
     /// block is verified or stored to; until then no shard gets bytes of it.
-    pub fn identify(&self, file: &Arc<CacheFile>, block: u32, identity: u64) {
+    pub fn identify(&self, file: &Arc<CacheFile>, block: u64, identity: u64) {
         let current = file.table.peek(block, |state| state.identity()).flatten();
         if current == Some(identity) || file.is_dead() {
             return;
@@ -76,7 +76,7 @@ impl CachePart {
         state.identify(identity);
     }
 
-    fn load(&self, file: &CacheFile, block: u32, state: &BlockRef) {
+    fn load(&self, file: &CacheFile, block: u64, state: &BlockRef) {
         // A write begun before the file was last closed may still land on what the index names.
         let disk = file.disk().filter(|_| !self.busy.is_busy(file.ino(), block));
         let entry = disk.map(|disk| disk.read_entry(block)).transpose().unwrap_or_else(|error| {
@@ -94,11 +94,11 @@ impl CachePart {
 
     /// The file's content may have changed as a whole: every block has to be identified again before it is read.
     pub fn forget_identities(&self, file: &Arc<CacheFile>) {
-        file.table.for_each_loaded(0..u32::MAX, |_, state| state.forget_identity());
+        file.table.for_each_loaded(0..u64::MAX, |_, state| state.forget_identity());
     }
 
     /// Drops these blocks' units; they have to be identified again. Their room is taken by the next store or evicted.
-    pub fn invalidate(&self, file: &Arc<CacheFile>, blocks: Range<u32>) {
+    pub fn invalidate(&self, file: &Arc<CacheFile>, blocks: Range<u64>) {
         file.table.for_each_loaded(blocks, |_, state| {
             state.drop_units(u64::MAX);
             state.forget_identity();

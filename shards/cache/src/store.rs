@@ -20,7 +20,7 @@ impl CachePart {
     ///
     /// Does nothing if the block has not been identified, or if somebody else moves these units' bytes just now. When
     /// the block changes meanwhile, the bytes are not made valid. If the future is dropped, neither are they.
-    pub async fn store(&self, file: &Arc<CacheFile>, block: u32, first_unit: u32, unit_count: u32, bytes: Bytes) {
+    pub async fn store(&self, file: &Arc<CacheFile>, block: u64, first_unit: u32, unit_count: u32, bytes: Bytes) {
         assert!(unit_count > 0 && first_unit + unit_count <= UNITS_PER_BLOCK, "units of one block");
         let whole = unit_count as usize * UNIT_BYTES as usize;
         assert!(bytes.len() <= whole && bytes.len() > whole - UNIT_BYTES as usize, "bytes end in the last unit");
@@ -44,7 +44,7 @@ impl CachePart {
         &self,
         file: &Arc<CacheFile>,
         state: &BlockState,
-        block: u32,
+        block: u64,
         units: u64,
         bytes: Bytes,
     ) -> io::Result<()> {
@@ -64,7 +64,7 @@ impl CachePart {
             state.drop_units(unverified);
         }
         let version = state.version();
-        let offset = u64::from(block) * BLOCK_BYTES + u64::from(units.trailing_zeros()) * UNIT_BYTES;
+        let offset = block * BLOCK_BYTES + u64::from(units.trailing_zeros()) * UNIT_BYTES;
         match write_whole(disk, payload.clone(), offset).await {
             Err(error) if is_one_of(&error, &[Errno::NOSPC, Errno::DQUOT]) => {
                 self.evict(FULL_DISK_EVICTION_BYTES).await;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 impl CachePart {
     /// Checks those of `units` that have not been checked yet, or all of them with `verify_always`; drops the bad ones.
     /// Returns the good ones: they may be read by any shard. The block must have been identified.
-    pub async fn verify_units(&self, file: &Arc<CacheFile>, block: u32, units: u64) -> u64 {
+    pub async fn verify_units(&self, file: &Arc<CacheFile>, block: u64, units: u64) -> u64 {
         let Some(state) = file.table.get(block) else { return 0 };
         if file.is_dead() || state.identity().is_none() {
             return 0;
@@ -38,7 +38,7 @@ impl CachePart {
         units & state.ready()
     }
 
-    async fn good_units(&self, file: &CacheFile, state: &BlockState, block: u32, unchecked: u64) -> u64 {
+    async fn good_units(&self, file: &CacheFile, state: &BlockState, block: u64, unchecked: u64) -> u64 {
         let entry = file.disk().and_then(|disk| disk.read_entry(block).ok().flatten());
         let Some(entry) = entry.filter(|entry| Some(entry.identity) == state.identity()) else { return 0 };
         let mut good = 0;
@@ -49,10 +49,10 @@ impl CachePart {
     }
 }
 
-async fn good_in_run(file: &CacheFile, entry: &Entry, block: u32, run: Range<u32>) -> u64 {
+async fn good_in_run(file: &CacheFile, entry: &Entry, block: u64, run: Range<u32>) -> u64 {
     let Some(disk) = file.disk() else { return 0 };
     let count = run.len() * UNIT_BYTES as usize;
-    let offset = u64::from(block) * BLOCK_BYTES + u64::from(run.start) * UNIT_BYTES;
+    let offset = block * BLOCK_BYTES + u64::from(run.start) * UNIT_BYTES;
     let (result, mut buffer) = disk.read_data(AlignedBuffer::with_capacity(count), count, offset).await;
     // Units that could not be read, or only in part, are as bad as wrong ones.
     buffer.set_len(result.unwrap_or(0));

@@ -3,7 +3,9 @@
 //! Files need not be opened: state that a call needs lasts for the call, and for as long as something is buffered. Who
 //! reads and writes one file much should open it, so that its state is kept in between.
 
-use crate::{AttributeChanges, DirectoryEntry, LocalVolume, NewInode, Opened, RenameFlags, SeekTo, Volume};
+use crate::{
+    AttributeChanges, DirectoryEntry, Fallocation, LocalVolume, NewInode, Opened, RenameFlags, SeekTo, Volume,
+};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use shoal_runtime::AlignedBuffer;
@@ -126,6 +128,17 @@ impl Volume {
     /// The first data or hole at or behind `offset`; `ENXIO` where there is none, or the file has ended.
     pub async fn seek(&self, ino: Ino, offset: u64, to: SeekTo) -> FsResult<u64> {
         self.call(ino, move |local| async move { local.seek(ino, offset, to).await }).await
+    }
+
+    /// `EINVAL` for no bytes, `EFBIG`.
+    pub async fn fallocate(&self, ino: Ino, how: Fallocation, offset: u64, length: u64) -> FsResult<()> {
+        self.call(ino, move |local| async move { local.fallocate(ino, how, offset, length).await }).await
+    }
+
+    /// Copies bytes without moving them; tells how many: fewer than asked for at the source's end, and where a call would
+    /// take long. `EINVAL` for ranges of one file that overlap, `EFBIG`.
+    pub async fn copy_range(&self, from: (Ino, u64), to: (Ino, u64), length: u64) -> FsResult<u64> {
+        self.call(to.0, move |local| async move { local.copy_range(from, to, length).await }).await
     }
 
     /// Everything of this file survives power loss.

@@ -14,7 +14,7 @@ mod volume;
 mod tests;
 
 pub use shoal_actors::{
-    AttributeChanges, Config, DirectoryEntry, DirectoryPage, KernelTimeouts, NewInode, NewTime, Opened, ReadReply,
-    RenameFlags, Respond, SESSION_EXPIRY, SeekTo, Shard as LocalVolume, StartError,
+    AttributeChanges, Config, DirectoryEntry, DirectoryPage, Fallocate, Fallocation, KernelTimeouts, NewInode, NewTime,
+    Opened, ReadReply, RenameFlags, Respond, SESSION_EXPIRY, SeekTo, Shard as LocalVolume, StartError,
 };
 pub use volume::Volume;

@@ -105,11 +105,11 @@ impl InodeCheck {
         }
     }
 
-    fn list(&mut self, chunk: u32, list: &[Slice]) {
+    fn list(&mut self, chunk: u64, list: &[Slice]) {
         self.has_chunks = true;
         self.allocated += slice_list::allocated(list);
         let length = self.inode.as_ref().map_or(u64::MAX, |inode| inode.length);
-        let end = length.saturating_sub(u64::from(chunk) * CHUNK_BYTES);
+        let end = length.saturating_sub(chunk * CHUNK_BYTES);
         if end < CHUNK_BYTES {
             self.beyond |= slice_list::shows_data_from(list, end as u32);
         }

@@ -13,9 +13,9 @@ pub(super) fn drop_last(
     transaction: &mut dyn Transaction,
     books: &mut Books,
     ino: Ino,
-    first: u32,
-) -> MetaResult<Option<u32>> {
-    let range = keys::chunks_within(ino, first, u32::MAX);
+    first: u64,
+) -> MetaResult<Option<u64>> {
+    let range = keys::chunks_from(ino, first);
     let pairs = transaction.scan(&range, CHUNKS_MAX, Direction::Backward)?;
     let mut slices = 0;
     let mut lowest = None;
@@ -33,5 +33,5 @@ pub(super) fn drop_last(
 }
 
 /// Bounds on one transaction: what is read (a list has up to 100 kB), and objects touched.
-const CHUNKS_MAX: usize = 16;
-const SLICES_MAX: usize = 4096;
+pub(super) const CHUNKS_MAX: usize = 16;
+pub(super) const SLICES_MAX: usize = 4096;

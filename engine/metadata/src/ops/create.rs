@@ -35,17 +35,17 @@ fn check_target(kind: FileKind, target: &[u8]) -> FsResult<()> {
 }
 
 fn new_identity(operation: &Create, directory: &Identity) -> Identity {
-    let inherits = directory.mode & SETGID != 0;
+    let group = inherited_group(directory);
     let mode = match operation.kind {
         FileKind::Symlink => 0o777,
-        FileKind::Directory if inherits => operation.mode | SETGID,
+        FileKind::Directory if group.is_some() => operation.mode | SETGID,
         _ => operation.mode,
     };
     let device = matches!(operation.kind, FileKind::CharDevice | FileKind::BlockDevice);
     Identity {
         mode: mode & 0o7777,
         uid: operation.uid,
-        gid: if inherits { directory.gid } else { operation.gid },
+        gid: group.unwrap_or(operation.gid),
         rdev: if device { operation.rdev } else { 0 },
         ..Identity::new(operation.kind, operation.parent, operation.now)
     }
@@ -59,11 +59,16 @@ pub(super) fn put_whiteout(
     directory: &Identity,
     now: Timestamp,
 ) {
-    let gid = if directory.mode & SETGID != 0 { directory.gid } else { 0 };
+    let gid = inherited_group(directory).unwrap_or(0);
     put_new(transaction, ino, &Identity { gid, ..Identity::new(FileKind::CharDevice, parent, now) });
 }
 
-fn put_new(transaction: &mut dyn Transaction, ino: Ino, identity: &Identity) {
+/// What a new inode's group is, where the directory decides it.
+pub(super) fn inherited_group(directory: &Identity) -> Option<u32> {
+    (directory.mode & SETGID != 0).then_some(directory.gid)
+}
+
+pub(super) fn put_new(transaction: &mut dyn Transaction, ino: Ino, identity: &Identity) {
     transaction.put(&Key::Identity(ino).encode(), &identity.encode());
     transaction.add(&Key::Counter(Counter::UsedInodes).encode(), 1);
 }

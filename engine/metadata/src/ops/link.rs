@@ -1,11 +1,12 @@
-//! One name more for an inode that has one.
+//! One name more for an inode that has one, or the first for one that was made without.
 
 use super::parent::{self, Counts};
 use crate::inode;
 use crate::keys::Key;
+use crate::records::Identity;
 use crate::{Link, MetaReply, MetaResult};
 use shoal_kv::Transaction;
-use shoal_types::Errno;
+use shoal_types::{Errno, Ino, SessionId};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Link) -> MetaResult<MetaReply> {
     let Link { ino, parent, name, session, now } = operation;
@@ -13,16 +14,33 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Link) -> MetaRe
     parent::require_free_name(transaction, *session, *parent, name)?;
     match identity.nlink {
         _ if identity.is_directory() => return Err(Errno::EPERM.into()),
-        // Nameless and still open, or waiting for its removal: from there is no way back.
-        0 => return Err(Errno::ENOENT.into()),
+        0 => stop_sustaining(transaction, *ino, *session, &mut identity)?,
         LINKS_MAX.. => return Err(Errno::EMLINK.into()),
-        _ => identity.nlink += 1,
+        _ => {}
     }
+    identity.nlink += 1;
     identity.ctime = *now;
     transaction.put(&Key::Identity(*ino).encode(), &identity.encode());
     parent::put_name(transaction, *parent, name, *ino, identity.kind);
     parent::touch(transaction, *parent, Counts::default().gain(identity.kind), *now);
     Ok(MetaReply::Attributes(inode::load_unchecked(transaction, *ino)?.attributes()))
+}
+
+/// The name takes the place of the session that keeps the inode. One that has had a name, and is still open or waits for its
+/// removal, gets none any more.
+fn stop_sustaining(
+    transaction: &mut dyn Transaction,
+    ino: Ino,
+    session: SessionId,
+    identity: &mut Identity,
+) -> MetaResult<()> {
+    let sustained = Key::Sustained(session, ino).encode();
+    if identity.flags & Identity::NEVER_NAMED == 0 || transaction.get(&sustained)?.is_none() {
+        return Err(Errno::ENOENT.into());
+    }
+    identity.flags &= !Identity::NEVER_NAMED;
+    transaction.delete(&sustained);
+    Ok(())
 }
 
 /// Names of one inode: what every program that counts links in an `int` can hold.

@@ -61,7 +61,7 @@ impl Books {
     }
 
     /// Puts `new` in the place of a chunk's whole list `old`, which the caller has read.
-    pub fn rewrite(&mut self, transaction: &mut dyn Transaction, chunk: u32, old: &[Slice], new: &[Slice]) {
+    pub fn rewrite(&mut self, transaction: &mut dyn Transaction, chunk: u64, old: &[Slice], new: &[Slice]) {
         self.count(old, -1);
         self.add(new);
         let key = Key::Chunk(self.ino, chunk).encode();

@@ -1,11 +1,16 @@
 //! One file an operation: its transaction. `Err(MetaError::Refused)` means that nothing is to change.
 
+mod append;
 mod chunks;
+mod copy_range;
 pub(crate) mod counter;
 mod create;
+mod create_nameless;
 mod end_session;
+mod fallocate;
 mod forget_objects;
 pub(crate) mod heartbeat;
+mod inline_data;
 mod lease_inodes;
 mod lease_objects;
 mod link;
@@ -56,5 +61,9 @@ pub(crate) fn run(transaction: &mut dyn Transaction, operation: &MetaOp) -> Meta
         MetaOp::ForgetObjects(operation) => forget_objects::run(transaction, operation),
         MetaOp::SetLock(operation) => set_lock::run(transaction, operation),
         MetaOp::CancelLockWait(operation) => lock_waits::run(transaction, operation),
+        MetaOp::Fallocate(operation) => fallocate::run(transaction, operation),
+        MetaOp::CopyRange(operation) => copy_range::run(transaction, operation),
+        MetaOp::CreateNameless(operation) => create_nameless::run(transaction, operation),
+        MetaOp::Append(operation) => append::run(transaction, operation),
     }
 }

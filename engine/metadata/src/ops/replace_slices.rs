@@ -3,12 +3,12 @@
 //! Slices appended since the list was read stay behind the new ones and cover them, as they covered the old ones.
 
 use super::live_bytes::Books;
-use super::session;
+use super::{session, slice_list};
 use crate::inode;
 use crate::keys::Key;
-use crate::records::{decode_slices, encode_slices, is_sound};
+use crate::records::{decode_slices, is_sound};
 use crate::{MetaReply, MetaResult, ReplaceSlices};
-use shoal_kv::{Transaction, limits};
+use shoal_kv::Transaction;
 use shoal_types::Errno;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &ReplaceSlices) -> MetaResult<MetaReply> {
@@ -23,9 +23,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &ReplaceSlices) 
         return Ok(MetaReply::Replaced(false));
     };
     let new = [&operation.new, since].concat();
-    if encode_slices(&new).len() > limits::VALUE_BYTES_MAX {
-        return Err(Errno::EFBIG.into());
-    }
+    slice_list::require_room(&new)?;
     let mut books = Books::new(operation.ino);
     books.rewrite(transaction, operation.chunk, &list, &new);
     books.close(transaction, operation.delete_at)?;

@@ -1,16 +1,38 @@
-//! What truncation and tidying do to a chunk's slice list: pure functions, no store.
+//! What truncation, hole punching, copying and tidying do to a chunk's slice list: pure functions, no store.
 //!
 //! Relies on lists in the order in which they were committed: a later slice covers earlier ones. Resolving a list for
 //! reading is `shoal-file-data`'s work.
 
-use shoal_types::{ObjectKind, Slice};
+use crate::MetaResult;
+use crate::records::encode_slices;
+use shoal_kv::limits;
+use shoal_types::{Errno, ObjectKind, Slice};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The list without what stands at or behind `end`; below it, it shows the same bytes.
 pub(crate) fn cut(list: &[Slice], end: u32) -> Vec<Slice> {
-    let before = list.iter().filter(|slice| slice.position < end);
-    before.map(|slice| Slice { length: slice.length.min(end - slice.position), ..*slice }).collect()
+    list.iter().filter_map(|slice| part(slice, &(0..end))).collect()
+}
+
+/// The list without anything in `hole`; elsewhere it shows the same bytes.
+pub(crate) fn without(list: &[Slice], hole: &Range<u32>) -> Vec<Slice> {
+    let left = |slice| [part(slice, &(0..hole.start)), part(slice, &(hole.end..u32::MAX))];
+    list.iter().flat_map(left).flatten().collect()
+}
+
+/// What the list shows of `wanted`, as slices that do not overlap, in order. Holes are left out.
+pub(crate) fn shown(list: &[Slice], wanted: &Range<u32>) -> Vec<Slice> {
+    let mut covered = Ranges::default();
+    let mut shown = Vec::new();
+    for slice in list.iter().rev().filter_map(|slice| part(slice, wanted)) {
+        if slice.kind != ObjectKind::Hole {
+            shown.extend(covered.gaps(&range(&slice)).iter().filter_map(|gap| part(&slice, gap)));
+        }
+        covered.cover(range(&slice));
+    }
+    shown.sort_unstable_by_key(|slice| slice.position);
+    shown
 }
 
 /// The list without slices that later ones cover wholly; it shows the same bytes.
@@ -35,8 +57,27 @@ pub(crate) fn allocated(list: &[Slice]) -> i64 {
     list.iter().filter(|slice| slice.kind != ObjectKind::Hole).map(|slice| i64::from(slice.length)).sum()
 }
 
+/// `EFBIG` for a list that is too long for any value.
+pub(crate) fn require_room(list: &[Slice]) -> MetaResult<()> {
+    match encode_slices(list).len() > limits::VALUE_BYTES_MAX {
+        true => Err(Errno::EFBIG.into()),
+        false => Ok(()),
+    }
+}
+
 fn range(slice: &Slice) -> Range<u32> {
     slice.position..slice.end()
+}
+
+/// The part of a slice within `range`, if there is one.
+fn part(slice: &Slice, range: &Range<u32>) -> Option<Slice> {
+    let position = slice.position.max(range.start);
+    let end = slice.end().min(range.end);
+    let object_offset = match slice.kind {
+        ObjectKind::Hole => 0,
+        _ => slice.object_offset + (position - slice.position),
+    };
+    (position < end).then(|| Slice { position, length: end - position, object_offset, ..*slice })
 }
 
 /// Disjoint ranges that do not touch, by their starts.
@@ -59,6 +100,23 @@ impl Ranges {
         }
         self.0.insert(start, end);
         true
+    }
+
+    /// What of `range` is not covered, in order.
+    fn gaps(&self, range: &Range<u32>) -> Vec<Range<u32>> {
+        let before = self.0.range(..range.start).next_back().map_or(0, |(_, end)| *end);
+        let mut at = range.start.max(before);
+        let mut gaps = Vec::new();
+        for (start, end) in self.0.range(range.clone()) {
+            if at < *start {
+                gaps.push(at..*start);
+            }
+            at = *end;
+        }
+        if at < range.end {
+            gaps.push(at..range.end);
+        }
+        gaps
     }
 }
 
@@ -124,6 +182,33 @@ mod tests {
             let (before, after) = (painted(&list), painted(&cut(&list, end)));
             prop_assert_eq!(&after[..end as usize], &before[..end as usize]);
             prop_assert!(after[end as usize..].iter().all(Option::is_none));
+        }
+
+        #[test]
+        fn a_hole_changes_no_byte_outside_of_it_and_leaves_none_inside(
+            list in lists(), start in 0u32..170, length in 0u32..60,
+        ) {
+            let hole = start..(start + length).min(200);
+            let (before, after) = (painted(&list), painted(&without(&list, &hole)));
+            for at in 0..200 {
+                let expected = if hole.contains(&at) { None } else { before[at as usize] };
+                prop_assert_eq!(after[at as usize], expected, "byte {}", at);
+            }
+        }
+
+        #[test]
+        fn what_is_shown_is_what_painting_shows_and_every_byte_of_it_once(
+            list in lists(), start in 0u32..170, length in 0u32..60,
+        ) {
+            let wanted = start..(start + length).min(200);
+            let shown = shown(&list, &wanted);
+            let (before, after) = (painted(&list), painted(&shown));
+            for at in 0..200 {
+                let expected = if wanted.contains(&at) { before[at as usize] } else { None };
+                prop_assert_eq!(after[at as usize], expected, "byte {}", at);
+            }
+            prop_assert!(shown.windows(2).all(|pair| pair[0].end() <= pair[1].position));
+            prop_assert!(shown.iter().all(|slice| slice.kind != ObjectKind::Hole));
         }
 
         #[test]

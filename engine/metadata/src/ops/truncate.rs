@@ -5,10 +5,10 @@
 //! behind a cut unseen, and lists and length can be set although writers only ever add to them.
 
 use super::live_bytes::Books;
-use super::{chunks, session, slice_list};
+use super::{chunks, inline_data, session, slice_list};
 use crate::inode;
 use crate::keys::{Accumulator, Key};
-use crate::records::{decode_content, decode_slices, encode_content};
+use crate::records::decode_slices;
 use crate::{MetaReply, MetaResult, Truncate, Truncated};
 use shoal_kv::Transaction;
 use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX};
@@ -39,15 +39,13 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Truncate) -> Me
 fn cut(transaction: &mut dyn Transaction, operation: &Truncate) -> MetaResult<u64> {
     let mut books = Books::new(operation.ino);
     let mut reached = operation.length;
-    // A chunk whose number is beyond 32 bits can't be written, so it can't be there.
-    if let Ok(first_beyond) = u32::try_from(operation.length.div_ceil(CHUNK_BYTES))
-        && let Some(lowest) = chunks::drop_last(transaction, &mut books, operation.ino, first_beyond)?
-    {
-        reached = u64::from(lowest) * CHUNK_BYTES;
+    let first_beyond = operation.length.div_ceil(CHUNK_BYTES);
+    if let Some(lowest) = chunks::drop_last(transaction, &mut books, operation.ino, first_beyond)? {
+        reached = lowest * CHUNK_BYTES;
     }
     if reached == operation.length {
         cut_boundary_chunk(transaction, &mut books, operation)?;
-        cut_inline(transaction, &mut books, operation)?;
+        inline_data::clear(transaction, &mut books, operation.ino, &(operation.length..u64::MAX))?;
     }
     books.close(transaction, operation.now)?;
     Ok(reached)
@@ -55,7 +53,7 @@ fn cut(transaction: &mut dyn Transaction, operation: &Truncate) -> MetaResult<u6
 
 fn cut_boundary_chunk(transaction: &mut dyn Transaction, books: &mut Books, operation: &Truncate) -> MetaResult<()> {
     let end = (operation.length % CHUNK_BYTES) as u32;
-    let Ok(chunk) = u32::try_from(operation.length / CHUNK_BYTES) else { return Ok(()) };
+    let chunk = operation.length / CHUNK_BYTES;
     if end == 0 {
         return Ok(());
     }
@@ -64,22 +62,6 @@ fn cut_boundary_chunk(transaction: &mut dyn Transaction, books: &mut Books, oper
         let kept = slice_list::cut(&list, end);
         if kept != list {
             books.rewrite(transaction, chunk, &list, &kept);
-        }
-    }
-    Ok(())
-}
-
-fn cut_inline(transaction: &mut dyn Transaction, books: &mut Books, operation: &Truncate) -> MetaResult<()> {
-    let key = Key::Inline(operation.ino).encode();
-    let Some(value) = transaction.get(&key)? else { return Ok(()) };
-    let mut content = decode_content(value)?;
-    let (old, new) = (content.len(), content.len().min(usize::try_from(operation.length).unwrap_or(usize::MAX)));
-    if new < old {
-        content.truncate(new);
-        books.add_inline(new as i64 - old as i64);
-        match new {
-            0 => transaction.delete(&key),
-            _ => transaction.put(&key, &encode_content(&content)),
         }
     }
     Ok(())

@@ -41,8 +41,8 @@ fn check(operation: &WriteSlices) -> MetaResult<()> {
     }
     let mut allocated = 0;
     for (chunk, slices) in &operation.chunks {
-        let start = u64::from(*chunk) * CHUNK_BYTES;
-        let fits = |slice: &Slice| is_sound(slice) && start + u64::from(slice.end()) <= operation.length;
+        let start = chunk.saturating_mul(CHUNK_BYTES);
+        let fits = |slice: &Slice| is_sound(slice) && start.saturating_add(u64::from(slice.end())) <= operation.length;
         if !slices.iter().all(fits) {
             return Err(Errno::EINVAL.into());
         }
@@ -58,7 +58,7 @@ fn append(
     transaction: &mut dyn Transaction,
     books: &mut Books,
     operation: &WriteSlices,
-    chunk: u32,
+    chunk: u64,
     slices: &[Slice],
 ) -> MetaResult<()> {
     if slices.is_empty() {
@@ -76,9 +76,7 @@ fn append(
     let value = transaction.get(&key)?.unwrap_or_default();
     let old = decode_slices(&value)?;
     let new = slice_list::without_covered(&[&old, slices].concat());
-    if encode_slices(&new).len() > limits::VALUE_BYTES_MAX {
-        return Err(Errno::EFBIG.into());
-    }
+    slice_list::require_room(&new)?;
     books.pass_over(slices);
     books.rewrite(transaction, chunk, &old, &new);
     Ok(())

@@ -27,21 +27,21 @@ impl Metadata {
     }
 
     /// A chunk's slices, oldest first; empty where there are none.
-    pub fn get_chunk(&self, ino: Ino, chunk: u32) -> MetaResult<Vec<Slice>> {
+    pub fn get_chunk(&self, ino: Ino, chunk: u64) -> MetaResult<Vec<Slice>> {
         let key = Key::Chunk(ino, chunk).encode();
         let value = self.at_snapshot(|reader| Ok(reader.get(&key)?))?;
         Ok(decode_slices(&value.unwrap_or_default())?)
     }
 
     /// The chunks of a file from `first` on that have slices, at most `limit`.
-    pub fn get_chunks(&self, ino: Ino, first: u32, limit: usize) -> MetaResult<Vec<(u32, Vec<Slice>)>> {
-        let range = keys::chunks_within(ino, first, u32::MAX);
+    pub fn get_chunks(&self, ino: Ino, first: u64, limit: usize) -> MetaResult<Vec<(u64, Vec<Slice>)>> {
+        let range = keys::chunks_from(ino, first);
         let pairs = self.at_snapshot(|reader| Ok(reader.scan(&range, limit, Direction::Forward)?))?;
         Ok(pairs.iter().map(decode_chunk).collect::<KvResult<_>>()?)
     }
 }
 
-fn decode_chunk((key, value): &Pair) -> KvResult<(u32, Vec<Slice>)> {
+fn decode_chunk((key, value): &Pair) -> KvResult<(u64, Vec<Slice>)> {
     let Some(Key::Chunk(_, chunk)) = Key::parse(key) else { unreachable!("the range holds chunks only") };
     Ok((chunk, decode_slices(value)?))
 }

@@ -2,7 +2,7 @@
 //! writing a decision about the format.
 
 use super::*;
-use crate::{LockOutcome, LockRanges, MetaReply, Removed, Renamed, Truncated};
+use crate::{Appended, Copied, Fallocated, LockOutcome, LockRanges, MetaReply, Removed, Renamed, Truncated};
 use shoal_types::{
     Attributes, Errno, FileKind, Ino, LockMode, LockRange, LockSpace, ObjectId, ObjectKind, SCHEMA_VERSION, SessionId,
     Slice, Timestamp, VolumeSettings,
@@ -244,6 +244,19 @@ fn every_reply_in_an_operation_record_has_its_golden_bytes() {
         (MetaReply::Registered(SessionId(9)), "0108070605040302010809"),
         (MetaReply::Ended { done: false }, "0108070605040302010900"),
         (MetaReply::Lock(LockOutcome::Blocked { abroad: true }), "0108070605040302010a0101"),
+        (
+            MetaReply::Fallocated(Fallocated { attributes: attributes(), reached: 300 }),
+            "0108070605040302010bac0202ff03e807e907000105000101040206030804ac02",
+        ),
+        (
+            MetaReply::Copied(Copied { attributes: attributes(), count: 300 }),
+            "0108070605040302010cac0202ff03e807e907000105000101040206030804ac02",
+        ),
+        (MetaReply::CopyBytes(300), "0108070605040302010dac02"),
+        (
+            MetaReply::Appended(Appended { attributes: attributes(), offset: 300 }),
+            "0108070605040302010eac0202ff03e807e907000105000101040206030804ac02",
+        ),
     ];
     for (reply, golden) in replies {
         let record = OperationRecord { operation: 0x0102_0304_0506_0708, reply };

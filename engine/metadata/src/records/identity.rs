@@ -19,7 +19,7 @@ pub struct Identity {
     pub uid: u32,
     pub gid: u32,
     pub rdev: u32,
-    /// None defined yet; kept as they are.
+    /// `NEVER_NAMED`; others are kept as they are.
     pub flags: u32,
     /// Of a directory: the one that holds it. Of anything else a hint: where it was last created or moved.
     pub parent: Ino,
@@ -37,6 +37,9 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Made without a name, so that it may still be given one.
+    pub const NEVER_NAMED: u32 = 1;
+
     /// With one name in `parent`, of 0:0 and without permissions.
     pub fn new(kind: FileKind, parent: Ino, now: Timestamp) -> Self {
         Identity {

@@ -3,8 +3,8 @@
 use crate::support::*;
 use proptest::prelude::*;
 use shoal_metadata::keys::{Accumulator, Counter, Key};
-use shoal_metadata::{MetaOp, MetaReply, ReplaceSlices, check};
-use shoal_types::{CHUNK_BYTES, Ino, ObjectId, ObjectKind, Slice};
+use shoal_metadata::{CopyRange, Fallocate, MetaOp, MetaReply, ReplaceSlices, check};
+use shoal_types::{CHUNK_BYTES, CHUNK_MAX, Errno, FILE_BYTES_MAX, Ino, ObjectId, ObjectKind, Slice};
 use std::collections::BTreeMap;
 
 /// Chunks and places in them are few and near each other, so that everything overlaps.
@@ -13,11 +13,11 @@ enum Step {
     /// One object; pieces of it in several places.
     Write {
         file: usize,
-        pieces: Vec<(u32, u32, u32)>,
+        pieces: Vec<(u64, u32, u32)>,
     },
     Hole {
         file: usize,
-        chunk: u32,
+        chunk: u64,
         position: u32,
         length: u32,
     },
@@ -28,13 +28,27 @@ enum Step {
     },
     Truncate {
         file: usize,
-        chunk: u32,
+        chunk: u64,
         end: u32,
+    },
+    /// fallocate(2): a hole, and perhaps a longer file.
+    Punch {
+        file: usize,
+        start: (u64, u32),
+        end: (u64, u32),
+        grow: bool,
+    },
+    Copy {
+        from: usize,
+        to: usize,
+        source: (u64, u32),
+        target: (u64, u32),
+        length: u64,
     },
     /// The first so many slices of a chunk into one new object, or into the same objects without what is covered.
     Compact {
         file: usize,
-        chunk: u32,
+        chunk: u64,
         count: usize,
         copy: bool,
     },
@@ -44,7 +58,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let chunk = || prop_oneof![Just(0u32), Just(1), Just(20)];
+    let chunk = || prop_oneof![Just(0u64), Just(1), Just(20), Just(CHUNK_MAX)];
     let place = || (0u32..100, 1u32..60);
     let pieces = proptest::collection::vec((chunk(), 0u32..100, 1u32..60), 1..4);
     let write = (0..FILES, pieces).prop_map(|(file, pieces)| Step::Write { file, pieces });
@@ -55,8 +69,23 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         length,
     });
     let inline = (0..FILES, place()).prop_map(|(file, (offset, length))| Step::Inline { file, offset, length });
-    let truncate = (0..FILES, prop_oneof![chunk(), Just(2u32)], prop_oneof![Just(0u32), 0u32..150])
+    let truncate = (0..FILES, prop_oneof![chunk(), Just(2u64)], prop_oneof![Just(0u32), 0u32..150])
         .prop_map(|(file, chunk, end)| Step::Truncate { file, chunk, end });
+    let at = || (chunk(), prop_oneof![0u32..150, Just(CHUNK_BYTES as u32 - 30)]);
+    let punch = (0..FILES, at(), at(), any::<bool>()).prop_map(|(file, start, end, grow)| Step::Punch {
+        file,
+        start,
+        end,
+        grow,
+    });
+    let length = prop_oneof![4 => 1u64..100, 1 => Just(2 * CHUNK_BYTES), 1 => Just(u64::MAX)];
+    let copy = (0..FILES, 0..FILES, at(), at(), length).prop_map(|(from, to, source, target, length)| Step::Copy {
+        from,
+        to,
+        source,
+        target,
+        length,
+    });
     let compact = (0..FILES, chunk(), 0usize..6, any::<bool>()).prop_map(|(file, chunk, count, copy)| Step::Compact {
         file,
         chunk,
@@ -64,7 +93,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         copy,
     });
     let remove = (0..FILES).prop_map(|file| Step::Remove { file });
-    let step = prop_oneof![8 => write, 1 => hole, 2 => inline, 4 => truncate, 3 => compact, 1 => remove];
+    let step = prop_oneof![
+        8 => write, 1 => hole, 2 => inline, 3 => truncate, 3 => punch, 4 => copy, 3 => compact, 1 => remove
+    ];
     proptest::collection::vec(step, 1..40)
 }
 
@@ -117,7 +148,7 @@ impl World {
             Step::Write { file, pieces } => self.write(file, &pieces),
             Step::Hole { file, chunk, position, length } => {
                 let (ino, model) = &mut self.files[file];
-                let start = u64::from(chunk) * CHUNK_BYTES + u64::from(position);
+                let start = chunk * CHUNK_BYTES + u64::from(position);
                 model.write(start, &vec![0; length as usize]);
                 self.volume.write_slices(*ino, chunk, &[Slice::hole(position, length)], model.length);
             }
@@ -131,9 +162,13 @@ impl World {
             }
             Step::Truncate { file, chunk, end } => {
                 let (ino, model) = &mut self.files[file];
-                model.length = u64::from(chunk) * CHUNK_BYTES + u64::from(end);
+                model.length = chunk * CHUNK_BYTES + u64::from(end);
                 model.bytes.split_off(&model.length);
                 self.volume.truncate(*ino, model.length);
+            }
+            Step::Punch { file, start, end, grow } => self.punch(file, offset(start), offset(end), grow),
+            Step::Copy { from, to, source, target, length } => {
+                self.copy((from, offset(source)), (to, offset(target)), length);
             }
             Step::Compact { file, chunk, count, copy } => self.compact(file, chunk, count, copy),
             Step::Remove { file } => {
@@ -145,21 +180,82 @@ impl World {
         }
     }
 
-    fn write(&mut self, file: usize, pieces: &[(u32, u32, u32)]) {
+    fn write(&mut self, file: usize, pieces: &[(u64, u32, u32)]) {
         let total: u32 = pieces.iter().map(|(_, _, length)| length).sum();
         let bytes = self.fresh_bytes(total);
         let object = self.put_object(bytes.clone());
         let (ino, model) = &mut self.files[file];
-        let mut chunks: Vec<(u32, Vec<Slice>)> = Vec::new();
+        let mut chunks: Vec<(u64, Vec<Slice>)> = Vec::new();
         let mut at = 0;
         for (chunk, position, length) in pieces.iter().copied() {
             let slice = Slice { length, object_offset: at, ..slice(position, total, object) };
             chunks.push((chunk, vec![slice]));
-            let offset = u64::from(chunk) * CHUNK_BYTES + u64::from(position);
+            let offset = chunk * CHUNK_BYTES + u64::from(position);
             model.write(offset, &bytes[at as usize..(at + length) as usize]);
             at += length;
         }
         self.volume.try_write_slices(*ino, chunks, model.length).unwrap();
+    }
+
+    fn punch(&mut self, file: usize, start: u64, end: u64, grow: bool) {
+        let (ino, model) = &mut self.files[file];
+        let length_min = if grow { end } else { 0 };
+        let mut punch = Fallocate { ino: *ino, start, end, length_min, session: self.volume.session, now: at(6) };
+        while punch.start < end {
+            punch.start = self.volume.run(MetaOp::Fallocate(punch.clone())).into_fallocated().unwrap().reached;
+        }
+        if start < end {
+            model.bytes.retain(|at, _| !(start..end).contains(at));
+            model.length = model.length.max(length_min);
+        }
+    }
+
+    fn copy(&mut self, (from, source_offset): (usize, u64), (to, target_offset): (usize, u64), length: u64) {
+        let (source, target) = (self.files[from].0, self.files[to].0);
+        let wanted = length.min(self.files[from].1.length.saturating_sub(source_offset));
+        let mut copied = 0;
+        while copied < wanted {
+            let (source_offset, target_offset) = (source_offset + copied, target_offset + copied);
+            let length = wanted - copied;
+            let copy = CopyRange {
+                source,
+                source_offset,
+                target,
+                target_offset,
+                length,
+                session: self.volume.session,
+                now: at(7),
+            };
+            match self.volume.try_run(MetaOp::CopyRange(copy)) {
+                Ok(MetaReply::Copied(step)) => {
+                    assert!(step.count > 0, "a step that is not the last copies something");
+                    self.note_copied((from, source_offset), (to, target_offset), step.count);
+                    copied += step.count;
+                }
+                Ok(MetaReply::CopyBytes(count)) => {
+                    let inline = self.volume.metadata.get_content(source).unwrap().inline.unwrap();
+                    assert_eq!(count, (wanted - copied).min(inline.len() as u64 - source_offset));
+                    return;
+                }
+                Err(error) if target_offset > FILE_BYTES_MAX - (wanted - copied) => {
+                    return assert_eq!(error.errno(), Errno::EFBIG);
+                }
+                Err(error) => {
+                    assert!(from == to && source_offset.abs_diff(target_offset) < wanted - copied);
+                    return assert_eq!(error.errno(), Errno::EINVAL);
+                }
+                Ok(other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn note_copied(&mut self, (from, source): (usize, u64), (to, target): (usize, u64), count: u64) {
+        let shown: Vec<(u64, u8)> =
+            self.files[from].1.bytes.range(source..source + count).map(|(at, byte)| (*at, *byte)).collect();
+        let model = &mut self.files[to].1;
+        model.bytes.retain(|at, _| !(target..target + count).contains(at));
+        model.bytes.extend(shown.into_iter().map(|(at, byte)| (target + (at - source), byte)));
+        model.length = model.length.max(target + count);
     }
 
     /// What the slices show, the slow and obvious way: for each place the slice that counts.
@@ -181,7 +277,7 @@ impl World {
         }
     }
 
-    fn compact(&mut self, file: usize, chunk: u32, count: usize, copy: bool) {
+    fn compact(&mut self, file: usize, chunk: u64, count: usize, copy: bool) {
         let ino = self.files[file].0;
         let list = self.volume.metadata.get_chunk(ino, chunk).unwrap();
         let old = list[..count.min(list.len())].to_vec();
@@ -218,7 +314,7 @@ impl World {
                     *live.entry(slice.object).or_default() += i64::from(slice.length);
                     allocated += i64::from(slice.length);
                 }
-                let start = u64::from(chunk) * CHUNK_BYTES;
+                let start = chunk * CHUNK_BYTES;
                 let painted = Self::painted(&list);
                 shown.extend(painted.iter().map(|(at, slice)| (start + u64::from(*at), self.byte(slice))));
             }
@@ -251,6 +347,10 @@ impl World {
         assert_eq!(self.volume.metadata.queued_deletions(u64::MAX, 1).unwrap(), []);
         assert_eq!(self.volume.number(Key::Counter(Counter::UsedBytes)), 0);
     }
+}
+
+fn offset((chunk, position): (u64, u32)) -> u64 {
+    chunk * CHUNK_BYTES + u64::from(position)
 }
 
 const FILES: usize = 2;

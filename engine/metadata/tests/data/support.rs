@@ -84,7 +84,7 @@ impl Volume {
         ObjectId(self.run(MetaOp::LeaseObjects(lease)).into_leased().unwrap().start)
     }
 
-    pub fn try_write_slices(&self, ino: Ino, chunks: Vec<(u32, Vec<Slice>)>, length: u64) -> MetaResult<Attributes> {
+    pub fn try_write_slices(&self, ino: Ino, chunks: Vec<(u64, Vec<Slice>)>, length: u64) -> MetaResult<Attributes> {
         let slices = chunks.iter().flat_map(|(_, slices)| slices);
         let allocated =
             slices.filter(|slice| slice.kind != ObjectKind::Hole).map(|slice| i64::from(slice.length)).sum();
@@ -92,7 +92,7 @@ impl Volume {
         Ok(self.try_run(MetaOp::WriteSlices(write))?.into_attributes().unwrap())
     }
 
-    pub fn write_slices(&self, ino: Ino, chunk: u32, slices: &[Slice], length: u64) -> Attributes {
+    pub fn write_slices(&self, ino: Ino, chunk: u64, slices: &[Slice], length: u64) -> Attributes {
         self.try_write_slices(ino, vec![(chunk, slices.to_vec())], length).unwrap()
     }
 

@@ -51,11 +51,11 @@ fn a_cut_at_the_border_of_a_chunk_leaves_the_chunk_before_it_alone() {
     let ino = volume.file("f");
     for chunk in [0, 1] {
         let object = volume.lease_object();
-        let length = (u64::from(chunk) + 1) * CHUNK_BYTES;
+        let length = (chunk + 1) * CHUNK_BYTES;
         volume.write_slices(ino, chunk, &[slice(CHUNK_BYTES as u32 - 10, 10, object)], length);
     }
     volume.truncate(ino, CHUNK_BYTES);
-    let left: Vec<u32> = volume.metadata.get_chunks(ino, 0, 10).unwrap().iter().map(|(chunk, _)| *chunk).collect();
+    let left: Vec<u64> = volume.metadata.get_chunks(ino, 0, 10).unwrap().iter().map(|(chunk, _)| *chunk).collect();
     assert_eq!(left, [0]);
     assert_eq!(volume.metadata.get_attributes(ino).unwrap().allocated, 10);
     assert_clean(&volume);
@@ -68,7 +68,7 @@ fn a_file_of_many_chunks_is_cut_from_its_end_and_is_whole_after_each_step() {
     let chunks = 40;
     for chunk in 0..chunks {
         let object = volume.lease_object();
-        volume.write_slices(ino, chunk, &[slice(0, 10, object)], u64::from(chunk) * CHUNK_BYTES + 10);
+        volume.write_slices(ino, chunk, &[slice(0, 10, object)], chunk * CHUNK_BYTES + 10);
     }
     let truncate = MetaOp::Truncate(Truncate { ino, length: 5, session: volume.session, now: at(4) });
     let mut lengths = Vec::new();
@@ -82,7 +82,7 @@ fn a_file_of_many_chunks_is_cut_from_its_end_and_is_whole_after_each_step() {
     }
     assert_eq!(lengths, [24 * CHUNK_BYTES, 8 * CHUNK_BYTES, 5]);
     assert_eq!(volume.metadata.get_attributes(ino).unwrap().allocated, 5);
-    assert_eq!(volume.forget_queued().len() as u32, chunks - 1);
+    assert_eq!(volume.forget_queued().len() as u64, chunks - 1);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn long_lists_are_cut_a_few_at_a_time() {
     // 3,400 slices of one byte, none of which covers another: nearly what a list can hold.
     let list: Vec<Slice> = (0..3400).map(|at| Slice { object_length: 10_000, ..slice(at * 2, 1, object) }).collect();
     for chunk in 0..3 {
-        volume.write_slices(ino, chunk, &list, u64::from(chunk + 1) * CHUNK_BYTES);
+        volume.write_slices(ino, chunk, &list, (chunk + 1) * CHUNK_BYTES);
     }
     assert_eq!(volume.truncate(ino, 0).len(), 3);
     assert_eq!(volume.forget_queued(), [object]);

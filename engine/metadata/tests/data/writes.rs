@@ -233,7 +233,7 @@ fn a_removed_file_is_freed_in_steps_and_nothing_is_left_of_it() {
     volume.write_inline(ino, 0, b"inline below the slices");
     for chunk in 0..40 {
         let object = volume.lease_object();
-        volume.write_slices(ino, chunk, &[slice(0, 10, object)], (u64::from(chunk) + 1) << 26);
+        volume.write_slices(ino, chunk, &[slice(0, 10, object)], (chunk + 1) << 26);
     }
     volume.unlink("f", &[]);
     let queued = volume.metadata.queued_removals(u64::MAX, 10).unwrap();

@@ -58,6 +58,9 @@ impl Driver {
         let expected = model::expect(&mut self.oracle, &operation);
         let found = model::found(self.metadata.run(operation.clone(), Durability::Visible));
         assert_eq!(found, expected, "seed {}, step {step}: {operation:?}", self.seed);
+        if let (MetaOp::CreateNameless(created), Ok(_)) = (&operation, &found) {
+            self.open.insert(created.ino, 1);
+        }
         let kind = format!("{operation:?}").split('(').next().unwrap().to_string();
         *self.outcomes.entry((kind, found.err().map(|errno| errno.0))).or_default() += 1;
     }

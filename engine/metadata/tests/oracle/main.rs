@@ -54,6 +54,8 @@ const EVERY_OUTCOME: &[(&str, &[Option<Errno>])] = &[
     ("SetAttributes", &[None, Some(Errno::ENOENT)]),
     ("Truncate", &[None, Some(Errno::ENOENT), Some(Errno::EISDIR), Some(Errno::EINVAL)]),
     ("WriteInline", &[None, Some(Errno::ENOENT)]),
+    ("Fallocate", &[None, Some(Errno::ENOENT), Some(Errno::EISDIR), Some(Errno::EINVAL)]),
+    ("CreateNameless", &[None, Some(Errno::ENOENT), Some(Errno::ENOTDIR)]),
 ];
 
 #[test]
@@ -71,5 +73,5 @@ fn metadata_agrees_with_the_oracle_through_conflicts_and_unknown_results() {
 #[test]
 fn metadata_agrees_with_the_oracle_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    judge(200..206, 400, |seed| SqliteKv::open(&folder.path().join(format!("{seed}.db")), true).unwrap());
+    judge(200..212, 400, |seed| SqliteKv::open(&folder.path().join(format!("{seed}.db")), true).unwrap());
 }

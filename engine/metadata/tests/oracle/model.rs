@@ -1,6 +1,6 @@
 //! What the oracle says to an operation, in the words of `shoal_metadata`.
 
-use shoal_metadata::{Create, MetaOp, MetaReply, MetaResult, Removed, Rename, Renamed, Truncated};
+use shoal_metadata::{Create, Fallocated, MetaOp, MetaReply, MetaResult, Removed, Rename, Renamed, Truncated};
 use shoal_oracle::{NewNode, Oracle, RenameFlags};
 use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino};
 
@@ -33,6 +33,14 @@ pub fn expect(oracle: &mut Oracle, operation: &MetaOp) -> FsResult<MetaReply> {
             }
             attributes(last)
         }
+        MetaOp::Fallocate(o) => {
+            let attributes = without_allocated(oracle.fallocate(o.ino, o.start..o.end, o.length_min, o.now)?);
+            Ok(MetaReply::Fallocated(Fallocated { attributes, reached: o.end }))
+        }
+        MetaOp::CreateNameless(o) => {
+            let new = NewNode { ino: o.ino, mode: o.mode, uid: o.uid, gid: o.gid };
+            attributes(oracle.create_nameless(o.directory, new, o.now))
+        }
         other => panic!("the oracle does not know {other:?}"),
     }
 }
@@ -43,6 +51,9 @@ pub fn found(result: MetaResult<MetaReply>) -> FsResult<MetaReply> {
         MetaReply::Attributes(attributes) => MetaReply::Attributes(without_allocated(attributes)),
         MetaReply::Truncated(Truncated { attributes, done }) => {
             MetaReply::Truncated(Truncated { attributes: without_allocated(attributes), done })
+        }
+        MetaReply::Fallocated(Fallocated { attributes, reached }) => {
+            MetaReply::Fallocated(Fallocated { attributes: without_allocated(attributes), reached })
         }
         other => other,
     })

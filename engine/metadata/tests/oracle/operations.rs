@@ -1,7 +1,9 @@
 //! Chooses the next operation: few names and mostly living inodes, so that operations meet each other all the time.
 
 use shoal_kv::Random;
-use shoal_metadata::{Create, Link, MetaOp, Rename, Rmdir, SetAttributes, Truncate, Unlink, WriteInline};
+use shoal_metadata::{
+    Create, CreateNameless, Fallocate, Link, MetaOp, Rename, Rmdir, SetAttributes, Truncate, Unlink, WriteInline,
+};
 use shoal_oracle::Oracle;
 use shoal_types::{FileKind, Ino, Name, SessionId, Timestamp};
 
@@ -17,7 +19,7 @@ impl Chooser {
     pub fn operation(&mut self, oracle: &Oracle, open: &[Ino]) -> MetaOp {
         let (session, now, open) = (self.session, self.tick(), open.to_vec());
         let (parent, name) = (self.directory(oracle), self.name());
-        match self.random.below(24) {
+        match self.random.below(26) {
             0..=7 => MetaOp::Create(self.create(parent, name, now)),
             8 | 9 => MetaOp::Link(Link { ino: self.ino(oracle), parent, name, session, now }),
             10..=12 => MetaOp::Unlink(Unlink { parent, name, open, session, now }),
@@ -30,6 +32,8 @@ impl Chooser {
                 session,
                 now,
             }),
+            22 => MetaOp::Fallocate(self.fallocate(oracle, now)),
+            23 => MetaOp::CreateNameless(self.create_nameless(parent, now)),
             _ => MetaOp::WriteInline(self.write(oracle, now)),
         }
     }
@@ -49,6 +53,24 @@ impl Chooser {
             gid: self.random.below(3) as u32,
             rdev: self.random.below(3) as u32,
             target: if kind == Symlink { vec![b't'; target_bytes] } else { Vec::new() },
+            session: self.session,
+            now,
+        }
+    }
+
+    fn create_nameless(&mut self, directory: Ino, now: Timestamp) -> CreateNameless {
+        let (uid, gid) = (self.random.below(3) as u32, self.random.below(3) as u32);
+        CreateNameless { directory, ino: self.new_ino(), mode: self.mode(), uid, gid, session: self.session, now }
+    }
+
+    fn fallocate(&mut self, oracle: &Oracle, now: Timestamp) -> Fallocate {
+        let (start, length) = (self.random.below(CONTENT_BYTES), self.random.below(CONTENT_BYTES));
+        let (hole, grow) = (self.random.chance(0.7), self.random.chance(0.5));
+        Fallocate {
+            ino: self.ino(oracle),
+            start,
+            end: if hole { start + length } else { start },
+            length_min: if grow { start + length } else { 0 },
             session: self.session,
             now,
         }

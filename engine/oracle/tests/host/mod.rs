@@ -2,7 +2,7 @@
 //!
 //! Every inode a test speaks of is held by an `O_PATH` handle, so it can be named after its last name is gone.
 
-use rustix::fs::{self, AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno as HostErrno;
 use shoal_oracle::{NodeDescription, RenameFlags, content_hash};
 use shoal_types::{Errno, FileKind, FsResult, Ino, Name};
@@ -70,6 +70,27 @@ impl Host {
         let handle = hold(directory, name).expect("it was just created");
         self.handles.insert(ino, handle);
         Ok(())
+    }
+
+    /// A file without a name. Only who has it open by its own descriptor can name it, so that is what is held.
+    pub fn create_nameless(&mut self, directory: Ino, ino: Ino, mode: u16) -> FsResult<()> {
+        let mode = Mode::from_raw_mode(u32::from(mode));
+        let file = fs::openat(&self.handles[&directory], ".", OFlags::TMPFILE | OFlags::RDWR, mode).map_err(errno)?;
+        self.handles.insert(ino, file);
+        Ok(())
+    }
+
+    pub fn fallocate(&self, ino: Ino, flags: FallocateFlags, offset: u64, length: u64) -> FsResult<()> {
+        let file = File::options().write(true).open(self.by_handle(ino))?;
+        fs::fallocate(file, flags, offset, length).map_err(errno)
+    }
+
+    pub fn copy_range(&self, from: (Ino, u64), to: (Ino, u64), length: usize) -> FsResult<u64> {
+        let source = File::open(self.by_handle(from.0))?;
+        let target = File::options().write(true).open(self.by_handle(to.0))?;
+        let (mut at, mut to_at) = (from.1, to.1);
+        let copied = fs::copy_file_range(source, Some(&mut at), target, Some(&mut to_at), length);
+        copied.map(|count| count as u64).map_err(errno)
     }
 
     pub fn link(&self, ino: Ino, parent: Ino, name: &Name) -> FsResult<()> {

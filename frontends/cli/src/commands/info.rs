@@ -69,7 +69,7 @@ struct Info {
 
 #[derive(Serialize)]
 struct Chunk {
-    chunk: u32,
+    chunk: u64,
     slices: Vec<Part>,
 }
 
@@ -172,10 +172,10 @@ fn chunks(opened: &Opened, objects: &Objects, ino: Ino) -> Outcome<Vec<Chunk>> {
 fn part(
     objects: &Objects,
     known: &mut BTreeMap<shoal_types::ObjectId, bool>,
-    chunk: u32,
+    chunk: u64,
     slice: &Slice,
 ) -> Outcome<Part> {
-    let offset = u64::from(chunk) * CHUNK_BYTES + u64::from(slice.position);
+    let offset = chunk * CHUNK_BYTES + u64::from(slice.position);
     if slice.kind == ObjectKind::Hole {
         return Ok(Part { offset, length: slice.length, place: None });
     }

@@ -1,5 +1,6 @@
 //! Brings a running volume and a mount together: one transport and one service on each shard.
 
+use super::stale_pages::StalePages;
 use super::{ServiceOptions, VolumeService};
 use crate::mount::Mounted;
 use crate::session::serve;
@@ -36,12 +37,14 @@ pub fn serve_volume(volume: &Volume, mounted: &Mounted, options: ServiceOptions)
     let shards = volume.count();
     let (report, ended) = mpsc::channel();
     let stopper = Stopper::new(shards);
+    let stale_pages = StalePages::start(mounted.notifier())?;
     for (shard, transport) in mounted.transports(shards)?.into_iter().enumerate() {
         let interrupts = mounted.interrupts();
         let report = report.clone();
         let stop = stopper.clone();
+        let stale_pages = stale_pages.clone();
         volume.run(shard, move |local| {
-            let service = VolumeService::new(local.clone(), options, interrupts.clone());
+            let service = VolumeService::new(local.clone(), options, interrupts.clone(), stale_pages);
             shoal_runtime::spawn(async move {
                 let result = stop.ends(shard, serve(transport, service, interrupts)).await;
                 if let Err(error) = &result {

@@ -63,6 +63,12 @@ impl VolumeService {
             Err(Errno::EEXIST) if !OFlags::from_bits_retain(flags).contains(OFlags::EXCL) => Err(Errno::ESTALE),
             other => other,
         }?;
+        Ok(create_out(&self.entry(&opened.attributes)?, NO_HANDLE, WRITER_FLAGS | self.appender_flags(flags)))
+    }
+
+    /// The kernel lets linkat(2) name it unless it was opened with O_EXCL, which is for the kernel alone to know.
+    pub(super) async fn tmpfile(&self, header: &Header, directory: Ino, mode: u32) -> FsResult<[u8; 144]> {
+        let opened = self.volume.create_nameless(directory, new_inode(header, FileKind::Regular, mode)).await?;
         Ok(create_out(&self.entry(&opened.attributes)?, NO_HANDLE, WRITER_FLAGS))
     }
 

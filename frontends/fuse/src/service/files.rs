@@ -20,7 +20,13 @@ impl VolumeService {
     pub(super) async fn open(&self, ino: Ino, flags: u32) -> FsResult<[u8; 16]> {
         let truncate = OFlags::from_bits_retain(flags).contains(OFlags::TRUNC);
         let opened = self.volume.open(ino, truncate).await?;
-        Ok(open_out(NO_HANDLE, open_flags(flags, opened.keep_cache)))
+        Ok(open_out(NO_HANDLE, open_flags(flags, opened.keep_cache) | self.appender_flags(flags)))
+    }
+
+    /// While others may move the end of the file, the kernel doesn't know where appended bytes go, so it must not keep them.
+    pub(super) fn appender_flags(&self, flags: u32) -> u32 {
+        let appends = OFlags::from_bits_retain(flags).contains(OFlags::APPEND);
+        if appends && !self.volume.is_alone() { fopen::DIRECT_IO } else { 0 }
     }
 
     pub(super) async fn release<R: Reply>(&self, ino: Ino, reply: R) {

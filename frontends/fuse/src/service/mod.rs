@@ -8,8 +8,8 @@
 //! asks for, modes arrive masked. Set-id bits of files that are written to are cleared by a SETATTR that the kernel
 //! sends before; its write-back cache needs nothing from us but that the times it sets are kept.
 //!
-//! Groups of requests, one a file: `entries`, `attributes`, `remove`, `files`, `read_write`, `directories`, `statfs`;
-//! `unsupported` tells about the rest.
+//! Groups of requests, one a file: `entries`, `attributes`, `remove`, `files`, `read_write`, `ranges`, `directories`,
+//! `statfs`; `unsupported` tells about the rest.
 
 mod attach;
 mod attributes;
@@ -17,9 +17,11 @@ mod directories;
 mod entries;
 mod files;
 mod nodes;
+mod ranges;
 mod read_only;
 mod read_write;
 mod remove;
+mod stale_pages;
 mod statfs;
 mod subdirectory;
 mod unsupported;
@@ -32,9 +34,11 @@ use crate::interrupts::Interrupts;
 use crate::session::{Service, open};
 use crate::transport::{Received, Reply, ReplyBody};
 use nodes::Nodes;
+use read_write::WriteFlags;
 use shoal_client::LocalVolume;
 use shoal_fuse_protocol::{Header, Operation, Request};
 use shoal_types::{Errno, FsResult, Ino};
+use stale_pages::StalePages;
 use std::rc::Rc;
 use std::sync::Arc;
 use waiting::Waiting;
@@ -62,11 +66,17 @@ pub struct VolumeService {
     read_only: bool,
     writeback_cache: bool,
     waiting: Rc<Waiting>,
+    stale_pages: StalePages,
 }
 
 impl VolumeService {
-    /// `interrupts` is shared by all shards of a mount, and the same that `serve` gets.
-    pub fn new(volume: Rc<LocalVolume>, options: ServiceOptions, interrupts: Arc<Interrupts>) -> Rc<Self> {
+    /// `interrupts` and `stale_pages` are shared by all shards of a mount; `serve` gets the same `interrupts`.
+    fn new(
+        volume: Rc<LocalVolume>,
+        options: ServiceOptions,
+        interrupts: Arc<Interrupts>,
+        stale_pages: StalePages,
+    ) -> Rc<Self> {
         let ServiceOptions { root, read_only, writeback_cache } = options;
         Rc::new(VolumeService {
             volume,
@@ -74,6 +84,7 @@ impl VolumeService {
             read_only,
             writeback_cache,
             waiting: Waiting::new(interrupts),
+            stale_pages,
         })
     }
 
@@ -84,6 +95,7 @@ impl VolumeService {
             Operation::Create { name, flags, mode, .. } => {
                 send(reply, self.create(header, ino, name, flags, mode).await);
             }
+            Operation::Tmpfile { mode, .. } => send(reply, self.tmpfile(header, ino, mode).await),
             Operation::Mknod { name, mode, rdev, .. } => send(reply, self.mknod(header, ino, name, mode, rdev).await),
             Operation::Mkdir { name, mode, .. } => send(reply, self.mkdir(header, ino, name, mode).await),
             Operation::Symlink { name, target } => send(reply, self.symlink(header, ino, name, target).await),
@@ -109,6 +121,13 @@ impl VolumeService {
             Operation::Read { offset, size, .. } => self.read(header.unique, ino, offset, size, reply).await,
             Operation::Readdir { offset, size, .. } => self.readdir(ino, offset, size, reply).await,
             Operation::Readdirplus { offset, size, .. } => self.readdirplus(ino, offset, size, reply).await,
+            Operation::Fallocate { offset, length, mode, .. } => {
+                done(reply, self.fallocate(ino, offset, length, mode).await);
+            }
+            Operation::CopyFileRange { offset, target_inode, target_offset, length, flags, wide, .. } => {
+                let (from, to) = ((ino, offset), (self.nodes.ino(target_inode), target_offset));
+                send(reply, self.copy_file_range(from, to, length, flags, wide).await);
+            }
             Operation::Lseek { offset, whence, .. } => send(reply, self.lseek(ino, offset, whence).await),
             Operation::Statfs => send(reply, self.statfs().await),
             _ => reply.send(Err(unsupported::answer(operation))),
@@ -125,8 +144,9 @@ impl<R: Reply> Service<R> for VolumeService {
         }
         match operation {
             // Apart from the others because it takes the message along.
-            Operation::Write { offset, data, flags, .. } => {
+            Operation::Write { offset, data, write_flags, flags, .. } => {
                 let (ino, length) = (self.nodes.ino(header.nodeid), data.len());
+                let flags = WriteFlags { write: write_flags, open: flags };
                 self.write(ino, offset, message.into_write_data(length), flags, reply).await;
             }
             operation => self.answer(&header, &operation, reply).await,

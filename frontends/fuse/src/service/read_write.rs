@@ -9,6 +9,7 @@ use crate::transport::{Reply, ReplyBody};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use rustix::fs::OFlags;
+use shoal_fuse_protocol::abi::WRITE_CACHE;
 use shoal_fuse_protocol::write_out;
 use shoal_types::{Errno, FsResult, Ino};
 
@@ -26,48 +27,90 @@ impl VolumeService {
         self.volume.read(ino, offset, length, buffer, respond).await;
     }
 
-    pub(super) async fn write<R: Reply>(&self, ino: Ino, offset: u64, data: Bytes, flags: u32, reply: R) {
-        if !must_be_durable(flags) {
-            return self.volume.write(ino, offset, data, move |written| answer_write(reply, written)).await;
+    pub(super) async fn write<R: Reply>(&self, ino: Ino, offset: u64, data: Bytes, flags: WriteFlags, reply: R) {
+        let respond = move |written: FsResult<u32>| super::send(reply, written.map(write_out));
+        if !flags.must_be_durable() {
+            return self.write_or_append(ino, offset, data, flags, respond).await;
         }
-        let written = match self.write_and_wait(ino, offset, data).await {
-            Ok(written) => written,
-            Err(errno) => return reply.send(Err(errno)),
-        };
-        self.volume.fsync(ino, move |synced| answer_write(reply, synced.map(|()| written))).await;
-    }
-
-    async fn write_and_wait(&self, ino: Ino, offset: u64, data: Bytes) -> FsResult<u32> {
         let (sender, receiver) = oneshot::channel();
-        let respond = move |written| {
+        let written = move |written| {
             // The receiver is there unless this shard has stopped, and then nobody waits for an answer.
             let _ = sender.send(written);
         };
-        self.volume.write(ino, offset, data, respond).await;
-        receiver.await.unwrap_or(Err(Errno::EIO))
+        self.write_or_append(ino, offset, data, flags, written).await;
+        match receiver.await.unwrap_or(Err(Errno::EIO)) {
+            Ok(written) => self.volume.fsync(ino, move |synced| respond(synced.map(|()| written))).await,
+            Err(errno) => respond(Err(errno)),
+        }
+    }
+
+    /// An appending writer's offset is where the kernel believes the end to be. If other mounts have moved it, the pages in
+    /// which the kernel has put the bytes are wrong, and have to be forgotten once it has the answer.
+    async fn write_or_append(
+        &self,
+        ino: Ino,
+        offset: u64,
+        data: Bytes,
+        flags: WriteFlags,
+        respond: impl FnOnce(FsResult<u32>) + Send + 'static,
+    ) {
+        if !flags.appends() {
+            return self.volume.write(ino, offset, data, respond).await;
+        }
+        let (written, node, stale_pages) = (data.len() as u32, self.nodes.node(ino), self.stale_pages.clone());
+        let appended = move |begin: FsResult<u64>| {
+            respond(begin.map(|_| written));
+            if let (Ok(begin), Ok(node)) = (begin, node)
+                && begin != offset
+            {
+                stale_pages.forget(node);
+            }
+        };
+        self.volume.append(ino, data, appended).await;
     }
 }
 
-fn answer_write<R: Reply>(reply: R, written: FsResult<u32>) {
-    super::send(reply, written.map(write_out));
+/// What a WRITE tells about itself and about how its file was opened.
+#[derive(Clone, Copy)]
+pub(super) struct WriteFlags {
+    pub write: u32,
+    pub open: u32,
 }
 
-/// After a write to a file opened with O_SYNC or O_DSYNC the kernel sends an FSYNC, except after asynchronous direct
-/// I/O: there the write itself has to be the durable one.
-fn must_be_durable(flags: u32) -> bool {
-    OFlags::from_bits_retain(flags).contains(OFlags::DIRECT | OFlags::DSYNC)
+impl WriteFlags {
+    /// After a write to a file opened with O_SYNC or O_DSYNC the kernel sends an FSYNC, except after asynchronous direct
+    /// I/O: there the write itself has to be the durable one.
+    fn must_be_durable(self) -> bool {
+        OFlags::from_bits_retain(self.open).contains(OFlags::DIRECT | OFlags::DSYNC)
+    }
+
+    /// Not what the kernel writes back: those pages have their place.
+    fn appends(self) -> bool {
+        OFlags::from_bits_retain(self.open).contains(OFlags::APPEND) && self.write & WRITE_CACHE == 0
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn flags(write: u32, open: OFlags) -> WriteFlags {
+        WriteFlags { write, open: open.bits() }
+    }
+
     #[test]
     fn only_direct_synchronous_writes_sync_by_themselves() {
-        assert!(must_be_durable((OFlags::DIRECT | OFlags::DSYNC | OFlags::RDWR).bits()));
-        assert!(must_be_durable((OFlags::DIRECT | OFlags::SYNC).bits()), "O_SYNC includes O_DSYNC");
-        for flags in [OFlags::DIRECT, OFlags::DSYNC, OFlags::SYNC, OFlags::RDWR] {
-            assert!(!must_be_durable(flags.bits()), "{flags:?}");
+        assert!(flags(0, OFlags::DIRECT | OFlags::DSYNC | OFlags::RDWR).must_be_durable());
+        assert!(flags(0, OFlags::DIRECT | OFlags::SYNC).must_be_durable(), "O_SYNC includes O_DSYNC");
+        for open in [OFlags::DIRECT, OFlags::DSYNC, OFlags::SYNC, OFlags::RDWR] {
+            assert!(!flags(0, open).must_be_durable(), "{open:?}");
         }
+    }
+
+    #[test]
+    fn appending_is_for_who_writes_and_not_for_what_is_written_back() {
+        assert!(flags(0, OFlags::APPEND | OFlags::WRONLY).appends());
+        assert!(!flags(WRITE_CACHE, OFlags::APPEND | OFlags::WRONLY).appends());
+        assert!(!flags(0, OFlags::RDWR).appends());
     }
 }

@@ -6,9 +6,6 @@
 //! |---|---|
 //! | SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR | programs get EOPNOTSUPP at once, without a request |
 //! | ACCESS | the kernel checks permissions, or everything is allowed, as the mount's options say |
-//! | FALLOCATE | EOPNOTSUPP; posix_fallocate(3) then writes zeros |
-//! | COPY_FILE_RANGE | copied through the page cache |
-//! | TMPFILE | EOPNOTSUPP; programs then make a named file and unlink it |
 //! | POLL | always ready, as regular files are |
 //! | BMAP | not asked again; only swap files and LILO want to know |
 //! | GETLK, SETLK, SETLKW | never sent: the kernel keeps locks to itself unless INIT asked for them |

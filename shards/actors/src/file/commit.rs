@@ -158,8 +158,8 @@ impl Shard {
         })
     }
 
-    fn slices_operation(&self, file: &FileState, ready: &[Rc<Batch>]) -> (MetaOp, Vec<(u32, Vec<Slice>)>) {
-        let mut chunks: BTreeMap<u32, Vec<Slice>> = BTreeMap::new();
+    fn slices_operation(&self, file: &FileState, ready: &[Rc<Batch>]) -> (MetaOp, Vec<(u64, Vec<Slice>)>) {
+        let mut chunks: BTreeMap<u64, Vec<Slice>> = BTreeMap::new();
         let mut allocated = 0;
         for batch in ready {
             let BatchState::Uploaded(slices) = &*batch.state.borrow() else {
@@ -183,7 +183,7 @@ impl Shard {
     }
 
     /// Brings the committed layers in memory up to the commit; tells which chunks' lists should be rewritten.
-    fn take_slices(&self, file: &FileState, slices: Vec<(u32, Vec<Slice>)>) -> Vec<u32> {
+    fn take_slices(&self, file: &FileState, slices: Vec<(u64, Vec<Slice>)>) -> Vec<u64> {
         let mut content = file.content.borrow_mut();
         let mut long = Vec::new();
         content.has_chunks = true;
@@ -213,12 +213,9 @@ impl Shard {
             self.write_budget.release(batch.budget);
         }
         content.failure = None;
-        let quiet = !content.has_buffered();
         drop(content);
-        if quiet {
-            file.open.clear_pending();
-            file.publish();
-        }
+        file.publish_pending();
+        file.publish();
         file.progress.notify();
     }
 }
@@ -257,7 +254,7 @@ fn slice_count(batch: &Batch) -> usize {
 }
 
 /// How many slices these batches add to each chunk.
-fn added_slices(ready: &[Rc<Batch>]) -> BTreeMap<u32, usize> {
+fn added_slices(ready: &[Rc<Batch>]) -> BTreeMap<u64, usize> {
     let mut added = BTreeMap::new();
     for batch in ready {
         if let BatchState::Uploaded(chunks) = &*batch.state.borrow() {

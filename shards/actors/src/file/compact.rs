@@ -34,7 +34,7 @@ pub(super) fn is_due(chunk: &Chunk, block_bytes: u32) -> bool {
 const LIST_SHORT: usize = 64;
 
 impl Shard {
-    pub(super) fn start_compaction(self: &Rc<Self>, file: &Rc<FileState>, number: u32) {
+    pub(super) fn start_compaction(self: &Rc<Self>, file: &Rc<FileState>, number: u64) {
         if !file.compacting.borrow_mut().insert(number) {
             return;
         }
@@ -51,7 +51,7 @@ impl Shard {
     }
 
     /// Commits go on meanwhile, and may have made the list long again by the end.
-    async fn compact_while_due(self: &Rc<Self>, file: &Rc<FileState>, number: u32) -> FsResult<()> {
+    async fn compact_while_due(self: &Rc<Self>, file: &Rc<FileState>, number: u64) -> FsResult<()> {
         for _ in 0..limits::COMPACTION_ROUNDS_MAX {
             let chunk = self.chunk(file, number).await?;
             if !is_due(&chunk, self.shared.settings.block_bytes) {
@@ -66,7 +66,7 @@ impl Shard {
     pub(super) async fn make_room_in_list(
         self: &Rc<Self>,
         file: &Rc<FileState>,
-        number: u32,
+        number: u64,
         added: usize,
     ) -> FsResult<()> {
         let too_long = |chunk: &Chunk| chunk.list.len() + added > limits::CHUNK_SLICES_MAX;
@@ -82,7 +82,7 @@ impl Shard {
     }
 
     /// Rewrites a chunk's list. `densely`: holes between pieces of a block become zeros, which makes any list short.
-    async fn compact(self: &Rc<Self>, file: &Rc<FileState>, number: u32, densely: bool) -> FsResult<()> {
+    async fn compact(self: &Rc<Self>, file: &Rc<FileState>, number: u64, densely: bool) -> FsResult<()> {
         for _ in 0..limits::READ_RETRIES_MAX {
             match self.compact_once(file, number, densely).await {
                 // Another mount has rewritten it, and what it replaced is deleted: begin again with what is there now.
@@ -94,7 +94,7 @@ impl Shard {
         Err(Errno::EIO)
     }
 
-    async fn compact_once(self: &Rc<Self>, file: &Rc<FileState>, number: u32, densely: bool) -> FsResult<()> {
+    async fn compact_once(self: &Rc<Self>, file: &Rc<FileState>, number: u64, densely: bool) -> FsResult<()> {
         let ino = file.ino;
         let list = self.read_metadata(move |metadata| metadata.get_chunk(ino, number)).await?;
         let resolved = ResolvedChunk::new(&list);
@@ -124,7 +124,7 @@ impl Shard {
     async fn rewrite(
         self: &Rc<Self>,
         file: &Rc<FileState>,
-        number: u32,
+        number: u64,
         resolved: &ResolvedChunk,
         densely: bool,
     ) -> FsResult<Vec<Slice>> {
@@ -136,7 +136,7 @@ impl Shard {
             for run in runs(&extents, densely) {
                 let bytes = self.shown_bytes(file, number, resolved, run.clone()).await?;
                 let mut writes = DirtyMap::default();
-                writes.insert(u64::from(number) * CHUNK_BYTES + u64::from(run.start), bytes);
+                writes.insert(number * CHUNK_BYTES + u64::from(run.start), bytes);
                 new.extend(self.upload_writes(&writes).await?.into_iter().flat_map(|(_, slices)| slices));
             }
             start = end;
@@ -147,7 +147,7 @@ impl Shard {
     async fn shown_bytes(
         &self,
         file: &FileState,
-        number: u32,
+        number: u64,
         resolved: &ResolvedChunk,
         run: Range<u32>,
     ) -> FsResult<Bytes> {

@@ -1,5 +1,6 @@
 //! What a file holds, layer by layer.
 
+use crate::open_files::Pending;
 use crate::{Shard, limits};
 use bytes::Bytes;
 use shoal_file_data::{DirtyMap, ResolvedChunk};
@@ -17,7 +18,7 @@ pub(super) struct Content {
     pub inline: Option<Bytes>,
     /// The file has never had slices, so small content may stay in metadata.
     pub has_chunks: bool,
-    pub chunks: HashMap<u32, Rc<Chunk>>,
+    pub chunks: HashMap<u64, Rc<Chunk>>,
     /// A chunk that is not in `chunks` has no slices: the file had none when it was loaded.
     pub chunks_complete: bool,
     pub sealed: VecDeque<Rc<Batch>>,
@@ -57,7 +58,7 @@ pub(super) enum BatchState {
     Inline,
     /// On its way to the object store.
     Uploading,
-    Uploaded(Vec<(u32, Vec<Slice>)>),
+    Uploaded(Vec<(u64, Vec<Slice>)>),
     Failed(Errno),
     /// Part of the file.
     Committed,
@@ -99,13 +100,13 @@ impl Content {
         self.length = self.buffered_end().max(self.committed_length);
     }
 
-    pub fn known_chunk(&self, number: u32) -> Option<Rc<Chunk>> {
+    pub fn known_chunk(&self, number: u64) -> Option<Rc<Chunk>> {
         let known = self.chunks.get(&number).cloned();
         known.or_else(|| self.chunks_complete.then(|| Rc::new(Chunk::new(Vec::new()))))
     }
 
     /// The store has them all, so a file of very many chunks may lose them from memory.
-    pub fn keep_chunk(&mut self, number: u32, chunk: Rc<Chunk>) {
+    pub fn keep_chunk(&mut self, number: u64, chunk: Rc<Chunk>) {
         if self.chunks.len() >= limits::CHUNKS_KEPT_MAX {
             self.chunks.clear();
             self.chunks_complete = false;
@@ -115,6 +116,12 @@ impl Content {
 
     pub fn has_buffered(&self) -> bool {
         !self.sealed.is_empty() || !self.dirty.is_empty()
+    }
+
+    /// What the attributes are with what is buffered.
+    pub fn pending(&self) -> Pending {
+        let sealed: usize = self.sealed.iter().map(|batch| batch.writes.bytes()).sum();
+        Pending { length: self.length, mtime: self.mtime, bytes: (sealed + self.dirty.bytes()) as u64 }
     }
 
     /// The length that buffered writes alone reach.
@@ -136,7 +143,7 @@ impl Content {
 
 impl Shard {
     /// A chunk's slices, from memory or the store.
-    pub(super) async fn chunk(self: &Rc<Self>, file: &super::FileState, number: u32) -> FsResult<Rc<Chunk>> {
+    pub(super) async fn chunk(self: &Rc<Self>, file: &super::FileState, number: u64) -> FsResult<Rc<Chunk>> {
         loop {
             if let Some(chunk) = file.content.borrow().known_chunk(number) {
                 return Ok(chunk);

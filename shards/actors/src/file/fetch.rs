@@ -22,7 +22,7 @@ const UNITS_PER_FRAME: u32 = 2;
 
 /// Some units of one block in one state of the file.
 pub(crate) struct Fetched {
-    pub block: u32,
+    pub block: u64,
     pub identity: u64,
     pub first_unit: u32,
     pub units: u32,
@@ -34,7 +34,7 @@ pub(crate) struct Fetched {
 
 /// One block in one state of the file, taken at one moment.
 pub(super) struct BlockView {
-    pub block: u32,
+    pub block: u64,
     /// What the block's bytes are made of, as one number: equal numbers, equal bytes.
     pub identity: u64,
     pub chunk: Rc<Chunk>,
@@ -84,7 +84,7 @@ impl Drop for Fetched {
 
 impl Shard {
     /// Inline bytes lie within the first block.
-    pub(super) async fn view(self: &Rc<Self>, file: &FileState, block: u32) -> FsResult<BlockView> {
+    pub(super) async fn view(self: &Rc<Self>, file: &FileState, block: u64) -> FsResult<BlockView> {
         let chunk = self.chunk(file, block / BLOCKS_PER_CHUNK).await?;
         let mut identity = block_identity(&chunk.resolved.extents(block_in_chunk(block)));
         let inline = file.content.borrow().inline.clone().filter(|_| block == 0);
@@ -119,8 +119,8 @@ impl Shard {
     }
 
     /// How much to fetch for some missing units: the rest of the block for a sequential reader, else whole frames.
-    fn fetch_span(&self, file: &FileState, block: u32, missing: Range<u32>, whole_block: bool) -> Range<u32> {
-        let block_start = u64::from(block) * BLOCK_BYTES;
+    fn fetch_span(&self, file: &FileState, block: u64, missing: Range<u32>, whole_block: bool) -> Range<u32> {
+        let block_start = block * BLOCK_BYTES;
         let committed = file.content.borrow().committed_length;
         let last = committed.saturating_sub(block_start).min(BLOCK_BYTES).div_ceil(UNIT_BYTES) as u32;
         let (first, end) = match whole_block {
@@ -192,7 +192,7 @@ impl Shard {
         shoal_runtime::spawn(async move {
             for block in range.start / BLOCK_BYTES..range.end.div_ceil(BLOCK_BYTES) {
                 if !shard.read_budget.has_room_ahead(BLOCK_BYTES as usize)
-                    || shard.prefetch_block(&file, block as u32).await.is_err()
+                    || shard.prefetch_block(&file, block).await.is_err()
                 {
                     // The reader itself will meet the error, if it comes that far.
                     return;
@@ -201,9 +201,9 @@ impl Shard {
         });
     }
 
-    async fn prefetch_block(self: &Rc<Self>, file: &Rc<FileState>, block: u32) -> Result<(), Errno> {
+    async fn prefetch_block(self: &Rc<Self>, file: &Rc<FileState>, block: u64) -> Result<(), Errno> {
         let units = self.fetch_span(file, block, 0..1, true);
-        let block_start = u64::from(block) * BLOCK_BYTES;
+        let block_start = block * BLOCK_BYTES;
         let length = (u64::from(units.end) * UNIT_BYTES) as usize;
         if self.cache_file(file).is_some_and(|cache| cache.covers(block_start, length)) {
             return Ok(());
@@ -216,11 +216,11 @@ impl Shard {
     }
 
     /// The cache's copy of these parts of a chunk is no longer right.
-    pub(super) fn forget_cached(&self, file: &FileState, chunk: u32, slices: &[Slice]) {
+    pub(super) fn forget_cached(&self, file: &FileState, chunk: u64, slices: &[Slice]) {
         if let (Some(part), Some(cache)) = (&self.cache, &*file.cache.borrow()) {
             for slice in slices {
-                let first = chunk * BLOCKS_PER_CHUNK + slice.position / BLOCK_BYTES as u32;
-                let last = chunk * BLOCKS_PER_CHUNK + (slice.end() - 1) / BLOCK_BYTES as u32;
+                let first = chunk * BLOCKS_PER_CHUNK + u64::from(slice.position) / BLOCK_BYTES;
+                let last = chunk * BLOCKS_PER_CHUNK + u64::from(slice.end() - 1) / BLOCK_BYTES;
                 part.invalidate(cache, first..last + 1);
             }
         }
@@ -262,7 +262,7 @@ pub(super) fn piece(extent: &Extent, start: u32) -> Option<Piece> {
 }
 
 /// The block's bytes as positions within its chunk.
-fn block_in_chunk(block: u32) -> Range<u32> {
-    let start = (block % BLOCKS_PER_CHUNK) * BLOCK_BYTES as u32;
+fn block_in_chunk(block: u64) -> Range<u32> {
+    let start = (block % BLOCKS_PER_CHUNK * BLOCK_BYTES) as u32;
     start..start + BLOCK_BYTES as u32
 }

@@ -106,6 +106,7 @@ impl Shard {
             committing: Cell::new(false),
             syncing: LocalMutex::default(),
             flush_timer: Cell::new(false),
+            appended: Cell::new(false),
             compacting: RefCell::new(HashSet::new()),
             uses: Cell::new(0),
             closing: Cell::new(false),

@@ -4,9 +4,13 @@
 //! sealed, buffered writes. A read takes hold of the upper layers first and then reads the lower ones, so that a
 //! commit in between hides nothing.
 
+mod append;
+mod change;
 mod commit;
 mod compact;
 mod content;
+mod copy_range;
+mod fallocate;
 mod fetch;
 mod lifecycle;
 mod read;
@@ -17,6 +21,7 @@ mod sync;
 mod truncate;
 mod write;
 
+pub use fallocate::{Fallocate, Fallocation};
 pub(crate) use read_budget::ReadBudget;
 pub use seek::SeekTo;
 
@@ -40,7 +45,7 @@ pub(crate) struct FileState {
     cache: RefCell<Option<Arc<CacheFile>>>,
     readahead: RefCell<Readahead>,
     /// By block.
-    fetched: RefCell<HashMap<u32, Vec<Rc<Fetched>>>>,
+    fetched: RefCell<HashMap<u64, Vec<Rc<Fetched>>>>,
     /// Held by whoever changes the committed layers: a commit, a truncation, a reload, a compaction.
     committed: LocalMutex,
     /// Something was committed, failed, or was given up.
@@ -49,8 +54,10 @@ pub(crate) struct FileState {
     /// Held while objects are synced: a second fsync must not overtake the first.
     syncing: LocalMutex,
     flush_timer: Cell<bool>,
+    /// Appended bytes are buffered, or were a moment ago.
+    appended: Cell<bool>,
     /// Chunks that are being rewritten, or wait for it.
-    compacting: RefCell<HashSet<u32>>,
+    compacting: RefCell<HashSet<u64>>,
     /// Tasks of this shard that work with the state; it isn't forgotten under their hands.
     uses: Cell<u32>,
     /// A task stores the rest after the last close.
@@ -67,6 +74,15 @@ impl FileState {
     /// The inode, or this session, no longer exists in the store; nothing can be committed to it.
     fn is_gone(&self) -> bool {
         self.content.borrow().gone
+    }
+
+    /// Publishes what the attributes are with what is buffered, or that the store's are right.
+    fn publish_pending(&self) {
+        let content = self.content.borrow();
+        match content.has_buffered() {
+            true => self.open.set_pending(content.pending()),
+            false => self.open.clear_pending(),
+        }
     }
 
     /// Publishes how any shard may read the file, or takes it back while something is pending.

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub(super) const BLOCKS_PER_CHUNK: u32 = (CHUNK_BYTES / BLOCK_BYTES) as u32;
+pub(super) const BLOCKS_PER_CHUNK: u64 = CHUNK_BYTES / BLOCK_BYTES;
 
 impl Shard {
     /// Reads up to `length` bytes at `offset` into the start of `buffer`; `respond` gets the count, which is short
@@ -131,8 +131,7 @@ impl Shard {
         let mut at = 0;
         while at < present {
             let position = offset + at as u64;
-            let block_end = (position / BLOCK_BYTES + 1) * BLOCK_BYTES;
-            let count = (block_end - position).min((present - at) as u64) as usize;
+            let count = (BLOCK_BYTES - position % BLOCK_BYTES).min((present - at) as u64) as usize;
             if let Err(error) = self.read_block(file, position, &mut buffer[at..at + count], sequential).await {
                 return (Err(error), buffer);
             }
@@ -150,7 +149,7 @@ impl Shard {
         target: &mut [u8],
         sequential: bool,
     ) -> FsResult<()> {
-        let block = block_of(position);
+        let block = position / BLOCK_BYTES;
         let within = position % BLOCK_BYTES;
         let units = unit_range(within, target.len());
         let view = self.view(file, block).await?;
@@ -194,7 +193,7 @@ impl Shard {
         if part.verify_units(&cache, block, mask).await != mask {
             return None;
         }
-        let offset = u64::from(block) * BLOCK_BYTES + within;
+        let offset = block * BLOCK_BYTES + within;
         let (outcome, mut buffer) = cache.try_read(offset, count, AlignedBuffer::with_capacity(count)).await;
         buffer.set_len(count.min(buffer.capacity()));
         matches!(outcome, CacheRead::Hit).then_some(buffer)
@@ -257,11 +256,6 @@ fn copy_overlap(source_start: u64, source: &[u8], target_start: u64, target: &mu
         let to = (start - target_start) as usize..(end - target_start) as usize;
         target[to].copy_from_slice(&source[from]);
     }
-}
-
-/// `limits::FILE_BYTES_MAX` sees to it that numbers of blocks fit.
-fn block_of(position: u64) -> u32 {
-    u32::try_from(position / BLOCK_BYTES).expect("files end before their blocks' numbers do")
 }
 
 /// The units of a block that `count` bytes at `within` touch.

@@ -101,10 +101,10 @@ impl Shard {
     }
 
     /// Stores buffered writes as objects and tells the slices they have become, by chunk.
-    pub(super) async fn upload_writes(self: &Rc<Self>, writes: &DirtyMap) -> FsResult<Vec<(u32, Vec<Slice>)>> {
+    pub(super) async fn upload_writes(self: &Rc<Self>, writes: &DirtyMap) -> FsResult<Vec<(u64, Vec<Slice>)>> {
         let planned = plan_objects(writes, self.shared.settings.block_bytes);
         let mut uploads: Vec<Outcome<()>> = Vec::with_capacity(planned.len());
-        let mut chunks: BTreeMap<u32, Vec<Slice>> = BTreeMap::new();
+        let mut chunks: BTreeMap<u64, Vec<Slice>> = BTreeMap::new();
         for object in planned {
             let id = self.next_object().await?;
             for (chunk, mut slice) in object.slices {

@@ -41,13 +41,12 @@ impl Shard {
     async fn seek_in_chunks(self: &Rc<Self>, ino: Ino, from: u64, to: SeekTo) -> FsResult<Option<u64>> {
         let mut at = from;
         loop {
-            // Files end before the numbers of their chunks do.
-            let Ok(first) = u32::try_from(at / CHUNK_BYTES) else { return Ok(None) };
+            let first = at / CHUNK_BYTES;
             let page = limits::CHUNKS_PER_READ;
             let chunks = self.read_metadata(move |metadata| metadata.get_chunks(ino, first, page)).await?;
             let last = chunks.len() < page;
             for (number, list) in chunks {
-                let start = u64::from(number) * CHUNK_BYTES;
+                let start = number * CHUNK_BYTES;
                 let within = at.saturating_sub(start) as u32;
                 let resolved = Chunk::new(list).resolved;
                 match to {

@@ -1,18 +1,17 @@
 //! Truncation: the one change of a file that takes bytes away, so it waits for what is buffered before it.
 
 use super::FileState;
-use super::content::Content;
 use super::lifecycle::InUse;
-use crate::{Shard, limits};
+use crate::Shard;
 use shoal_file_data::DirtyMap;
 use shoal_kv::Durability;
 use shoal_metadata::{MetaOp, Truncate};
-use shoal_types::{Attributes, BLOCK_BYTES, Errno, FsResult, Ino, Timestamp};
+use shoal_types::{Attributes, Errno, FILE_BYTES_MAX, FsResult, Ino, Timestamp};
 use std::rc::Rc;
 
 impl Shard {
     pub(crate) async fn truncate_owned(self: &Rc<Self>, ino: Ino, length: u64, now: Timestamp) -> FsResult<Attributes> {
-        if length > limits::FILE_BYTES_MAX {
+        if length > FILE_BYTES_MAX {
             return Err(Errno::EFBIG);
         }
         let file = self.files.borrow().get(&ino).map(|file| InUse::new(self, file));
@@ -46,23 +45,8 @@ impl Shard {
         now: Timestamp,
     ) -> FsResult<Attributes> {
         // What lies before the new end must be committed first: a commit only ever raises the length.
-        self.flush_file(file).await?;
-        let _guard = file.committed.lock().await;
-        let attributes = self.truncate_committed(file.ino, length, now).await?;
-        let fresh = Content::load(self, file.ino).await?;
-        let mut content = file.content.borrow_mut();
-        content.replace_committed(fresh);
-        let pending = content.has_buffered().then_some((content.length, content.mtime));
-        drop(content);
-        if let (Some(part), Some(cache)) = (&self.cache, &*file.cache.borrow()) {
-            part.invalidate(cache, (length / BLOCK_BYTES) as u32..u32::MAX);
-        }
-        match pending {
-            Some((length, mtime)) => file.open.set_pending(length, mtime),
-            None => file.open.clear_pending(),
-        }
-        file.publish();
-        Ok(attributes)
+        let truncation = self.truncate_committed(file.ino, length, now);
+        self.change_stored(file, length..u64::MAX, truncation).await
     }
 
     /// The budget of bytes that were cut off before they were stored.
@@ -109,4 +93,7 @@ fn put_back(file: &FileState, beyond: DirtyMap) {
     for (offset, bytes) in pieces {
         content.dirty.insert(offset, bytes);
     }
+    content.length = content.length.max(content.dirty.end());
+    drop(content);
+    file.publish_pending();
 }

@@ -3,7 +3,7 @@
 use super::FileState;
 use crate::{Shard, limits};
 use bytes::Bytes;
-use shoal_types::{Errno, FsResult, Ino, Timestamp};
+use shoal_types::{Errno, FILE_BYTES_MAX, FsResult, Ino, Timestamp};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -18,24 +18,34 @@ impl Shard {
         now: Timestamp,
     ) -> FsResult<u32> {
         let written = data.len();
-        let fits = |end: &u64| *end <= limits::FILE_BYTES_MAX;
-        let end = offset.checked_add(written as u64).filter(fits).ok_or(Errno::EFBIG)?;
+        end_of(offset, &data)?;
         if written == 0 {
             return Ok(0);
         }
         let file = self.file(ino).await?;
-        let data = if written < limits::SHARED_WRITE_BYTES_MIN { Bytes::copy_from_slice(&data) } else { data };
+        let data = of_its_own(data);
         self.make_room(written).await;
+        self.buffer(&file, offset, data, now)?;
+        Ok(written as u32)
+    }
+
+    /// Puts bytes into the buffer for which the budget has been taken; gives it back where they are refused.
+    ///
+    /// Nothing is waited for: what is taken before the last flush begins is part of it.
+    pub(super) fn buffer(
+        self: &Rc<Self>,
+        file: &Rc<FileState>,
+        offset: u64,
+        data: Bytes,
+        now: Timestamp,
+    ) -> FsResult<()> {
+        let written = data.len();
         let refusal = match (file.is_gone(), self.shared.closing.load(SeqCst)) {
-            (true, _) => Some(Errno::ESTALE),
-            (false, true) => Some(Errno::ENOTCONN),
-            (false, false) => None,
+            (true, _) => Err(Errno::ESTALE),
+            (false, true) => Err(Errno::ENOTCONN),
+            (false, false) => end_of(offset, &data),
         };
-        // From here to the buffer nothing is waited for: what is taken before the last flush begins is part of it.
-        if let Some(refusal) = refusal {
-            self.write_budget.release(written);
-            return Err(refusal);
-        }
+        let end = refusal.inspect_err(|_| self.write_budget.release(written))?;
         {
             let mut content = file.content.borrow_mut();
             // The first buffered write counts even if it is earlier than the file's own time, which utimes may have set
@@ -44,12 +54,12 @@ impl Shard {
             content.dirty.insert(offset, data);
             content.dirty_budget += written;
             content.length = content.length.max(end);
-            file.open.set_pending(content.length, content.mtime);
+            file.open.set_pending(content.pending());
         }
         file.open.plan.store(None);
-        self.seal_full_blocks(&file);
-        self.arm_flush_timer(&file);
-        Ok(written as u32)
+        self.seal_full_blocks(file);
+        self.arm_flush_timer(file);
+        Ok(())
     }
 
     /// Takes `bytes` of the write budget; waits while it is full, and makes room by sealing what all files hold.
@@ -57,7 +67,7 @@ impl Shard {
     /// Everything that holds budget is sealed then, or sealed by the next one who finds no room, and what is sealed is
     /// uploaded again and again (`arm_flush_timer`, `store_rest`) until it's committed or given up. So a writer waits
     /// for as long as the store is down, and no longer.
-    async fn make_room(self: &Rc<Self>, bytes: usize) {
+    pub(super) async fn make_room(self: &Rc<Self>, bytes: usize) {
         while !self.write_budget.try_acquire(bytes) {
             for file in self.all_files() {
                 self.seal(&file);
@@ -86,4 +96,14 @@ impl Shard {
             }
         });
     }
+}
+
+/// A small part of a request's buffer must not keep the whole of it in memory.
+pub(super) fn of_its_own(data: Bytes) -> Bytes {
+    if data.len() < limits::SHARED_WRITE_BYTES_MIN { Bytes::copy_from_slice(&data) } else { data }
+}
+
+/// `EFBIG` beyond the largest file.
+fn end_of(offset: u64, data: &Bytes) -> FsResult<u64> {
+    offset.checked_add(data.len() as u64).filter(|end| *end <= FILE_BYTES_MAX).ok_or(Errno::EFBIG)
 }

@@ -1,7 +1,7 @@
 //! Bytes: write, flush, fsync. They are the owner's; a request that arrives elsewhere goes to it, and its answer comes
 //! from there. (Reads, which need the owner less often, are in `file/read.rs`.)
 
-use crate::file::SeekTo;
+use crate::file::{Fallocation, SeekTo};
 use crate::message::{Message, Respond};
 use crate::shard::Shard;
 use crate::shared::now;
@@ -27,6 +27,22 @@ impl Shard {
         self.send(owner, Message::Write { ino, offset, data, now: now(), respond }).await;
     }
 
+    /// Writes all of `data` behind the end of the file, wherever that is by then; `respond`, perhaps on another shard, gets
+    /// where it begins. No two appends overlap, whatever mounts they come from.
+    pub async fn append(self: &Rc<Self>, ino: Ino, data: Bytes, respond: impl FnOnce(FsResult<u64>) + Send + 'static) {
+        let owner = self.shared.owner(ino);
+        if owner == self.index {
+            return respond(self.append_owned(ino, data, now()).await);
+        }
+        let respond: Respond<u64> = Box::new(respond);
+        self.send(owner, Message::Append { ino, data, now: now(), respond }).await;
+    }
+
+    /// No other mount lives, so that the kernel's idea of a file's end is right.
+    pub fn is_alone(&self) -> bool {
+        self.shared.is_alone()
+    }
+
     /// Commits what is buffered: every mount sees it.
     pub async fn flush(self: &Rc<Self>, ino: Ino, respond: impl FnOnce(FsResult<()>) + Send + 'static) {
         let owner = self.shared.owner(ino);
@@ -47,6 +63,35 @@ impl Shard {
         match owner == self.index {
             true => self.seek_owned(ino, offset, to).await,
             false => self.ask(owner, |respond| Message::Seek { ino, offset, to, respond }).await,
+        }
+    }
+
+    /// `EINVAL` for no bytes, `EFBIG`.
+    pub async fn fallocate(self: &Rc<Self>, ino: Ino, how: Fallocation, offset: u64, length: u64) -> FsResult<()> {
+        let (owner, now) = (self.shared.owner(ino), now());
+        match owner == self.index {
+            true => self.fallocate_owned(ino, how, offset, length, now).await,
+            false => self.ask(owner, |respond| Message::Fallocate { ino, how, offset, length, now, respond }).await,
+        }
+    }
+
+    /// Copies bytes of one file, or within one, without moving them; tells how many. Fewer than asked for at the source's
+    /// end, and where a call would take long. `EINVAL` for ranges of one file that overlap, `EFBIG`.
+    pub async fn copy_range(
+        self: &Rc<Self>,
+        (source, source_offset): (Ino, u64),
+        (target, target_offset): (Ino, u64),
+        length: u64,
+    ) -> FsResult<u64> {
+        self.flush_inode(source).await?;
+        let (owner, now) = (self.shared.owner(target), now());
+        match owner == self.index {
+            true => self.copy_range_owned((source, source_offset), (target, target_offset), length, now).await,
+            false => {
+                let message =
+                    |respond| Message::CopyRange { source, source_offset, target, target_offset, length, now, respond };
+                self.ask(owner, message).await
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::name_cache::{Entry, Seen};
 use crate::shard::Shard;
 use crate::shared::now;
 use shoal_kv::Durability;
-use shoal_metadata::{Create, MetaOp};
+use shoal_metadata::{Create, CreateNameless, MetaOp};
 use shoal_types::{Attributes, FileKind, FsResult, Ino, Name};
 use std::rc::Rc;
 
@@ -21,6 +21,20 @@ impl Shard {
         let ino = self.next_inode(true).await?;
         let handle = self.count_handle(ino);
         let attributes = self.create_as(parent, name, new, ino).await?;
+        self.kept_pages.note_open(ino, self.shared.kv.foreign_epoch());
+        handle.keep();
+        Ok(Opened { attributes, keep_cache: true })
+    }
+
+    /// A regular file without a name, opened at once. It goes with its last close, unless `link` names it before.
+    pub async fn create_nameless(self: &Rc<Self>, directory: Ino, new: NewInode) -> FsResult<Opened> {
+        let ino = self.next_inode(true).await?;
+        let handle = self.count_handle(ino);
+        let NewInode { mode, uid, gid, .. } = new;
+        let operation = CreateNameless { directory, ino, mode, uid, gid, session: self.shared.session, now: now() };
+        let reply = self.mutate(MetaOp::CreateNameless(operation), Durability::Visible).await?;
+        let attributes = reply.into_attributes()?;
+        handle.set_sustained(true);
         self.kept_pages.note_open(ino, self.shared.kv.foreign_epoch());
         handle.keep();
         Ok(Opened { attributes, keep_cache: true })

@@ -21,6 +21,11 @@ pub(super) struct Handle {
 }
 
 impl Handle {
+    /// The store keeps the inode for as long as this mount has it open, or does so no more.
+    pub fn set_sustained(&self, sustained: bool) {
+        self.file.sustained.store(sustained, SeqCst);
+    }
+
     pub fn keep(mut self) {
         self.kept = true;
     }

@@ -1,6 +1,7 @@
 //! Whole volumes in this process: shards, a metadata engine, a store in memory.
 
 mod compacting;
+mod copying;
 mod failing_store;
 mod names;
 mod random_bytes;
@@ -9,7 +10,7 @@ mod store;
 mod syncing;
 mod two_mounts;
 
-use crate::{AttributeChanges, Config, KernelTimeouts, NewInode, Shard, Shards};
+use crate::{AttributeChanges, Config, Fallocate, Fallocation, KernelTimeouts, NewInode, Shard, Shards};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use shoal_cache::CacheConfig;
@@ -139,6 +140,14 @@ fn length_of(volume: &Shards, shard: usize, ino: Ino) -> u64 {
 fn truncate(volume: &Shards, shard: usize, ino: Ino, length: u64) -> FsResult<Attributes> {
     let changes = AttributeChanges { length: Some(length), ..AttributeChanges::default() };
     on(volume, shard, move |local| async move { local.set_attributes(ino, changes).await })
+}
+
+fn fallocate(volume: &Shards, shard: usize, ino: Ino, how: Fallocation, offset: u64, length: u64) -> FsResult<()> {
+    on(volume, shard, move |local| async move { local.fallocate(ino, how, offset, length).await })
+}
+
+fn copy_range(volume: &Shards, shard: usize, from: (Ino, u64), to: (Ino, u64), length: u64) -> FsResult<u64> {
+    on(volume, shard, move |local| async move { local.copy_range(from, to, length).await })
 }
 
 fn write(volume: &Shards, shard: usize, ino: Ino, offset: u64, data: Vec<u8>) -> FsResult<u32> {

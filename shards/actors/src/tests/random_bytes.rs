@@ -1,4 +1,4 @@
-//! Random writes, truncations, flushes and reads from all shards against a plain vector of bytes.
+//! Random writes, truncations, holes, copies by reference, flushes and reads from all shards against a plain vector of bytes.
 
 use super::*;
 use shoal_kv::Random;
@@ -24,11 +24,13 @@ impl Model<'_> {
 
     fn step(&mut self, number: u64) {
         let shard = self.shard();
-        match self.random.below(20) {
+        match self.random.below(24) {
             0..=7 => self.write(shard, number),
             8 => self.truncate(shard),
             9..=10 => self.flush(shard),
             11 => self.reopen(shard),
+            12..=13 => self.fallocate(shard),
+            14..=15 => self.copy(shard),
             _ => self.read(shard),
         }
         assert_eq!(length_of(self.volume, shard, self.ino), self.bytes.len() as u64, "after step {number}");
@@ -52,6 +54,31 @@ impl Model<'_> {
                 assert_eq!(attributes.length, length);
                 self.bytes.resize(length as usize, 0);
             }
+            Err(_) => assert!(self.fallible),
+        }
+    }
+
+    fn fallocate(&mut self, shard: usize) {
+        let offset = self.random.below(FILE_BYTES);
+        let length = self.random.below(200_000) + 1;
+        let what = [Fallocate::Allocate, Fallocate::Zero, Fallocate::Punch][self.random.below(3) as usize];
+        let how = Fallocation { what, keep_length: self.random.chance(0.5) };
+        match fallocate(self.volume, shard, self.ino, how, offset, length) {
+            Ok(()) => fallocate_model(&mut self.bytes, how, offset as usize, length as usize),
+            Err(_) => assert!(self.fallible),
+        }
+    }
+
+    fn copy(&mut self, shard: usize) {
+        let (from, to) = (self.random.below(FILE_BYTES), self.random.below(FILE_BYTES));
+        let length = self.random.below(200_000) + 1;
+        let present = length.min((self.bytes.len() as u64).saturating_sub(from));
+        match copy_range(self.volume, shard, (self.ino, from), (self.ino, to), length) {
+            Ok(count) => {
+                assert!(count == present || (self.fallible && count < present));
+                copy_model(&mut self.bytes, from as usize, to as usize, count as usize);
+            }
+            Err(Errno::EINVAL) => assert!(from.abs_diff(to) < present),
             Err(_) => assert!(self.fallible),
         }
     }
@@ -80,6 +107,23 @@ impl Model<'_> {
             let wrong = found.iter().zip(expected).position(|(found, expected)| found != expected);
             assert_eq!(wrong, None, "first wrong byte of a read at {offset}");
         }
+    }
+}
+
+fn fallocate_model(bytes: &mut Vec<u8>, how: Fallocation, offset: usize, length: usize) {
+    if how.what != Fallocate::Punch && !how.keep_length {
+        bytes.resize(bytes.len().max(offset + length), 0);
+    }
+    if how.what != Fallocate::Allocate {
+        let end = bytes.len().min(offset + length);
+        bytes[offset.min(end)..end].fill(0);
+    }
+}
+
+fn copy_model(bytes: &mut Vec<u8>, from: usize, to: usize, count: usize) {
+    if count > 0 {
+        bytes.resize(bytes.len().max(to + count), 0);
+        bytes.copy_within(from..from + count, to);
     }
 }
 

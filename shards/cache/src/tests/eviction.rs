@@ -12,7 +12,7 @@ fn usage_stays_under_the_bound_and_the_disk_agrees() {
         let part = cache.part(0);
         let file = part.open_file(INO);
         for block in 0..20 {
-            fill(&part, &file, block, block, 3).await;
+            fill(&part, &file, block, block as u32, 3).await;
             assert_eq!(file.valid_units(block), 0b111, "the newest is always taken");
             assert!(part.usage() <= bytes_max);
         }
@@ -20,7 +20,7 @@ fn usage_stays_under_the_bound_and_the_disk_agrees() {
         assert_eq!(kept, [17, 18, 19]);
         for block in kept {
             let found = read(&file, in_block(block, 0), 3 * UNIT).await;
-            assert_eq!(found.as_deref(), Some(&content(block, 3 * UNIT)[..]));
+            assert_eq!(found.as_deref(), Some(&content(block as u32, 3 * UNIT)[..]));
         }
         file
     });

@@ -80,7 +80,7 @@ fn invalidated_blocks_take_no_bytes_before_they_are_identified_again() {
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 1).await;
         fill(&part, &file, 40, 1, 1).await;
-        part.invalidate(&file, 40..u32::MAX);
+        part.invalidate(&file, 40..u64::MAX);
         assert_eq!((file.valid_units(0), file.valid_units(40)), (1, 0));
         part.store(&file, 40, 0, 1, content(1, UNIT)).await;
         assert_eq!((file.valid_units(40), read(&file, in_block(40, 0), 1).await), (0, None));

@@ -59,7 +59,7 @@ fn content(generation: u32, length: usize) -> Bytes {
     buffer.into_bytes()
 }
 
-async fn fill(part: &CachePart, file: &Arc<CacheFile>, block: u32, generation: u32, units: u32) {
+async fn fill(part: &CachePart, file: &Arc<CacheFile>, block: u64, generation: u32, units: u32) {
     part.identify(file, block, u64::from(generation));
     part.store(file, block, 0, units, content(generation, units as usize * UNIT)).await;
 }
@@ -101,6 +101,6 @@ fn files_on_disk(folder: &Path, kind: &str) -> Vec<PathBuf> {
     found
 }
 
-fn in_block(block: u32, within: usize) -> u64 {
-    u64::from(block) * BLOCK_BYTES + within as u64
+fn in_block(block: u64, within: usize) -> u64 {
+    block * BLOCK_BYTES + within as u64
 }

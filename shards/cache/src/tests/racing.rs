@@ -3,7 +3,7 @@
 use super::*;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
-const BLOCKS: u32 = 3;
+const BLOCKS: u64 = 3;
 const UNITS: u32 = 4;
 const HITS_MIN: u32 = 300;
 const ROUNDS: std::ops::Range<u32> = 100..200_000;
@@ -45,7 +45,7 @@ async fn own(part: &CachePart, race: &Race) {
     let file = race.file.lock().unwrap().clone().unwrap();
     for generation in 1..ROUNDS.end {
         // Two rounds in a row on a block overwrite it in place, the third one's new block evicts another.
-        let block = generation / 2 % BLOCKS;
+        let block = u64::from(generation) / 2 % BLOCKS;
         part.identify(&file, block, u64::from(generation));
         race.oldest[block as usize].store(generation, SeqCst);
         part.store(&file, block, 0, UNITS, content(generation, UNITS as usize * UNIT)).await;
@@ -65,7 +65,7 @@ async fn keep_reading(race: &Race) {
         if race.over.load(SeqCst) {
             return;
         }
-        let block = turn as u32 % BLOCKS;
+        let block = turn as u64 % BLOCKS;
         let within = turn * 4096 % (2 * UNIT);
         let oldest = race.oldest[block as usize].load(SeqCst);
         if let Some(bytes) = read(&file, in_block(block, within), lengths[turn % lengths.len()]).await {

@@ -1,0 +1,29 @@
+//! A new file without a name (`O_TMPFILE`): its session keeps it, as it keeps open files whose last name is gone.
+
+use super::create::{inherited_group, put_new};
+use super::{orphan, session};
+use crate::inode::{self, Inode};
+use crate::records::Identity;
+use crate::{CreateNameless, MetaReply, MetaResult};
+use shoal_kv::Transaction;
+use shoal_types::{Errno, FileKind};
+
+pub(super) fn run(transaction: &mut dyn Transaction, operation: &CreateNameless) -> MetaResult<MetaReply> {
+    let CreateNameless { directory, ino, mode, uid, gid, session, now } = *operation;
+    session::require(transaction, session)?;
+    let parent = inode::identity(transaction, directory)?;
+    if !parent.is_directory() {
+        return Err(Errno::ENOTDIR.into());
+    }
+    let identity = Identity {
+        mode: mode & 0o7777,
+        uid,
+        gid: inherited_group(&parent).unwrap_or(gid),
+        flags: Identity::NEVER_NAMED,
+        nlink: 0,
+        ..Identity::new(FileKind::Regular, directory, now)
+    };
+    put_new(transaction, ino, &identity);
+    orphan::sustain(transaction, ino, session);
+    Ok(MetaReply::Attributes(Inode::new(ino, identity).attributes()))
+}
