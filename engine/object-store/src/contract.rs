@@ -257,6 +257,7 @@ pub fn stored_objects_can_be_synced(subject: &Subject) {
         subject.store.sync(&[]).await.expect("syncing nothing succeeds");
         subject.store.sync(&names[..10]).await.expect("a sync succeeds");
         subject.store.sync(&names).await.expect("a second sync succeeds");
+        subject.store.sync_all().await.expect("syncing everything succeeds");
         assert_eq!(whole(subject, &names[39], 1000).await, pattern(1000, 1));
     });
 }

@@ -135,6 +135,10 @@ impl ObjectStore for FaultyStore {
         Box::pin(self.run(self.choose(), "sync", self.inner.sync(keys)))
     }
 
+    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
+        Box::pin(self.run(self.choose(), "sync", self.inner.sync_all()))
+    }
+
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(self.run(self.choose(), key, self.inner.delete(key)))
     }

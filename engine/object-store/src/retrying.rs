@@ -122,6 +122,18 @@ impl ObjectStore for RetryingStore {
         })
     }
 
+    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
+        Box::pin(async move {
+            let mut tries = self.tries();
+            loop {
+                match self.inner.sync_all().await {
+                    Err(error) => tries.after(error).await?,
+                    synced => return synced,
+                }
+            }
+        })
+    }
+
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async move {
             let mut tries = self.tries();

@@ -22,6 +22,9 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// Makes objects that were put survive power loss.
     fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>>;
 
+    /// The same for everything that was put so far, by whomever.
+    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>>;
+
     /// `NotFound` where there is nothing to delete, if the store can tell.
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>>;
 

@@ -76,6 +76,10 @@ impl ObjectStore for Stalling {
         self.inner.sync(keys)
     }
 
+    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
+        self.inner.sync_all()
+    }
+
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         self.inner.delete(key)
     }

@@ -97,6 +97,14 @@ impl Transfer {
         self.spawn(|worker| async move { worker.sync(objects).await })
     }
 
+    /// Everything that was stored, by whomever.
+    pub fn sync_all(&self) -> Outcome<()> {
+        let sync = |worker: Arc<Worker>| async move {
+            worker.store.sync_all().await.map_err(|error| worker.refuse("sync", "everything", error))
+        };
+        self.spawn(sync)
+    }
+
     /// Deletes objects; one that is gone already counts as deleted. Gives back those it deleted.
     pub fn delete(&self, objects: Vec<ObjectId>) -> Outcome<Vec<ObjectId>> {
         self.spawn(|worker| async move {

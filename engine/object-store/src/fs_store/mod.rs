@@ -82,6 +82,10 @@ impl ObjectStore for FsStore {
         Box::pin(sync::sync(&self.inner, keys))
     }
 
+    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
+        Box::pin(sync::sync_all(&self.inner))
+    }
+
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async move {
             let path = object_path(&self.inner.root, key)?;

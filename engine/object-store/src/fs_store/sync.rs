@@ -46,6 +46,11 @@ pub(super) async fn sync(inner: &Arc<Inner>, keys: &[String]) -> StoreResult<()>
     Ok(())
 }
 
+/// The whole file system that the folder lies on; it's the kernel that knows what has yet to be written.
+pub(super) async fn sync_all(inner: &Arc<Inner>) -> StoreResult<()> {
+    each(inner, [inner.root.clone()], sync_file_system).await
+}
+
 /// All at once: the disk merges what it can, and tokio bounds the threads.
 async fn each(
     inner: &Arc<Inner>,
@@ -66,6 +71,12 @@ fn sync_file(path: &Path) -> StoreResult<()> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| store_error(path, errno))?;
     rustix::fs::fdatasync(file).map_err(|errno| store_error(path, errno))
+}
+
+fn sync_file_system(path: &Path) -> StoreResult<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| store_error(path, errno))?;
+    rustix::fs::syncfs(folder).map_err(|errno| store_error(path, errno))
 }
 
 #[cfg(test)]

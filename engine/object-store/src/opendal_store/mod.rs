@@ -118,6 +118,10 @@ impl ObjectStore for OpendalStore {
         Box::pin(async { Ok(()) })
     }
 
+    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async move { self.operator.delete(key).await.map_err(|error| store_error(key, &error)) })
     }

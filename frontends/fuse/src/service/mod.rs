@@ -129,6 +129,7 @@ impl VolumeService {
                 send(reply, self.copy_file_range(from, to, length, flags, wide).await);
             }
             Operation::Lseek { offset, whence, .. } => send(reply, self.lseek(ino, offset, whence).await),
+            Operation::Syncfs => done(reply, self.volume.sync_volume().await),
             Operation::Statfs => send(reply, self.statfs().await),
             _ => reply.send(Err(unsupported::answer(operation))),
         }

@@ -10,8 +10,7 @@
 //! | BMAP | not asked again; only swap files and LILO want to know |
 //! | GETLK, SETLK, SETLKW | never sent: the kernel keeps locks to itself unless INIT asked for them |
 //!
-//! The exceptions: an unknown ioctl is ENOTTY on every file system. SYNCFS is not sent on `/dev/fuse`, but other
-//! transports may; there ENOSYS would make syncfs(2) report success for ever, and what is not synced must not say it is.
+//! The exception: an unknown ioctl is ENOTTY on every file system.
 
 use shoal_fuse_protocol::Operation;
 use shoal_types::Errno;
@@ -19,7 +18,6 @@ use shoal_types::Errno;
 pub(super) fn answer(operation: &Operation<'_>) -> Errno {
     match operation {
         Operation::Ioctl { .. } => Errno::ENOTTY,
-        Operation::Syncfs => Errno::EOPNOTSUPP,
         _ => Errno::ENOSYS,
     }
 }
@@ -32,7 +30,6 @@ mod tests {
     fn only_what_the_kernel_may_remember_for_ever_is_enosys() {
         let ioctl = Operation::Ioctl { handle: 0, flags: 0, command: 1, argument: 0, input: &[], output_bytes: 0 };
         assert_eq!(answer(&ioctl), Errno::ENOTTY);
-        assert_eq!(answer(&Operation::Syncfs), Errno::EOPNOTSUPP);
         assert_eq!(answer(&Operation::Access { mask: 0 }), Errno::ENOSYS);
         assert_eq!(answer(&Operation::Unknown { opcode: 99, body: &[] }), Errno::ENOSYS);
     }

@@ -1,8 +1,10 @@
 //! What concerns the volume as a whole.
 
 use crate::config::KernelTimeouts;
+use crate::message::Message;
 use crate::shard::Shard;
 use futures_channel::oneshot;
+use futures_util::future::join_all;
 use shoal_metadata::Usage;
 use shoal_types::{Errno, FsResult, VolumeSettings};
 use std::rc::Rc;
@@ -36,6 +38,16 @@ impl Shard {
             tracing::warn!(%error, "syncing the metadata failed");
             error.errno()
         })
+    }
+
+    /// Everything acknowledged survives power loss: names, attributes, and the bytes of all files.
+    pub async fn sync_volume(self: &Rc<Self>) -> FsResult<()> {
+        let flush = |shard| self.ask(shard, |respond| Message::FlushAll { respond });
+        let flushed = join_all((0..self.shared.mailboxes.len()).map(flush)).await;
+        flushed.into_iter().collect::<FsResult<()>>()?;
+        // Of files that were closed and forgotten nobody knows any more which objects are synced.
+        self.shared.transfer.sync_all().wait().await?;
+        self.sync_metadata().await
     }
 
     pub async fn usage(self: &Rc<Self>) -> FsResult<Usage> {

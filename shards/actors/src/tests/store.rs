@@ -85,6 +85,14 @@ impl ObjectStore for TestStore {
         })
     }
 
+    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
+        Box::pin(async move {
+            self.answer()?;
+            self.synced.lock().unwrap().extend(self.objects.lock().unwrap().keys().cloned());
+            Ok(())
+        })
+    }
+
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async move {
             self.answer()?;

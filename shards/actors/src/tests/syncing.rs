@@ -54,3 +54,22 @@ fn fsync_reports_a_sync_that_failed_and_syncs_at_the_next_try() {
     assert_eq!(store.unsynced(), 0);
     volume.stop().unwrap();
 }
+
+#[test]
+fn syncing_the_volume_syncs_what_is_buffered_and_what_was_closed_long_ago() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 2);
+    let closed = create_open(&volume, 0, "closed");
+    write(&volume, 1, closed, 0, pattern(1, LENGTH)).unwrap();
+    flush(&volume, 0, closed).unwrap();
+    close(&volume, 0, closed);
+    wait_until("the file is forgotten", || on(&volume, 0, |local| async move { local.shared.open_files.is_empty() }));
+    let buffered: Vec<Ino> = (0..2).map(|shard| create_open(&volume, shard, &format!("buffered-{shard}"))).collect();
+    for ino in buffered {
+        write(&volume, 0, ino, 0, pattern(2, LENGTH)).unwrap();
+    }
+    on(&volume, 1, |local| async move { local.sync_volume().await }).unwrap();
+    assert_eq!(store.unsynced(), 0);
+    assert!(store.count() >= 3 * LENGTH / (64 << 10), "the buffered bytes are stored");
+    volume.stop().unwrap();
+}
