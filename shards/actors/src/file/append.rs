@@ -52,10 +52,12 @@ impl Shard {
             }
         }
         let objects = self.upload_appended(data).await?;
+        let numbers: Vec<ObjectId> = objects.iter().map(|(object, _)| *object).collect();
         // Each object is one slice, or two where a chunk ends.
         let chunk = file.content.borrow().committed_length / shoal_types::CHUNK_BYTES;
         self.make_room_in_list(file, chunk, 2 * objects.len()).await?;
         let offset = self.append_once(file, AppendedContent::Objects(objects), now).await?;
+        file.content.borrow_mut().note_unsynced(numbers.into_iter());
         Ok(offset.expect("only what is meant to be inline can be refused as that"))
     }
 

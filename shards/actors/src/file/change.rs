@@ -26,12 +26,7 @@ impl Shard {
 
     async fn take_over(self: &Rc<Self>, file: &Rc<FileState>, bytes: Range<u64>) -> FsResult<()> {
         let fresh = Content::load(self, file.ino).await?;
-        {
-            let mut content = file.content.borrow_mut();
-            // Also what came by reference: its objects may be younger than the last sync of where it came from.
-            content.wholly_unsynced |= fresh.has_chunks;
-            content.replace_committed(fresh);
-        }
+        file.content.borrow_mut().replace_committed(fresh);
         if let (Some(part), Some(cache)) = (&self.cache, &*file.cache.borrow()) {
             part.invalidate(cache, bytes.start / BLOCK_BYTES..bytes.end.div_ceil(BLOCK_BYTES));
         }

@@ -3,6 +3,7 @@
 //! Done by the target's owner; the source has been flushed before. What can't be shared, because the source's bytes lie in
 //! metadata or the target's list is full, is read and written.
 
+use super::FileState;
 use crate::{Shard, limits};
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -58,7 +59,7 @@ impl Shard {
         let step = {
             let file = self.file(to.0).await?;
             let end = to.1.checked_add(length).ok_or(Errno::EFBIG)?;
-            self.change_stored(&file, to.1..end, self.share_stored(from, to, length, now)).await?
+            self.change_stored(&file, to.1..end, self.share_stored(&file, from, to.1, length, now)).await?
         };
         match step {
             Step::Shared(count) => Ok(count),
@@ -68,14 +69,18 @@ impl Shard {
 
     async fn share_stored(
         self: &Rc<Self>,
+        target: &FileState,
         (source, source_offset): (Ino, u64),
-        (target, target_offset): (Ino, u64),
+        target_offset: u64,
         length: u64,
         now: Timestamp,
     ) -> FsResult<Step> {
         let session = self.shared.session;
-        let operation = CopyRange { source, source_offset, target, target_offset, length, session, now };
-        match self.mutate(MetaOp::CopyRange(operation), Durability::Visible).await {
+        let operation = CopyRange { source, source_offset, target: target.ino, target_offset, length, session, now };
+        let reply = self.mutate(MetaOp::CopyRange(operation), Durability::Visible).await;
+        // Objects that came by reference may be younger than the last sync of where they came from.
+        target.content.borrow_mut().wholly_unsynced = true;
+        match reply {
             Ok(MetaReply::CopyBytes(count)) => Ok(Step::Unshareable(count)),
             // Writing makes room in the list as it needs it.
             Err(Errno::EFBIG) => Ok(Step::Unshareable(length)),
