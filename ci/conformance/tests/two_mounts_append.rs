@@ -18,7 +18,7 @@ fn appends_from_two_mounts_all_stand_in_the_file_once_and_whole() {
     let first = bed.mount(&[]);
     let path = first.mount_point().join("log");
     // What was appended while the first was alone is still in its buffer.
-    let mut early = open(&path);
+    let mut early = open(&path, OFlags::WRONLY);
     append(&mut early, b'-', 0..20);
     let second = bed.mount_second(&[]);
     let records = if is_long() { 2000 } else { 150 };
@@ -28,7 +28,7 @@ fn appends_from_two_mounts_all_stand_in_the_file_once_and_whole() {
         scope.spawn(|| append(&mut early, b'-', 20..40));
         for (number, writer) in (0u8..).zip(mounts.iter().cycle().take(mounts.len() * WRITERS_PER_MOUNT)) {
             let path = writer.join("log");
-            scope.spawn(move || append(&mut open(&path), b'a' + number, 0..records));
+            scope.spawn(move || append(&mut open(&path, OFlags::RDWR), b'a' + number, 0..records));
         }
     });
     drop(early);
@@ -51,8 +51,8 @@ fn appends_from_two_mounts_all_stand_in_the_file_once_and_whole() {
     bed.check();
 }
 
-fn open(path: &Path) -> File {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND;
+fn open(path: &Path, access: OFlags) -> File {
+    let flags = access | OFlags::CREATE | OFlags::APPEND;
     rustix::fs::openat(CWD, path, flags, Mode::RUSR | Mode::WUSR).expect("open").into()
 }
 

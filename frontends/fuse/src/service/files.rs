@@ -23,10 +23,14 @@ impl VolumeService {
         Ok(open_out(NO_HANDLE, open_flags(flags, opened.keep_cache) | self.appender_flags(flags)))
     }
 
-    /// While others may move the end of the file, the kernel doesn't know where appended bytes go, so it must not keep them.
+    /// Through its cache the kernel sends a write that crosses a page in two, which would be two appends. And while others
+    /// may move the end of the file, it doesn't know where appended bytes go, so it must not keep them. Who also reads by
+    /// this handle gets the cache for as long as the mount is alone.
     pub(super) fn appender_flags(&self, flags: u32) -> u32 {
-        let appends = OFlags::from_bits_retain(flags).contains(OFlags::APPEND);
-        if appends && !self.volume.is_alone() { fopen::DIRECT_IO } else { 0 }
+        let flags = OFlags::from_bits_retain(flags);
+        let only_writes = flags & OFlags::ACCMODE == OFlags::WRONLY;
+        let direct = flags.contains(OFlags::APPEND) && (only_writes || !self.volume.is_alone());
+        if direct { fopen::DIRECT_IO } else { 0 }
     }
 
     pub(super) async fn release<R: Reply>(&self, ino: Ino, reply: R) {
