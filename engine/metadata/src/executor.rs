@@ -117,6 +117,7 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         MetaOp::Append(operation) => Some(operation.session),
         MetaOp::LeaseInodes(operation) => Some(operation.session),
         MetaOp::LeaseObjects(operation) => Some(operation.session),
+        MetaOp::AdjustUsage(operation) => Some(operation.session),
         // There is no session yet: an earlier run is known by what it registered.
         MetaOp::RegisterSession(_) => None,
         MetaOp::Sustain(_)
@@ -126,7 +127,10 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         | MetaOp::RemoveInode(_)
         | MetaOp::ForgetObjects(_)
         | MetaOp::SetLock(_)
-        | MetaOp::CancelLockWait(_) => None,
+        | MetaOp::CancelLockWait(_)
+        | MetaOp::SetQuota(_)
+        | MetaOp::DeleteQuota(_)
+        | MetaOp::WalkQuotas => None,
     }
 }
 
@@ -227,10 +231,9 @@ fn find_registration(transaction: &mut dyn Transaction, registration: &RegisterS
             Some(Key::Session(session)) if SessionRecord::decode(&value)? == registration.record => {
                 return Ok(Some(session));
             }
-            Some(Key::Session(session) | Key::Heartbeat(session) | Key::Sustained(session, _)) => session,
-            Some(Key::Operation(session, _) | Key::ObjectLease(session, _)) => session,
-            Some(Key::LockOf(session, ..) | Key::WaiterOf(session, ..) | Key::Bell(session)) => session,
-            _ => return Err(KvError::Damaged(format!("{} is no session's key", key.escape_ascii()))),
+            key_of_session => key_of_session
+                .and_then(|key| key.session())
+                .ok_or_else(|| KvError::Damaged(format!("{} is no session's key", key.escape_ascii())))?,
         };
         range.start = keys::session(session).end;
     }

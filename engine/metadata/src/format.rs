@@ -1,14 +1,15 @@
 //! Makes an empty volume in a store: everything at once, durably, or nothing.
 
-use crate::MetaResult;
 use crate::keys::{Counter, Key};
-use crate::records::{Identity, encode_settings};
+use crate::records::{Accounting, Identity, Quota, encode_settings};
+use crate::{Account, Limits, MetaResult, QuotaState};
 use shoal_kv::{Durability, Kv, Transaction, Verdict};
 use shoal_types::{Errno, FileKind, Ino, Timestamp, VolumeSettings};
 
 pub(crate) fn format(
     kv: &(dyn Kv + 'static),
     settings: &VolumeSettings,
+    limits: Limits,
     owner: (u32, u32),
     now: Timestamp,
 ) -> MetaResult<()> {
@@ -21,6 +22,12 @@ pub(crate) fn format(
         }
         transaction.put(&Key::Settings.encode(), &settings);
         transaction.put(&Key::Identity(Ino::ROOT).encode(), &root(owner, now).encode());
+        if !limits.is_none() {
+            let quota = Quota { state: QuotaState::Active, limits, around: Vec::new() };
+            let accounting = Accounting { volume: true, any: true, ..Accounting::default() };
+            transaction.put(&Key::Quota(Account::Volume).encode(), &quota.encode());
+            transaction.put(&Key::Accounting.encode(), &accounting.encode());
+        }
         for (counter, first) in COUNTERS {
             put_counter(transaction, counter, first);
         }

@@ -17,6 +17,10 @@
 //! n ino(8) 09 ff session(8) number(8) a request that waits for a lock
 //! n ino(8) 0a                         place in the removal queue, while removal has not begun
 //! o object(8)                         live bytes
+//! q 00                                what is counted and limited
+//! q kind(1) id(8) 01                  quota of an account: kind 1 the volume, 2 a directory, 3 a user, 4 a group
+//! q kind(1) id(8) 02 field(1)         accumulator: its usage
+//! q 02 ino(8) 03 ino(8)               directory below it that is still to be walked through
 //! s session(8) 01                     session record: a session lives as long as this exists
 //! s session(8) 02                     heartbeat
 //! s session(8) 03 ino(8)              sustained inode: no name left, still open
@@ -32,6 +36,7 @@
 //! A directory entry's cookie is a hash of its name, seeded with the parent so that no set of names collides in every
 //! directory. It stays below 2^62 + 16, so that it's a valid `off_t`, and 0 to 15 never occur: they are for "." and "..".
 
+use crate::Account;
 use shoal_kv::KeyRange;
 use shoal_types::{CHUNK_MAX, Ino, LockSpace, Name, ObjectId, SessionId};
 use twox_hash::XxHash3_64;
@@ -54,6 +59,11 @@ pub enum Key<'a> {
     Waiter(Ino, SessionId, u64),
     Queued(Ino),
     Object(ObjectId),
+    Accounting,
+    Quota(Account),
+    QuotaUsage(Account, UsageField),
+    /// The directory with the quota, and the one to be walked through.
+    QuotaWalk(Ino, Ino),
     Session(SessionId),
     Heartbeat(SessionId),
     Sustained(SessionId, Ino),
@@ -83,6 +93,14 @@ pub enum Accumulator {
     Entries = 4,
     /// ADD. Those of them that are directories.
     Subdirectories = 5,
+}
+
+/// What is counted of an account. Both are ADD. The volume's are `Counter`s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum UsageField {
+    Bytes = 1,
+    Inodes = 2,
 }
 
 /// Volume-wide numbers. The first three are the next number to hand out; the others are ADD accumulators.
@@ -120,6 +138,10 @@ impl<'a> Key<'a> {
             Key::Waiter(ino, session, number) => key.inode(ino, LOCK).byte(WAITER).number(session.0).number(number),
             Key::Queued(ino) => key.inode(ino, QUEUED),
             Key::Object(object) => key.byte(b'o').number(object.0),
+            Key::Accounting => key.byte(b'q').byte(ACCOUNTING),
+            Key::Quota(account) => key.account(account, QUOTA_RECORD),
+            Key::QuotaUsage(account, field) => key.account(account, QUOTA_USAGE).byte(field as u8),
+            Key::QuotaWalk(root, ino) => key.account(Account::Directory(root), QUOTA_WALK).number(ino.0),
             Key::Session(session) => key.session(session, SESSION_RECORD),
             Key::Heartbeat(session) => key.session(session, HEARTBEAT),
             Key::Sustained(session, ino) => key.session(session, SUSTAINED).number(ino.0),
@@ -144,9 +166,25 @@ impl<'a> Key<'a> {
             b'c' => Counter::ALL.into_iter().find(|counter| counter.name() == rest).map(Key::Counter),
             b'n' => Self::parse_inode(rest),
             b'o' => Some(Key::Object(ObjectId(number(rest)?))),
+            b'q' => Self::parse_account(rest),
             b's' => Self::parse_session(rest),
             b'u' => pair(rest).map(|(time, ino)| Key::Removal(time, Ino(ino))),
             b'z' => pair(rest).map(|(time, object)| Key::Deletion(time, ObjectId(object))),
+            _ => None,
+        }
+    }
+
+    /// The session whose key this is.
+    pub fn session(&self) -> Option<SessionId> {
+        match *self {
+            Key::Session(session)
+            | Key::Heartbeat(session)
+            | Key::Sustained(session, _)
+            | Key::Operation(session, _)
+            | Key::ObjectLease(session, _)
+            | Key::LockOf(session, ..)
+            | Key::WaiterOf(session, ..)
+            | Key::Bell(session) => Some(session),
             _ => None,
         }
     }
@@ -173,6 +211,22 @@ impl<'a> Key<'a> {
                 Some(Key::Lock(ino, space, SessionId(session), owner))
             }
             (QUEUED, []) => Some(Key::Queued(ino)),
+            _ => None,
+        }
+    }
+
+    fn parse_account(rest: &'a [u8]) -> Option<Self> {
+        let (kind, rest) = rest.split_first()?;
+        if *kind == ACCOUNTING {
+            return rest.is_empty().then_some(Key::Accounting);
+        }
+        let (id, rest) = rest.split_first_chunk()?;
+        let account = account_of(*kind, u64::from_be_bytes(*id))?;
+        let (subtag, rest) = rest.split_first()?;
+        match (*subtag, rest, account) {
+            (QUOTA_RECORD, [], _) => Some(Key::Quota(account)),
+            (QUOTA_USAGE, [field], _) => Some(Key::QuotaUsage(account, UsageField::from_u8(*field)?)),
+            (QUOTA_WALK, rest, Account::Directory(root)) => Some(Key::QuotaWalk(root, Ino(number(rest)?))),
             _ => None,
         }
     }
@@ -204,6 +258,12 @@ impl Accumulator {
     pub fn from_u8(byte: u8) -> Option<Self> {
         use Accumulator::*;
         [Length, Mtime, Allocated, Entries, Subdirectories].into_iter().find(|field| *field as u8 == byte)
+    }
+}
+
+impl UsageField {
+    pub fn from_u8(byte: u8) -> Option<Self> {
+        [UsageField::Bytes, UsageField::Inodes].into_iter().find(|field| *field as u8 == byte)
     }
 }
 
@@ -289,6 +349,51 @@ pub fn waiters(ino: Ino) -> KeyRange {
     KeyRange::prefix(&Builder(Vec::new()).inode(ino, LOCK).byte(WAITER).0)
 }
 
+/// Everything about one account.
+pub fn account(account: Account) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).account_prefix(account).0)
+}
+
+/// All accounts of directories.
+pub fn directory_accounts() -> KeyRange {
+    KeyRange::prefix(&[b'q', DIRECTORY])
+}
+
+/// All accounts of users and groups.
+pub fn owner_accounts() -> KeyRange {
+    KeyRange { start: vec![b'q', USER], end: vec![b'q', GROUP + 1] }
+}
+
+/// The directories still to be walked through for a directory's quota.
+pub fn quota_walks(root: Ino) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).account(Account::Directory(root), QUOTA_WALK).0)
+}
+
+/// The inode whose key this is, also of keys that mean nothing to this program.
+pub fn inode_of(key: &[u8]) -> Option<Ino> {
+    let (number, _) = key.strip_prefix(b"n")?.split_first_chunk()?;
+    Some(Ino(u64::from_be_bytes(*number)))
+}
+
+/// What stands behind the subtag in a directory entry's key.
+pub fn dirent_place(key: &[u8]) -> &[u8] {
+    &key[INODE_PREFIX_BYTES..]
+}
+
+/// The entries behind a place; all of them behind an empty one.
+pub fn dirents_behind(ino: Ino, place: &[u8]) -> KeyRange {
+    let range = dirents(ino);
+    match place {
+        [] => range,
+        place => behind(&[&range.start, place].concat(), &range),
+    }
+}
+
+/// Everything about inodes from this one on.
+pub fn inodes_from(ino: Ino) -> KeyRange {
+    KeyRange { start: Builder(Vec::new()).byte(b'n').number(ino.0).0, ..tag(b'n') }
+}
+
 /// Everything about one session.
 pub fn session(session: SessionId) -> KeyRange {
     KeyRange::prefix(&Builder(Vec::new()).byte(b's').number(session.0).0)
@@ -355,6 +460,17 @@ fn number(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 
+/// A key's account; `None` for one that can't be.
+fn account_of(kind: u8, id: u64) -> Option<Account> {
+    match kind {
+        VOLUME => (id == 0).then_some(Account::Volume),
+        DIRECTORY => Some(Account::Directory(Ino(id))),
+        USER => Some(Account::User(u32::try_from(id).ok()?)),
+        GROUP => Some(Account::Group(u32::try_from(id).ok()?)),
+        _ => None,
+    }
+}
+
 fn pair(bytes: &[u8]) -> Option<(u64, u64)> {
     let (first, second) = bytes.split_first_chunk()?;
     Some((u64::from_be_bytes(*first), number(second)?))
@@ -381,6 +497,20 @@ impl Builder {
         self.byte(b'n').number(ino.0).byte(subtag)
     }
 
+    fn account_prefix(self, account: Account) -> Self {
+        let (kind, id) = match account {
+            Account::Volume => (VOLUME, 0),
+            Account::Directory(ino) => (DIRECTORY, ino.0),
+            Account::User(uid) => (USER, uid.into()),
+            Account::Group(gid) => (GROUP, gid.into()),
+        };
+        self.byte(b'q').byte(kind).number(id)
+    }
+
+    fn account(self, account: Account, subtag: u8) -> Self {
+        self.account_prefix(account).byte(subtag)
+    }
+
     fn session(self, session: SessionId, subtag: u8) -> Self {
         self.byte(b's').number(session.0).byte(subtag)
     }
@@ -399,6 +529,18 @@ const QUEUED: u8 = 0x0a;
 
 /// Where a lock has its space.
 const WAITER: u8 = 0xff;
+
+const INODE_PREFIX_BYTES: usize = 10;
+
+const ACCOUNTING: u8 = 0x00;
+const VOLUME: u8 = 0x01;
+const DIRECTORY: u8 = 0x02;
+const USER: u8 = 0x03;
+const GROUP: u8 = 0x04;
+
+const QUOTA_RECORD: u8 = 0x01;
+const QUOTA_USAGE: u8 = 0x02;
+const QUOTA_WALK: u8 = 0x03;
 
 const SESSION_RECORD: u8 = 0x01;
 const HEARTBEAT: u8 = 0x02;

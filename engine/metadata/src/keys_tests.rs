@@ -30,6 +30,14 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::Waiter(INO, SESSION, TIME), "6e010203040506070809ff11121314151617183132333435363738"),
         (Key::Queued(INO), "6e01020304050607080a"),
         (Key::Object(OBJECT), "6f2122232425262728"),
+        (Key::Accounting, "7100"),
+        (Key::Quota(Account::Volume), "7101000000000000000001"),
+        (Key::Quota(Account::Directory(INO)), "7102010203040506070801"),
+        (Key::Quota(Account::User(0x4142_4344)), "7103000000004142434401"),
+        (Key::Quota(Account::Group(0x4142_4344)), "7104000000004142434401"),
+        (Key::QuotaUsage(Account::Directory(INO), UsageField::Bytes), "710201020304050607080201"),
+        (Key::QuotaUsage(Account::User(0x4142_4344), UsageField::Inodes), "710300000000414243440202"),
+        (Key::QuotaWalk(INO, Ino(OBJECT.0)), "71020102030405060708032122232425262728"),
         (Key::Session(SESSION), "73111213141516171801"),
         (Key::Heartbeat(SESSION), "73111213141516171802"),
         (Key::Sustained(SESSION, INO), "731112131415161718030102030405060708"),
@@ -70,20 +78,24 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::Waiter(..) => 9,
         Key::Queued(_) => 10,
         Key::Object(_) => 11,
-        Key::Session(_) => 12,
-        Key::Heartbeat(_) => 13,
-        Key::Sustained(..) => 14,
-        Key::Operation(..) => 15,
-        Key::ObjectLease(..) => 16,
-        Key::LockOf(..) => 17,
-        Key::WaiterOf(..) => 18,
-        Key::Bell(_) => 19,
-        Key::Removal(..) => 20,
-        Key::Deletion(..) => 21,
+        Key::Accounting => 12,
+        Key::Quota(_) => 13,
+        Key::QuotaUsage(..) => 14,
+        Key::QuotaWalk(..) => 15,
+        Key::Session(_) => 16,
+        Key::Heartbeat(_) => 17,
+        Key::Sustained(..) => 18,
+        Key::Operation(..) => 19,
+        Key::ObjectLease(..) => 20,
+        Key::LockOf(..) => 21,
+        Key::WaiterOf(..) => 22,
+        Key::Bell(_) => 23,
+        Key::Removal(..) => 24,
+        Key::Deletion(..) => 25,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.dedup();
-    assert_eq!(kinds, (0..22).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..26).collect::<Vec<_>>());
 }
 
 #[test]
@@ -136,6 +148,31 @@ fn an_inodes_range_holds_all_its_keys_and_no_others() {
     }
     assert!(!inode(Ino(INO.0 - 1)).contains(&Key::Queued(INO).encode()));
     assert!(!inode(Ino(INO.0 - 1)).contains(&Key::Identity(INO).encode()));
+}
+
+#[test]
+fn an_accounts_range_holds_all_its_keys_and_no_others() {
+    let account = Account::Directory(INO);
+    for (key, _) in golden() {
+        let belongs = match key {
+            Key::Quota(of) | Key::QuotaUsage(of, _) => of == account,
+            Key::QuotaWalk(root, _) => root == INO,
+            _ => false,
+        };
+        assert_eq!(super::account(account).contains(&key.encode()), belongs, "{key:?}");
+    }
+    let owners = |account| owner_accounts().contains(&Key::Quota(account).encode());
+    assert!(owners(Account::User(u32::MAX)) && owners(Account::Group(u32::MAX)));
+    assert!(!owners(account) && !owners(Account::Volume));
+}
+
+#[test]
+fn entries_behind_a_place_begin_with_the_next() {
+    let key = Key::Dirent(INO, 100, b"b").encode();
+    let range = dirents_behind(INO, dirent_place(&key));
+    let names = [&b"a"[..], b"b", b"c"].map(|name| range.contains(&Key::Dirent(INO, 100, name).encode()));
+    assert_eq!(names, [false, false, true]);
+    assert_eq!(dirents_behind(INO, b""), dirents(INO));
 }
 
 #[test]

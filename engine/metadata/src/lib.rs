@@ -7,6 +7,7 @@
 // In tests a failed unwrap is a failed test, which is what it is for.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod account;
 pub mod check;
 mod error;
 mod executor;
@@ -21,15 +22,17 @@ mod reads;
 pub mod records;
 mod reply;
 
+pub use account::{Account, Limits, QuotaInfo, QuotaState};
 pub use error::{MetaError, MetaResult};
 pub use lock_ranges::LockRanges;
 pub use metadata::{
     Content, DirectoryEntry, DirectoryPage, HeldLock, Metadata, QueuedDeletion, QueuedRemoval, SessionInfo, Usage,
 };
 pub use operation::{
-    Append, AppendedContent, CancelLockWait, CopyRange, Create, CreateNameless, EndSession, Fallocate, ForgetObjects,
-    Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp, RegisterSession, Release, RemoveInode, Rename,
-    ReplaceSlices, Rmdir, SetAttributes, SetLock, Sustain, Truncate, Unlink, WriteInline, WriteSlices,
+    AdjustUsage, Append, AppendedContent, CancelLockWait, CopyRange, Create, CreateNameless, DeleteQuota, EndSession,
+    Fallocate, ForgetObjects, Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp, RegisterSession, Release,
+    RemoveInode, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, SetQuota, Sustain, Truncate, Unlink,
+    WriteInline, WriteSlices,
 };
-pub use records::{SessionKind, SessionRecord};
+pub use records::{Accounting, OwnerState, SessionKind, SessionRecord};
 pub use reply::{Appended, Copied, Fallocated, LockOutcome, MetaReply, Removed, Renamed, Truncated};

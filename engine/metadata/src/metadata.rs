@@ -3,7 +3,7 @@
 use crate::executor::Executor;
 use crate::keys::Key;
 use crate::records::{SessionRecord, decode_settings};
-use crate::{MetaError, MetaOp, MetaReply, MetaResult, format};
+use crate::{Limits, MetaError, MetaOp, MetaReply, MetaResult, format};
 use shoal_kv::{Attempt, Durability, Job, Kv, KvResult, Reader, Transaction, Verdict};
 use shoal_types::{
     Attributes, FileKind, Ino, LockMode, LockRange, Name, ObjectId, ObjectKind, SessionId, Timestamp, VolumeSettings,
@@ -96,7 +96,18 @@ impl Metadata {
 
     /// Makes an empty volume, durably: settings and a root directory (0o755, of this owner). `EEXIST` if there is one.
     pub fn format(kv: &dyn Kv, settings: &VolumeSettings, owner: (u32, u32), now: Timestamp) -> MetaResult<()> {
-        format::format(kv, settings, owner, now)
+        Self::format_limited(kv, settings, Limits::default(), owner, now)
+    }
+
+    /// The same with limits of the volume as a whole.
+    pub fn format_limited(
+        kv: &dyn Kv,
+        settings: &VolumeSettings,
+        limits: Limits,
+        owner: (u32, u32),
+        now: Timestamp,
+    ) -> MetaResult<()> {
+        format::format(kv, settings, limits, owner, now)
     }
 
     /// For a store that holds a volume.

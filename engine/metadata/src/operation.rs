@@ -4,6 +4,7 @@
 //! operation; nothing here reads a clock or draws lots.
 
 use crate::records::SessionRecord;
+use crate::{Account, Limits};
 use serde::{Deserialize, Serialize};
 use shoal_types::{FileKind, Ino, LockMode, LockRange, LockSpace, Name, ObjectId, SessionId, Slice, Timestamp};
 
@@ -34,12 +35,18 @@ pub enum MetaOp {
     CopyRange(CopyRange),
     CreateNameless(CreateNameless),
     Append(Append),
+    SetQuota(SetQuota),
+    DeleteQuota(DeleteQuota),
+    /// One step of what quotas have left to do: counting what was there before them, handing over what they counted.
+    /// Answers `Ended`; run it again while that is not `done`. Anybody may, and several at once.
+    WalkQuotas,
+    AdjustUsage(AdjustUsage),
 }
 
 /// A new inode of any kind under a free name. Answers `Attributes`.
 ///
 /// `ENOENT` for a parent that is gone, `ENOTDIR`, `EEXIST`, `ENAMETOOLONG` or `ENOENT` for a symlink's target (4,095
-/// bytes at most, not empty), `ESTALE` for a session that has ended.
+/// bytes at most, not empty), `EDQUOT` and `ENOSPC` (of the volume) for limits, `ESTALE` for a session that has ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Create {
     pub parent: Ino,
@@ -60,7 +67,7 @@ pub struct Create {
 }
 
 /// One name more for an inode that has one, or the first for one that `CreateNameless` made. Answers `Attributes`. `EPERM`
-/// for a directory, `EMLINK`, otherwise as `Create`.
+/// for a directory, `EMLINK`, `EXDEV` into a directory that other quotas count, otherwise as `Create`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Link {
     pub ino: Ino,
@@ -93,6 +100,8 @@ pub struct Rmdir {
 }
 
 /// Rename as the oracle specifies it (`shoal_oracle`'s `rename.rs`: order of checks, all cases). Answers `Renamed`.
+/// Between directories with different quotas a file takes its usage along (`EDQUOT`), and so does an empty directory;
+/// `EXDEV` for one that is not, or is the root of a quota, and for a file that has other names.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Rename {
     pub old_parent: Ino,
@@ -109,7 +118,7 @@ pub struct Rename {
     pub now: Timestamp,
 }
 
-/// Sets what is given, and the change time. Answers `Attributes`.
+/// Sets what is given, and the change time. Answers `Attributes`. `EDQUOT` for a new owner's limits.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SetAttributes {
     pub ino: Ino,
@@ -118,6 +127,8 @@ pub struct SetAttributes {
     pub gid: Option<u32>,
     pub atime: Option<Timestamp>,
     pub mtime: Option<Timestamp>,
+    /// On behalf of the superuser: limits of users and groups don't stand against a new owner.
+    pub exempt: bool,
     pub session: SessionId,
     pub now: Timestamp,
 }
@@ -133,7 +144,8 @@ pub struct Truncate {
 }
 
 /// Writes a small file's bytes into metadata. Answers `Attributes`, or `NotInline` with nothing changed when the file has
-/// slices or would become longer than `inline_max`. `ENOENT` when the inode is gone, `ESTALE` when the session is.
+/// slices or would become longer than `inline_max`. `ENOENT` when the inode is gone, `ESTALE` when the session is. `EDQUOT`
+/// or `ENOSPC` (of the volume) when a limit has been reached; the write that reaches it may go beyond it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WriteInline {
     pub ino: Ino,
@@ -143,6 +155,8 @@ pub struct WriteInline {
     pub length_min: u64,
     pub inline_max: u32,
     pub mtime: Timestamp,
+    /// Written by the superuser alone: limits of users and groups don't stand against it.
+    pub exempt: bool,
     pub session: SessionId,
 }
 
@@ -160,6 +174,8 @@ pub struct WriteSlices {
     pub mtime: Timestamp,
     /// Sum of the lengths of slices that refer to objects.
     pub allocated: i64,
+    /// As in `WriteInline`.
+    pub exempt: bool,
     pub session: SessionId,
 }
 
@@ -304,7 +320,8 @@ pub struct Fallocate {
 /// Gives one regular file (`EISDIR`, `EINVAL`, `EFBIG`) what another one shows, by reference: the target gets slices of the
 /// source's objects. Answers `Copied`, with fewer bytes than asked for where the source ends or one transaction takes no
 /// more; the source may be the target if the ranges do not overlap (`EINVAL`). Where the source's bytes lie in metadata
-/// there is nothing to refer to: then nothing is changed, and the answer is `CopyBytes`. `EFBIG` as in `Fallocate`.
+/// there is nothing to refer to: then nothing is changed, and the answer is `CopyBytes`. `EFBIG` as in `Fallocate`, `EDQUOT` and
+/// `ENOSPC` (of the volume) for limits, which bind the superuser as well.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CopyRange {
     pub source: Ino,
@@ -317,7 +334,7 @@ pub struct CopyRange {
 }
 
 /// A new regular file without a name (`O_TMPFILE`), sustained by the session until it's released or linked. Answers
-/// `Attributes`. `ENOENT` for a directory that is gone, `ENOTDIR`, `ESTALE`.
+/// `Attributes`. `ENOENT` for a directory that is gone, `ENOTDIR`, `EDQUOT` and `ENOSPC` as `Create`, `ESTALE`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CreateNameless {
     /// Gives its group where its setgid bit is set.
@@ -338,6 +355,8 @@ pub struct Append {
     pub ino: Ino,
     pub content: AppendedContent,
     pub mtime: Timestamp,
+    /// As in `WriteInline`.
+    pub exempt: bool,
     pub session: SessionId,
 }
 
@@ -349,4 +368,31 @@ pub enum AppendedContent {
     },
     /// Whole objects and their lengths, one behind the other; none longer than a chunk.
     Objects(Vec<(ObjectId, u32)>),
+}
+
+/// Limits an account, or changes its limits. Answers `Done`. A directory's new quota, and the first of a user or group, has
+/// to count what is there already: run `WalkQuotas` to its end.
+///
+/// For a directory: `ENOENT`, `ENOTDIR`, `EMLINK` below too many other quotas, and `EBUSY` while another directory's quota
+/// is being counted or given up, or this one is being given up: run `WalkQuotas` first.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SetQuota {
+    pub account: Account,
+    pub limits: Limits,
+}
+
+/// Ends an account's limits. Answers `Done`, also where there are none. A directory's quota is handed over to the one around
+/// it by `WalkQuotas`; `EBUSY` as `SetQuota`. With the last quota of a user or group, counting by owner ends.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeleteQuota {
+    pub account: Account,
+}
+
+/// Adds to an account's usage, because it was found to be too small by that (`check::accounts`). Answers `Done`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AdjustUsage {
+    pub account: Account,
+    pub bytes: i64,
+    pub inodes: i64,
+    pub session: SessionId,
 }

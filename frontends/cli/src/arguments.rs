@@ -1,6 +1,6 @@
 //! The command line as a whole. What each command takes stands in its own file under `commands/`.
 
-use crate::commands::{destroy, format, fsck, gc, info, mount, mount_helper, status, umount, up};
+use crate::commands::{destroy, format, fsck, gc, info, mount, mount_helper, quota, status, umount, up};
 use crate::daemon;
 use crate::exit;
 use crate::places;
@@ -38,6 +38,7 @@ pub enum Command {
     Umount(umount::Arguments),
     Status(status::Arguments),
     Info(info::Arguments),
+    Quota(quota::Arguments),
     Gc(gc::Arguments),
     Fsck(fsck::Arguments),
     Destroy(destroy::Arguments),

@@ -21,6 +21,7 @@ mod mount_options;
 mod mount_request;
 mod mounted;
 mod output;
+mod owners;
 mod places;
 mod process;
 mod progress;
@@ -67,6 +68,7 @@ fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::Status(status) => with_log(&global, || commands::status::run(status)),
         Command::Info(info) => with_log(&global, || commands::info::run(info)),
         Command::Gc(gc) => with_log(&global, || commands::gc::run(gc)),
+        Command::Quota(quota) => with_log(&global, || commands::quota::run(quota)),
         Command::Fsck(fsck) => with_log(&global, || commands::fsck::run(fsck)),
         Command::Destroy(destroy) => with_log(&global, || commands::destroy::run(destroy)),
     }

@@ -32,7 +32,8 @@ const IGNORED: [&str; 20] = [
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
 const KNOWN: &str = "ro, rw, allow_other, subdir=, cache_dir=, cache_size=, no_cache, shards=, write_buffer=, \
-    read_buffer=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, nosuid, nodev, noexec, log_level=, \
+    read_buffer=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, nosuid, nodev, noexec, root_squash, all_squash, \
+    anonuid=, anongid=, log_level=, \
     log_file=";
 
 /// Lays a list over `request`; a later option wins.
@@ -56,6 +57,10 @@ fn apply_word(request: &mut MountRequest, word: &str) -> Outcome<()> {
         "ro" => request.read_only = true,
         "rw" => request.read_only = false,
         "allow_other" => request.allow_other = true,
+        "root_squash" => request.root_squash = true,
+        "no_root_squash" => request.root_squash = false,
+        "all_squash" => request.all_squash = true,
+        "no_all_squash" => request.all_squash = false,
         "no_cache" => request.no_cache = true,
         "writeback_cache" => request.writeback_cache = true,
         "nosuid" => request.restrictions.nosuid = true,
@@ -81,6 +86,8 @@ fn apply_value(request: &mut MountRequest, name: &str, value: &str) -> Outcome<(
         "max_readahead" => request.max_readahead = parse(name, value)?,
         "attr_timeout" => request.attr_timeout = parse(name, value)?,
         "entry_timeout" => request.entry_timeout = parse(name, value)?,
+        "anonuid" => request.anon_uid = parse(name, value)?,
+        "anongid" => request.anon_gid = parse(name, value)?,
         "log_level" => request.log_level = value.into(),
         "log_file" => request.log_file = Some(places::absolute(Path::new(value))?),
         name => return Err(unknown(name)),
@@ -103,6 +110,7 @@ fn unknown(name: &str) -> Failure {
 mod tests {
     use super::*;
     use crate::size::ByteCount;
+    use shoal_fuse::{Squash, Squashed};
 
     fn request() -> MountRequest {
         MountRequest::new("sqlite:///x.db".parse().unwrap(), Path::new("/mnt")).unwrap()
@@ -117,6 +125,21 @@ mod tests {
         assert_eq!((made.cache_size, made.shards), (ByteCount(1 << 30), Some(3)));
         assert_eq!(made.subdir.as_deref(), Some(Path::new("a/b")));
         assert_eq!(made.attr_timeout.0.as_millis(), 500);
+    }
+
+    #[test]
+    fn squashing_is_spelt_as_for_nfs() {
+        let squash = |list: &str| {
+            let mut made = request();
+            apply(&mut made, list).unwrap();
+            made.squash()
+        };
+        let made = |whom, uid, gid| Squash { whom, uid, gid };
+        assert_eq!(squash("rw"), made(Squashed::Nobody, 65_534, 65_534));
+        assert_eq!(squash("root_squash,anonuid=7"), made(Squashed::Root, 7, 65_534));
+        assert_eq!(squash("root_squash,all_squash,anongid=8"), made(Squashed::Everybody, 65_534, 8));
+        assert_eq!(squash("all_squash,no_all_squash"), made(Squashed::Nobody, 65_534, 65_534));
+        assert!(apply(&mut request(), "anonuid=nobody").is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::mount_flags::MountRestrictions;
 use crate::places;
 use crate::size::{ByteCount, Span};
 use serde::{Deserialize, Serialize};
+use shoal_fuse::{Squash, Squashed};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub const READ_BUFFER_BYTES: ByteCount = ByteCount(256 << 20);
 pub const READAHEAD_BYTES_MAX: ByteCount = ByteCount(32 << 20);
 pub const KERNEL_TIMEOUT: Span = Span(Duration::from_secs(1));
 pub const SHARDS_MAX: usize = 256;
+/// `nobody` and `nogroup` on most systems.
+pub const ANONYMOUS: u32 = 65_534;
 const WRITE_BUFFER_BYTES_MIN: ByteCount = ByteCount(16 << 20);
 const CACHE_BYTES_MIN: ByteCount = ByteCount(64 << 20);
 
@@ -37,6 +40,12 @@ pub struct MountRequest {
     pub writeback_cache: bool,
     pub read_only: bool,
     pub allow_other: bool,
+    /// The superuser acts as the anonymous user.
+    pub root_squash: bool,
+    /// Everybody does.
+    pub all_squash: bool,
+    pub anon_uid: u32,
+    pub anon_gid: u32,
     /// Slash-separated path of a folder in the volume that is shown in place of its root.
     pub subdir: Option<PathBuf>,
     pub restrictions: MountRestrictions,
@@ -64,6 +73,10 @@ impl MountRequest {
             writeback_cache: false,
             read_only: false,
             allow_other: false,
+            root_squash: false,
+            all_squash: false,
+            anon_uid: ANONYMOUS,
+            anon_gid: ANONYMOUS,
             subdir: None,
             restrictions: MountRestrictions::default(),
             fault_rate: 0.0,
@@ -71,6 +84,15 @@ impl MountRequest {
             log_level: "info".into(),
             log_file: None,
         })
+    }
+
+    pub fn squash(&self) -> Squash {
+        let whom = match (self.all_squash, self.root_squash) {
+            (true, _) => Squashed::Everybody,
+            (false, true) => Squashed::Root,
+            (false, false) => Squashed::Nobody,
+        };
+        Squash { whom, uid: self.anon_uid, gid: self.anon_gid }
     }
 
     /// Refuses what no mount can do, before anything is touched.

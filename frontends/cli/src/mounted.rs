@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::meta_url::MetaUrl;
 use crate::places;
 use crate::state_file::MountState;
 use rustix::io::Errno as OsError;
@@ -25,6 +26,22 @@ pub fn around(given: &Path) -> Outcome<(PathBuf, Option<MountState>)> {
         ));
     }
     Ok((path, state))
+}
+
+/// The volume at a META-URL, or mounted at this path.
+pub fn url_of(text: &str) -> Outcome<MetaUrl> {
+    if MetaUrl::looks_like_one(text) {
+        return text.parse();
+    }
+    match around(Path::new(text))? {
+        (_, Some(state)) => Ok(state.meta_url),
+        (_, None) => Err(Failure::new(
+            Exit::NotFound,
+            text,
+            "no volume is mounted here",
+            "name the volume by its META-URL, or see what is mounted: findmnt -t fuse.shoal",
+        )),
+    }
 }
 
 fn full(given: &Path) -> io::Result<PathBuf> {

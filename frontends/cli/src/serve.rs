@@ -169,13 +169,14 @@ fn mount(
     let mut options = MountOptions::new(&serving.volume);
     options.read_only = request.read_only;
     options.allow_other = request.allow_other;
+    options.default_permissions = request.squash().kernel_may_check();
     options.protocol.writeback_cache = request.writeback_cache;
     // Dropped on any failure from here on, which unmounts.
     let mounted = shoal_fuse::mount(&serving.mount_point, &options).map_err(explain_mount)?;
     request.restrictions.apply(&serving.mount_point, request.read_only)?;
     state(request, serving)?.write()?;
     let (read_only, writeback_cache) = (request.read_only, request.writeback_cache);
-    let options = ServiceOptions { root, read_only, writeback_cache };
+    let options = ServiceOptions { root, read_only, writeback_cache, squash: request.squash() };
     let loops = shoal_fuse::serve_volume(volume, &mounted, options)
         .map_err(|error| Failure::of_io(&serving.mount_point, "serving it", &error))?;
     let stopper = loops.stopper();

@@ -26,7 +26,9 @@ pub use mount::{
     MountEntry, MountError, MountOptions, Mounted, UnmountError, check_mount_point, find_mount, mount, unmount,
 };
 pub use notifier::Notifier;
-pub use service::{ServiceOptions, Serving, Stopper, VolumeService, resolve, resolve_blocking, serve_volume};
+pub use service::{
+    ServiceOptions, Serving, Squash, Squashed, Stopper, VolumeService, resolve, resolve_blocking, serve_volume,
+};
 pub use session::{Service, open, serve};
 pub use transport::{Received, Reply, ReplyBody, Transport};
 

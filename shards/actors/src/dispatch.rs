@@ -36,10 +36,12 @@ async fn answer(shard: Rc<Shard>, message: Message) {
         Message::Read { ino, offset, length, buffer, respond } => {
             respond(shard.read_owned(ino, offset, length, buffer).await);
         }
-        Message::Write { ino, offset, data, now, respond } => {
-            respond(shard.write_owned(ino, offset, data, now).await);
+        Message::Write { ino, offset, data, exempt, now, respond } => {
+            respond(shard.write_owned(ino, offset, data, exempt, now).await);
         }
-        Message::Append { ino, data, now, respond } => respond(shard.append_owned(ino, data, now).await),
+        Message::Append { ino, data, exempt, now, respond } => {
+            respond(shard.append_owned(ino, data, exempt, now).await);
+        }
         Message::Flush { ino, respond } => respond(shard.flush_owned(ino).await),
         Message::Fsync { ino, respond } => respond(shard.fsync_owned(ino).await),
         Message::Truncate { ino, length, now, respond } => respond(shard.truncate_owned(ino, length, now).await),

@@ -28,6 +28,8 @@ pub(crate) enum Message {
         ino: Ino,
         offset: u64,
         data: Bytes,
+        /// On behalf of the superuser.
+        exempt: bool,
         now: Timestamp,
         respond: Respond<u32>,
     },
@@ -35,6 +37,7 @@ pub(crate) enum Message {
     Append {
         ino: Ino,
         data: Bytes,
+        exempt: bool,
         now: Timestamp,
         respond: Respond<u64>,
     },

@@ -4,7 +4,7 @@ use arc_swap::ArcSwapOption;
 use shoal_cache::CacheFile;
 use shoal_types::{Attributes, Ino, Timestamp};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 /// All open files by inode.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub(crate) struct OpenFile {
     pub sustained: AtomicBool,
     /// Acknowledged bytes had to be dropped, because the inode or this session is gone. Every flush says so.
     pub lost: AtomicBool,
+    /// Acknowledged bytes had to be dropped, because a limit stood against them: the errno to tell the next flush, or 0.
+    pub refused: AtomicI32,
     /// The engine's foreign epoch at the last open that validated the content.
     pub validated: AtomicU64,
     /// Length including buffered writes; `NOTHING_PENDING` when the store's is right.
@@ -98,6 +100,7 @@ impl OpenFile {
             owned: AtomicBool::new(false),
             sustained: AtomicBool::new(false),
             lost: AtomicBool::new(false),
+            refused: AtomicI32::new(0),
             validated: AtomicU64::new(0),
             pending_length: AtomicU64::new(NOTHING_PENDING),
             pending_mtime: AtomicU64::new(0),
@@ -107,6 +110,11 @@ impl OpenFile {
 
     pub fn is_open(&self) -> bool {
         !matches!(self.handles.load(SeqCst), 0 | CLOSED)
+    }
+
+    /// A flush has to tell of bytes that were acknowledged and are not there.
+    pub fn has_losses(&self) -> bool {
+        self.lost.load(SeqCst) || self.refused.load(SeqCst) != 0
     }
 
     pub fn is_pending(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::local_event::{LocalEvent, LocalMutex};
 use crate::message::{Message, Respond};
 use crate::name_cache::Seen;
 use crate::recent_map::RecentMap;
+use crate::room::LimitsKnown;
 use crate::shared::Shared;
 use crate::touched::Touched;
 use futures_channel::oneshot;
@@ -37,6 +38,8 @@ pub struct Shard {
     /// Files that were wholly synced when they were forgotten, and the foreign epoch of then.
     pub(crate) synced: RefCell<RecentMap<Ino, Option<u64>>>,
     pub(crate) kept_pages: KeptPages,
+    /// Whether the volume has limits, as of when it was looked at.
+    pub(crate) limits_known: Cell<LimitsKnown>,
     pub(crate) write_budget: Budget,
     pub(crate) read_budget: Rc<ReadBudget>,
     pub(crate) compaction: LocalMutex,
@@ -61,6 +64,7 @@ impl Shard {
             revalidations: Cell::new(0),
             synced: RefCell::new(RecentMap::new(limits::SYNCED_FILES_REMEMBERED)),
             kept_pages: KeptPages::new(),
+            limits_known: Cell::new(LimitsKnown::NOT_YET),
             write_budget: Budget::new(share(shared.write_buffer_bytes)),
             read_budget: ReadBudget::new(share(shared.read_buffer_bytes)),
             compaction: LocalMutex::default(),
@@ -102,8 +106,13 @@ impl Shard {
 
     /// Runs an operation to the end of its commit. The stamps of what it changes are raised by then.
     pub(crate) async fn mutate(&self, operation: MetaOp, durability: Durability) -> FsResult<MetaReply> {
+        Ok(self.try_mutate(operation, durability).await?)
+    }
+
+    /// As `mutate`, for who has to know whether the volume refused it or the store failed.
+    pub(crate) async fn try_mutate(&self, operation: MetaOp, durability: Durability) -> MetaResult<MetaReply> {
         if self.shared.is_fenced() {
-            return Err(Errno::ESTALE);
+            return Err(Errno::ESTALE.into());
         }
         let touched = Touched::of(&operation);
         touched.announce(&self.shared.whole);
@@ -115,12 +124,10 @@ impl Shard {
             let _ = sender.send(result);
         });
         let result = receiver.await.map_err(|_| Errno::EIO)?;
-        result.map_err(|error| {
-            let errno = explain(&error, "changing");
-            if errno == Errno::ESTALE {
+        result.inspect_err(|error| {
+            if explain(error, "changing") == Errno::ESTALE {
                 self.shared.fence();
             }
-            errno
         })
     }
 

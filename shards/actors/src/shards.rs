@@ -5,6 +5,7 @@ use crate::message::Message;
 use crate::metadata_workers::MetadataWorkers;
 use crate::name_cache::NameCache;
 use crate::open_files::OpenFiles;
+use crate::room::Rooms;
 use crate::shard::Shard;
 use crate::shared::{NOT_ALONE, Shared};
 use crate::stamps::Stamps;
@@ -153,6 +154,7 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         names: NameCache::new(),
         whole: WholeDirectories::new(),
         open_files: OpenFiles::default(),
+        rooms: Rooms::default(),
         mailboxes,
         write_buffer_bytes: config.write_buffer_bytes,
         read_buffer_bytes: config.read_buffer_bytes,

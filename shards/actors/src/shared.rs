@@ -5,6 +5,7 @@ use crate::message::Message;
 use crate::metadata_workers::MetadataWorkers;
 use crate::name_cache::NameCache;
 use crate::open_files::OpenFiles;
+use crate::room::Rooms;
 use crate::stamps::Stamps;
 use crate::transfer::Transfer;
 use crate::whole_directories::WholeDirectories;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub names: NameCache,
     pub whole: WholeDirectories,
     pub open_files: OpenFiles,
+    pub rooms: Rooms,
     pub mailboxes: Vec<Mailbox<Message>>,
     pub write_buffer_bytes: u64,
     pub read_buffer_bytes: u64,

@@ -43,7 +43,11 @@ impl Touched {
             | MetaOp::EndSession(_)
             | MetaOp::ForgetObjects(_)
             | MetaOp::SetLock(_)
-            | MetaOp::CancelLockWait(_) => Self::default(),
+            | MetaOp::CancelLockWait(_)
+            | MetaOp::SetQuota(_)
+            | MetaOp::DeleteQuota(_)
+            | MetaOp::WalkQuotas
+            | MetaOp::AdjustUsage(_) => Self::default(),
         }
     }
 

@@ -105,11 +105,11 @@ impl Volume {
         .await
     }
 
-    /// Buffers all of `data`.
+    /// Buffers all of `data`, on behalf of the superuser.
     pub async fn write(&self, ino: Ino, offset: u64, data: Bytes) -> FsResult<u32> {
         self.call(ino, move |local| async move {
             let (sender, receiver) = oneshot::channel();
-            local.write(ino, offset, data, answer(sender)).await;
+            local.write(ino, offset, data, true, answer(sender)).await;
             receiver.await.unwrap_or(Err(Errno::EIO))
         })
         .await

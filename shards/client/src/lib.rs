@@ -14,7 +14,8 @@ mod volume;
 mod tests;
 
 pub use shoal_actors::{
-    AttributeChanges, Config, DirectoryEntry, DirectoryPage, Fallocate, Fallocation, KernelTimeouts, NewInode, NewTime,
-    Opened, ReadReply, RenameFlags, Respond, SESSION_EXPIRY, SeekTo, Shard as LocalVolume, StartError,
+    Account, AttributeChanges, Config, DirectoryEntry, DirectoryPage, Fallocate, Fallocation, KernelTimeouts, Limits,
+    NewInode, NewTime, Opened, QuotaInfo, ReadReply, RenameFlags, Respond, SESSION_EXPIRY, SeekTo,
+    Shard as LocalVolume, StartError, Usage,
 };
 pub use volume::Volume;

@@ -1,5 +1,6 @@
 //! What the check can find, and how it's told in one line.
 
+use crate::Account;
 use shoal_types::{FileKind, Ino, ObjectId, SessionId};
 use std::fmt;
 
@@ -109,6 +110,23 @@ pub enum Problem {
         recorded: i64,
         counted: i64,
     },
+    AccountBytes {
+        account: Account,
+        recorded: i64,
+        counted: i64,
+    },
+    AccountInodes {
+        account: Account,
+        recorded: i64,
+        counted: i64,
+    },
+    /// It's counted for another quota than the directory it's in.
+    QuotaMark {
+        recorded: Option<Ino>,
+        wanted: Option<Ino>,
+    },
+    /// Inodes are counted for a quota that there is not.
+    QuotaMissing,
 
     // Removal and sessions.
     SessionGone {
@@ -184,6 +202,16 @@ impl fmt::Display for Problem {
             LiveAndQueued { object } => write!(f, "object {object} is in use and queued for deletion"),
             UsedBytes { recorded, counted } => write!(f, "it counts {recorded} used bytes, its inodes {counted}"),
             UsedInodes { recorded, counted } => write!(f, "it counts {recorded} inodes and has {counted}"),
+            AccountBytes { account, recorded, counted } => {
+                write!(f, "{account} is charged {recorded} bytes and has {counted}; see shoal quota check")
+            }
+            AccountInodes { account, recorded, counted } => {
+                write!(f, "{account} is charged {recorded} inodes and has {counted}; see shoal quota check")
+            }
+            QuotaMark { recorded, wanted } => {
+                write!(f, "it is counted for {}, its directory for {}", quota(*recorded), quota(*wanted))
+            }
+            QuotaMissing => write!(f, "inodes are counted for its quota, which it does not have"),
             SessionGone { session } => write!(f, "there are records of session {session}, which has ended"),
             SustainedNowhere { session } => write!(f, "session {session} keeps it, but it does not exist"),
             SustainedAndQueued { session } => write!(f, "session {session} keeps it, and it is queued for removal"),
@@ -194,6 +222,10 @@ impl fmt::Display for Problem {
             QueuePlace => write!(f, "its place in the removal queue is not the one it has noted"),
         }
     }
+}
+
+fn quota(root: Option<Ino>) -> String {
+    root.map_or_else(|| "no quota".into(), |root| format!("the quota of inode {root}"))
 }
 
 /// Bytes for people: what would break the line or the terminal is escaped.

@@ -153,9 +153,16 @@ impl InodeCheck {
         let identity = &inode.identity;
         tree.inode(
             self.ino,
-            Summary { kind: identity.kind, nlink: identity.nlink, parent: identity.parent, queued: self.queued },
+            Summary {
+                kind: identity.kind,
+                nlink: identity.nlink,
+                parent: identity.parent,
+                queued: self.queued,
+                quota: identity.quota,
+                linked: identity.linked,
+            },
         );
-        totals.inode(self.ino, identity.kind, inode.allocated, report);
+        totals.inode(self.ino, identity, inode.allocated, report);
     }
 
     fn check_kind(&self, inode: &Inode, report: &mut Report) {

@@ -8,6 +8,7 @@
 //! both passes tell in the same words is reported. That is exact on a quiet volume; on a busy one, damage to what is being
 //! changed just then can be passed over.
 
+mod accounts;
 mod census;
 mod finding;
 mod inode;
@@ -16,6 +17,7 @@ mod totals;
 mod tree;
 mod walk;
 
+pub use accounts::{AccountCheck, Count, accounts};
 pub use census::{Census, Verdict, objects, references};
 pub use finding::{Finding, Problem};
 

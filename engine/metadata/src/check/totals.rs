@@ -1,11 +1,16 @@
 //! Sums over the volume: live bytes of objects, used bytes and inodes, numbers handed out; and what queues and sessions
 //! hold.
 
+use super::accounts::{Count, Tally};
 use super::tree::Tree;
 use super::{Problem, Report};
+use crate::Account;
 use crate::keys::{Counter, Key};
-use crate::ops::{counter, heartbeat, live_bytes, slice_list};
-use crate::records::{OperationRecord, SessionRecord, decode_deletion, decode_lease, decode_waiter_of};
+use crate::ops::{charges, counter, heartbeat, live_bytes, slice_list};
+use crate::records::{
+    Accounting, Identity, OperationRecord, Quota, SessionRecord, decode_deletion, decode_lease, decode_waiter_of,
+    decode_walk,
+};
 use shoal_kv::KvResult;
 use shoal_types::{FileKind, Ino, LockSpace, ObjectId, ObjectKind, SessionId, Slice};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +22,9 @@ pub(super) struct Totals {
     unreadable_inodes: u64,
     allocated: i64,
     objects: BTreeMap<ObjectId, Live>,
+    tally: Tally,
+    usage: BTreeMap<Account, Count>,
+    accounting: Accounting,
     session: Option<SessionId>,
     /// Seen under their inodes and not yet on the list of their session.
     pub locks: BTreeSet<(SessionId, Ino, LockSpace, u64)>,
@@ -41,7 +49,9 @@ impl Totals {
         }
     }
 
-    pub fn inode(&mut self, ino: Ino, kind: FileKind, allocated: i64, report: &mut Report) {
+    pub fn inode(&mut self, ino: Ino, identity: &Identity, allocated: i64, report: &mut Report) {
+        let kind = identity.kind;
+        self.tally.inode(identity, allocated);
         self.inodes += 1;
         self.allocated += allocated;
         report.inodes += 1;
@@ -66,6 +76,13 @@ impl Totals {
                 let recorded = live_bytes::live_bytes(object, Some(value))?;
                 self.objects.entry(object).or_default().recorded = recorded;
             }
+            Key::Accounting => self.accounting = Accounting::decode(Some(value))?,
+            Key::Quota(account) => self.tally.quota(account, Quota::decode(value)?),
+            Key::QuotaUsage(account, field) => {
+                let number = charges::decode_usage(account, Some(value))?;
+                self.usage.entry(account).or_default().set(field, number);
+            }
+            Key::QuotaWalk(..) => decode_walk(value).map(drop)?,
             Key::Session(session) => {
                 // Noted before it's decoded: a session of a newer program has not ended.
                 self.session = Some(session);
@@ -114,6 +131,11 @@ impl Totals {
         Ok(())
     }
 
+    /// What is counted for whom, and which directory's quota is just being counted or given up.
+    pub fn quotas(&self) -> (&Tally, Option<Ino>) {
+        (&self.tally, self.accounting.walking)
+    }
+
     pub fn check(&self, report: &mut Report) {
         for (object, live) in &self.objects {
             let Live { recorded, counted } = *live;
@@ -145,6 +167,29 @@ impl Totals {
             let counted = self.allocated;
             if recorded != counted {
                 report.add(None, Problem::UsedBytes { recorded, counted });
+            }
+        }
+        if all_known {
+            self.check_accounts(report);
+        }
+    }
+
+    fn check_accounts(&self, report: &mut Report) {
+        for root in self.tally.unknown_marks() {
+            report.add(Some(root), Problem::QuotaMissing);
+        }
+        for check in self.tally.compare(&self.accounting, self.usage.clone()) {
+            let account = check.account;
+            if account == Account::Volume {
+                continue;
+            }
+            let (recorded, counted) = (check.recorded.bytes, check.counted.bytes);
+            if recorded != counted {
+                report.add(None, Problem::AccountBytes { account, recorded, counted });
+            }
+            let (recorded, counted) = (check.recorded.inodes, check.counted.inodes);
+            if recorded != counted {
+                report.add(None, Problem::AccountInodes { account, recorded, counted });
             }
         }
     }

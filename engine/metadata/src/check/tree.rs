@@ -1,7 +1,9 @@
 //! Names against inodes: everything has the names it counts, everything can be reached from the root, or is kept by a
 //! session, or is on its way out.
 
+use super::accounts::Tally;
 use super::{Problem, Report};
+use crate::Account;
 use crate::records::Dirent;
 use shoal_types::{FileKind, Ino, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +16,8 @@ pub(super) struct Summary {
     pub parent: Ino,
     /// Its own note of its place in the removal queue.
     pub queued: Option<u64>,
+    pub quota: Option<Ino>,
+    pub linked: bool,
 }
 
 /// The names that lead to an inode.
@@ -61,6 +65,27 @@ impl Tree {
         }
         self.check_loops(report);
         self.check_kept(report);
+    }
+
+    /// Everything is counted for what its directory is counted for; the root of a quota for that quota. While a quota is
+    /// being counted or given up, both it and the one around it are right. A file that has had several names may have lain
+    /// in places that are counted apart, if that was so before they were.
+    pub fn check_quotas(&self, tally: &Tally, walking: Option<Ino>, report: &mut Report) {
+        let around =
+            |root: Ino| tally.quotas().get(&Account::Directory(root)).and_then(|quota| quota.around.first().copied());
+        for (ino, summary) in &self.inodes {
+            let Some(names) = self.names.get(ino) else { continue };
+            let Some(directory) = self.inodes.get(&names.parent) else { continue };
+            let recorded = match summary.quota {
+                Some(root) if root == *ino => around(root),
+                other => other,
+            };
+            let unsettled = |mark: Option<Ino>| walking.is_some() && mark == walking;
+            let wanted = directory.quota;
+            if recorded != wanted && !summary.linked && !unsettled(recorded) && !unsettled(wanted) {
+                report.add(Some(*ino), Problem::QuotaMark { recorded, wanted });
+            }
+        }
     }
 
     fn exists(&self, ino: Ino) -> bool {

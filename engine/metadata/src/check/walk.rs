@@ -118,6 +118,8 @@ impl Walk {
     fn end(mut self) -> Self {
         self.end_inode();
         self.tree.check(&mut self.report);
+        let (tally, walking) = self.totals.quotas();
+        self.tree.check_quotas(tally, walking, &mut self.report);
         self.totals.check(&mut self.report);
         self
     }

@@ -8,20 +8,20 @@ use shoal_types::{CHUNK_BYTES, Errno, ObjectId, ObjectKind, Slice};
 use std::collections::BTreeMap;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Append) -> MetaResult<MetaReply> {
-    let Append { ino, content, mtime, session } = operation;
-    let (ino, mtime, session) = (*ino, *mtime, *session);
+    let Append { ino, content, mtime, exempt, session } = operation;
+    let (ino, mtime, exempt, session) = (*ino, *mtime, *exempt, *session);
     let offset = inode::length(transaction, ino)?;
     let reply = match content {
         AppendedContent::Inline { bytes, inline_max } => {
             let patches = vec![(offset, bytes.clone())];
-            let write = WriteInline { ino, patches, length_min: 0, inline_max: *inline_max, mtime, session };
+            let write = WriteInline { ino, patches, length_min: 0, inline_max: *inline_max, mtime, exempt, session };
             write_inline::run(transaction, &write)?
         }
         AppendedContent::Objects(objects) => {
             let count: u64 = objects.iter().map(|(_, length)| u64::from(*length)).sum();
             let length = offset.checked_add(count).ok_or(Errno::EFBIG)?;
             let (chunks, allocated) = (slices(objects, offset), count.cast_signed());
-            let write = WriteSlices { ino, chunks, length, mtime, allocated, session };
+            let write = WriteSlices { ino, chunks, length, mtime, allocated, exempt, session };
             write_slices::run(transaction, &write)?
         }
     };

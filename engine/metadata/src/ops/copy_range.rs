@@ -4,6 +4,7 @@
 //! file lets go of it. A step reads the lists of a bounded number of chunks that exist and takes as many bytes as those
 //! tell about; holes between chunks are skipped, however large.
 
+use super::charges::{Charges, Fit};
 use super::chunks::{CHUNKS_MAX, SLICES_MAX};
 use super::fallocate::within_chunk;
 use super::live_bytes::Books;
@@ -19,9 +20,10 @@ use std::ops::Range;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &CopyRange) -> MetaResult<MetaReply> {
     let CopyRange { source, source_offset, target, target_offset, session, now, .. } = *operation;
-    session::require(transaction, session)?;
+    let mut charges = Charges::new(session::require(transaction, session)?);
     inode::require_regular(&inode::identity(transaction, source)?)?;
-    inode::require_regular(&inode::identity(transaction, target)?)?;
+    let identity = inode::identity(transaction, target)?;
+    inode::require_regular(&identity)?;
     let mut count = operation.length.min(inode::length(transaction, source)?.saturating_sub(source_offset));
     check(operation, count)?;
     let inline = inline_length(transaction, source)?;
@@ -44,7 +46,8 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &CopyRange) -> M
             slice_list::require_room(new)?;
             books.rewrite(transaction, *chunk, old, new);
         }
-        books.close(transaction, now)?;
+        books.close(transaction, &mut charges, &identity, now)?;
+        charges.settle(transaction, Fit::Whole)?;
         transaction.max(&Key::Accumulator(target, Accumulator::Length).encode(), replaced.end);
         transaction.max(&Key::Accumulator(target, Accumulator::Mtime).encode(), now.as_nanos());
     }

@@ -2,10 +2,11 @@
 //!
 //! Of the parent only its identity is read, so that creates of different names in one directory never conflict.
 
+use super::charges::{Charges, Fit};
 use super::parent;
 use crate::inode::Inode;
-use crate::keys::{Accumulator, Counter, Key};
-use crate::records::{Identity, encode_content};
+use crate::keys::{Accumulator, Key};
+use crate::records::{Identity, Rules, encode_content};
 use crate::{Create, MetaReply, MetaResult};
 use shoal_kv::Transaction;
 use shoal_types::{Errno, FileKind, FsResult, Ino, Timestamp};
@@ -13,9 +14,11 @@ use shoal_types::{Errno, FileKind, FsResult, Ino, Timestamp};
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Create) -> MetaResult<MetaReply> {
     let Create { parent, name, ino, kind, target, session, now, .. } = operation;
     check_target(*kind, target)?;
-    let directory = parent::require_free_name(transaction, *session, *parent, name)?;
-    let mut inode = Inode::new(*ino, new_identity(operation, &directory));
-    put_new(transaction, *ino, &inode.identity);
+    let (rules, directory) = parent::require_free_name(transaction, *session, *parent, name)?;
+    let mut inode = Inode::new(*ino, new_identity(operation, &directory, rules));
+    let mut charges = Charges::exempt(rules, operation.uid == SUPERUSER);
+    put_new(transaction, &mut charges, *ino, &inode.identity);
+    charges.settle(transaction, Fit::Whole)?;
     if *kind == FileKind::Symlink {
         inode.length = target.len() as u64;
         transaction.put(&Key::Target(*ino).encode(), &encode_content(target));
@@ -34,7 +37,7 @@ fn check_target(kind: FileKind, target: &[u8]) -> FsResult<()> {
     }
 }
 
-fn new_identity(operation: &Create, directory: &Identity) -> Identity {
+fn new_identity(operation: &Create, directory: &Identity, rules: Rules) -> Identity {
     let group = inherited_group(directory);
     let mode = match operation.kind {
         FileKind::Symlink => 0o777,
@@ -47,6 +50,8 @@ fn new_identity(operation: &Create, directory: &Identity) -> Identity {
         uid: operation.uid,
         gid: group.unwrap_or(operation.gid),
         rdev: if device { operation.rdev } else { 0 },
+        quota: directory.quota,
+        owners: rules.owners,
         ..Identity::new(operation.kind, operation.parent, operation.now)
     }
 }
@@ -54,13 +59,16 @@ fn new_identity(operation: &Create, directory: &Identity) -> Identity {
 /// The mark of a name that a lower layer's entry must not shine through: a character device 0:0, with no permissions.
 pub(super) fn put_whiteout(
     transaction: &mut dyn Transaction,
+    charges: &mut Charges,
     ino: Ino,
     parent: Ino,
     directory: &Identity,
     now: Timestamp,
 ) {
     let gid = inherited_group(directory).unwrap_or(0);
-    put_new(transaction, ino, &Identity { gid, ..Identity::new(FileKind::CharDevice, parent, now) });
+    let (quota, owners) = (directory.quota, charges.rules().owners);
+    let identity = Identity { gid, quota, owners, ..Identity::new(FileKind::CharDevice, parent, now) };
+    put_new(transaction, charges, ino, &identity);
 }
 
 /// What a new inode's group is, where the directory decides it.
@@ -68,11 +76,12 @@ pub(super) fn inherited_group(directory: &Identity) -> Option<u32> {
     (directory.mode & SETGID != 0).then_some(directory.gid)
 }
 
-pub(super) fn put_new(transaction: &mut dyn Transaction, ino: Ino, identity: &Identity) {
+pub(super) fn put_new(transaction: &mut dyn Transaction, charges: &mut Charges, ino: Ino, identity: &Identity) {
     transaction.put(&Key::Identity(ino).encode(), &identity.encode());
-    transaction.add(&Key::Counter(Counter::UsedInodes).encode(), 1);
+    charges.add(identity, 1, 0);
 }
 
 const SETGID: u16 = 0o2000;
+pub(super) const SUPERUSER: u32 = 0;
 /// The kernel's `PATH_MAX` without the final NUL.
 const TARGET_BYTES_MAX: usize = 4095;

@@ -1,6 +1,7 @@
 //! A new file without a name (`O_TMPFILE`): its session keeps it, as it keeps open files whose last name is gone.
 
-use super::create::{inherited_group, put_new};
+use super::charges::{Charges, Fit};
+use super::create::{SUPERUSER, inherited_group, put_new};
 use super::{orphan, session};
 use crate::inode::{self, Inode};
 use crate::records::Identity;
@@ -10,7 +11,7 @@ use shoal_types::{Errno, FileKind};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &CreateNameless) -> MetaResult<MetaReply> {
     let CreateNameless { directory, ino, mode, uid, gid, session, now } = *operation;
-    session::require(transaction, session)?;
+    let rules = session::require(transaction, session)?;
     let parent = inode::identity(transaction, directory)?;
     if !parent.is_directory() {
         return Err(Errno::ENOTDIR.into());
@@ -21,9 +22,13 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &CreateNameless)
         gid: inherited_group(&parent).unwrap_or(gid),
         flags: Identity::NEVER_NAMED,
         nlink: 0,
+        quota: parent.quota,
+        owners: rules.owners,
         ..Identity::new(FileKind::Regular, directory, now)
     };
-    put_new(transaction, ino, &identity);
+    let mut charges = Charges::exempt(rules, uid == SUPERUSER);
+    put_new(transaction, &mut charges, ino, &identity);
+    charges.settle(transaction, Fit::Whole)?;
     orphan::sustain(transaction, ino, session);
     Ok(MetaReply::Attributes(Inode::new(ino, identity).attributes()))
 }

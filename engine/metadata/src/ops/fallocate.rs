@@ -4,6 +4,7 @@
 //! from its beginning, some chunks a transaction. Only chunks that have slices are looked at: the size of a hole costs
 //! nothing. Length and time are maxima as they are for writes, so only writers of the same chunks conflict.
 
+use super::charges::Charges;
 use super::chunks::{CHUNKS_MAX, SLICES_MAX};
 use super::live_bytes::Books;
 use super::{inline_data, session, slice_list};
@@ -17,8 +18,9 @@ use std::ops::Range;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Fallocate) -> MetaResult<MetaReply> {
     let Fallocate { ino, start, end, length_min, session, now } = *operation;
-    session::require(transaction, session)?;
-    inode::require_regular(&inode::identity(transaction, ino)?)?;
+    let mut charges = Charges::new(session::require(transaction, session)?);
+    let identity = inode::identity(transaction, ino)?;
+    inode::require_regular(&identity)?;
     if end.max(length_min) > FILE_BYTES_MAX {
         return Err(Errno::EFBIG.into());
     }
@@ -27,7 +29,8 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Fallocate) -> M
         let mut books = Books::new(ino);
         inline_data::clear(transaction, &mut books, ino, &(start..end))?;
         reached = punch(transaction, &mut books, operation)?;
-        books.close(transaction, now)?;
+        books.close(transaction, &mut charges, &identity, now)?;
+        charges.write(transaction)?;
     }
     if length_min > 0 {
         transaction.max(&Key::Accumulator(ino, Accumulator::Length).encode(), length_min);

@@ -11,12 +11,16 @@ use shoal_types::{Errno, Ino, SessionId};
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Link) -> MetaResult<MetaReply> {
     let Link { ino, parent, name, session, now } = operation;
     let mut identity = inode::identity(transaction, *ino)?;
-    parent::require_free_name(transaction, *session, *parent, name)?;
+    let (_, directory) = parent::require_free_name(transaction, *session, *parent, name)?;
     match identity.nlink {
         _ if identity.is_directory() => return Err(Errno::EPERM.into()),
         0 => stop_sustaining(transaction, *ino, *session, &mut identity)?,
         LINKS_MAX.. => return Err(Errno::EMLINK.into()),
-        _ => {}
+        _ => identity.linked = true,
+    }
+    if identity.quota != directory.quota {
+        // It's counted once, so it can't lie in places that are counted apart.
+        return Err(Errno::EXDEV.into());
     }
     identity.nlink += 1;
     identity.ctime = *now;

@@ -1,12 +1,13 @@
-//! Who keeps the books of bytes: objects' live bytes, an inode's allocated bytes, the volume's used bytes.
+//! Who keeps the books of bytes: objects' live bytes, an inode's allocated bytes. What those add up to is `charges`' part.
 //!
 //! Invariant: the live bytes of an object are the sum of the lengths of all slices, in all lists, that name it. An
 //! object at zero leaves `o` and enters the deletion queue in the same transaction, so that it's always in exactly one.
 
+use super::charges::Charges;
 use super::slice_list;
 use crate::MetaResult;
-use crate::keys::{Accumulator, Counter, Key};
-use crate::records::{encode_deletion, encode_slices};
+use crate::keys::{Accumulator, Key};
+use crate::records::{Identity, encode_deletion, encode_slices};
 use shoal_kv::{KvError, Transaction};
 use shoal_types::{Ino, ObjectId, ObjectKind, Slice, Timestamp};
 use std::collections::BTreeMap;
@@ -71,9 +72,19 @@ impl Books {
         }
     }
 
-    /// Writes it all down. Only objects that may end are read; those that do are queued at `now`.
-    pub fn close(self, transaction: &mut dyn Transaction, now: Timestamp) -> MetaResult<()> {
-        charge(transaction, self.ino, self.allocated);
+    /// Writes it all down, apart from what goes to `charges`. Only objects that may end are read; those that do are queued
+    /// at `now`.
+    pub fn close(
+        self,
+        transaction: &mut dyn Transaction,
+        charges: &mut Charges,
+        identity: &Identity,
+        now: Timestamp,
+    ) -> MetaResult<()> {
+        if self.allocated != 0 {
+            transaction.add(&Key::Accumulator(self.ino, Accumulator::Allocated).encode(), self.allocated);
+            charges.add(identity, 0, self.allocated);
+        }
         let (ending, growing): (Vec<_>, Vec<_>) = self.objects.into_iter().partition(|(_, change)| change.may_end());
         for (object, change) in growing {
             if change.bytes > 0 {
@@ -101,14 +112,6 @@ impl Books {
             change.bytes += sign * i64::from(slice.length);
             change.stays |= sign > 0;
         }
-    }
-}
-
-/// Adds to an inode's allocated bytes and to the volume's used bytes, which are their sum.
-fn charge(transaction: &mut dyn Transaction, ino: Ino, bytes: i64) {
-    if bytes != 0 {
-        transaction.add(&Key::Accumulator(ino, Accumulator::Allocated).encode(), bytes);
-        transaction.add(&Key::Counter(Counter::UsedBytes).encode(), bytes);
     }
 }
 

@@ -1,6 +1,8 @@
 //! One file an operation: its transaction. `Err(MetaError::Refused)` means that nothing is to change.
 
+mod adjust_usage;
 mod append;
+pub(crate) mod charges;
 mod chunks;
 mod copy_range;
 pub(crate) mod counter;
@@ -18,6 +20,7 @@ pub(crate) mod live_bytes;
 mod lock_waits;
 mod orphan;
 mod parent;
+mod quota;
 mod register_session;
 mod release;
 mod remove_inode;
@@ -31,6 +34,7 @@ pub(crate) mod slice_list;
 mod sustain;
 mod truncate;
 mod unlink;
+mod walk_quotas;
 mod write_inline;
 mod write_slices;
 
@@ -65,5 +69,9 @@ pub(crate) fn run(transaction: &mut dyn Transaction, operation: &MetaOp) -> Meta
         MetaOp::CopyRange(operation) => copy_range::run(transaction, operation),
         MetaOp::CreateNameless(operation) => create_nameless::run(transaction, operation),
         MetaOp::Append(operation) => append::run(transaction, operation),
+        MetaOp::SetQuota(operation) => quota::set(transaction, operation),
+        MetaOp::DeleteQuota(operation) => quota::delete(transaction, operation),
+        MetaOp::WalkQuotas => walk_quotas::run(transaction),
+        MetaOp::AdjustUsage(operation) => adjust_usage::run(transaction, operation),
     }
 }

@@ -5,8 +5,10 @@
 //! has no content that would take more than this one transaction. Who calls this has made sure that nothing lies below
 //! a removed directory.
 
+use super::charges::Charges;
+use super::quota;
 use crate::MetaResult;
-use crate::keys::{self, Counter, Key};
+use crate::keys::{self, Key};
 use crate::records::{Identity, encode_queued};
 use shoal_kv::Transaction;
 use shoal_types::{FileKind, Ino, SessionId, Timestamp};
@@ -14,6 +16,7 @@ use shoal_types::{FileKind, Ino, SessionId, Timestamp};
 /// `identity` is as it shall stay, with no name left. Tells whether the inode is sustained now.
 pub(super) fn orphan(
     transaction: &mut dyn Transaction,
+    charges: &mut Charges,
     ino: Ino,
     identity: &Identity,
     session: SessionId,
@@ -21,8 +24,11 @@ pub(super) fn orphan(
     now: Timestamp,
 ) -> MetaResult<bool> {
     assert_eq!(identity.nlink, 0, "an inode that has a name is no orphan");
+    if identity.quota == Some(ino) {
+        quota::retire(transaction, ino)?;
+    }
     if !open && identity.kind != FileKind::Regular {
-        delete_inode(transaction, ino)?;
+        delete_inode(transaction, charges, ino, identity)?;
         return Ok(false);
     }
     // Also where the inode stays: rewriting the identity of a removed directory makes creates in it conflict.
@@ -47,9 +53,14 @@ pub(super) fn queue_removal(transaction: &mut dyn Transaction, ino: Ino, now: Ti
 }
 
 /// Everything about an inode at once. Content that lies in objects must have been given up before.
-pub(super) fn delete_inode(transaction: &mut dyn Transaction, ino: Ino) -> MetaResult<()> {
+pub(super) fn delete_inode(
+    transaction: &mut dyn Transaction,
+    charges: &mut Charges,
+    ino: Ino,
+    identity: &Identity,
+) -> MetaResult<()> {
     transaction.delete_range(&keys::inode(ino))?;
-    transaction.add(&Key::Counter(Counter::UsedInodes).encode(), -1);
+    charges.add(identity, -1, 0);
     Ok(())
 }
 

@@ -8,11 +8,11 @@ use super::session;
 use crate::MetaResult;
 use crate::inode;
 use crate::keys::{Accumulator, Key};
-use crate::records::{Dirent, Identity, damaged};
+use crate::records::{Dirent, Identity, Rules, damaged};
 use shoal_kv::{KvResult, Transaction};
 use shoal_types::{Errno, FileKind, Ino, Name, SessionId, Timestamp};
 
-/// Where a new name shall stand: the directory's identity. One round trip.
+/// Where a new name shall stand: the directory's identity, and what to count. One round trip.
 ///
 /// `ESTALE` for a session that has ended, `ENOENT` for a directory that is gone or removed, `ENOTDIR`; `EEXIST` where the
 /// name is taken.
@@ -21,14 +21,14 @@ pub(super) fn require_free_name(
     session: SessionId,
     parent: Ino,
     name: &Name,
-) -> MetaResult<Identity> {
+) -> MetaResult<(Rules, Identity)> {
     let keys = [Key::Session(session).encode(), Key::Identity(parent).encode(), Key::dirent(parent, name).encode()];
     let [record, identity, dirent] = get_all(transaction, &keys)?;
-    session::alive(record.as_deref())?;
+    let rules = session::alive(record.as_deref())?;
     let identity = living_directory(identity)?;
     match dirent {
         Some(_) => Err(Errno::EEXIST.into()),
-        None => Ok(identity),
+        None => Ok((rules, identity)),
     }
 }
 
@@ -40,11 +40,21 @@ pub(super) fn find_name(
     session: SessionId,
     parent: Ino,
     name: &Name,
-) -> MetaResult<Dirent> {
+) -> MetaResult<(Rules, Dirent)> {
     let keys = [Key::Session(session).encode(), Key::dirent(parent, name).encode()];
     let [record, dirent] = get_all(transaction, &keys)?;
-    session::alive(record.as_deref())?;
-    found(transaction, parent, dirent)
+    let rules = session::alive(record.as_deref())?;
+    Ok((rules, found(transaction, parent, dirent)?))
+}
+
+/// What a rename is about.
+pub(super) struct BothNames {
+    pub rules: Rules,
+    /// What the old name stands for.
+    pub source: Dirent,
+    /// What the new name stands for, if it's taken.
+    pub target: Option<Dirent>,
+    pub new_directory: Identity,
 }
 
 /// What the old name of a rename stands for, and the new one if it's taken. One round trip.
@@ -56,7 +66,7 @@ pub(super) fn find_both_names(
     session: SessionId,
     (old_parent, old_name): (Ino, &Name),
     (new_parent, new_name): (Ino, &Name),
-) -> MetaResult<(Dirent, Option<Dirent>)> {
+) -> MetaResult<BothNames> {
     let keys = [
         Key::Session(session).encode(),
         Key::dirent(old_parent, old_name).encode(),
@@ -64,10 +74,10 @@ pub(super) fn find_both_names(
         Key::dirent(new_parent, new_name).encode(),
     ];
     let [record, old, directory, new] = get_all(transaction, &keys)?;
-    session::alive(record.as_deref())?;
-    let old = found(transaction, old_parent, old)?;
-    living_directory(directory)?;
-    Ok((old, new.map(|bytes| Dirent::decode(&bytes)).transpose()?))
+    let rules = session::alive(record.as_deref())?;
+    let source = found(transaction, old_parent, old)?;
+    let new_directory = living_directory(directory)?;
+    Ok(BothNames { rules, source, target: new.map(|bytes| Dirent::decode(&bytes)).transpose()?, new_directory })
 }
 
 /// Only where there is no such entry does it matter what the parent is.

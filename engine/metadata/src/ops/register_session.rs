@@ -1,6 +1,6 @@
-//! A session's beginning: its number, who it is, its first heartbeat.
+//! A session's beginning: its number, who it is, what it has to count, its first heartbeat.
 
-use super::{counter, heartbeat};
+use super::{counter, heartbeat, quota};
 use crate::keys::{Counter, Key};
 use crate::{MetaReply, MetaResult, RegisterSession};
 use shoal_kv::Transaction;
@@ -8,7 +8,8 @@ use shoal_types::SessionId;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &RegisterSession) -> MetaResult<MetaReply> {
     let session = SessionId(counter::take(transaction, Counter::NextSession, 1)?.start);
-    transaction.put(&Key::Session(session).encode(), &operation.record.encode());
+    let rules = quota::load_accounting(transaction)?.rules();
+    transaction.put(&Key::Session(session).encode(), &operation.record.encode(rules));
     heartbeat::beat(transaction, session, operation.now);
     Ok(MetaReply::Registered(session))
 }

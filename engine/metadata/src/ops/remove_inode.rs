@@ -4,6 +4,7 @@
 //! takes away the inode's note of its place in the queue: from then on nobody can sustain it. A write that comes late
 //! either commits before the last step, which then runs again and sees it, or finds no inode.
 
+use super::charges::{self, Charges};
 use super::live_bytes::Books;
 use super::{chunks, orphan};
 use crate::inode::{self, Inode};
@@ -30,11 +31,13 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &RemoveInode) ->
         // What is still allocated then is inline.
         books.add_inline(-(inode.allocated + books.allocated()));
     }
-    books.close(transaction, operation.delete_at)?;
+    let mut charges = Charges::new(charges::rules_without_session(transaction, &inode.identity)?);
+    books.close(transaction, &mut charges, &inode.identity, operation.delete_at)?;
     if done {
-        orphan::delete_inode(transaction, ino)?;
+        orphan::delete_inode(transaction, &mut charges, ino, &inode.identity)?;
         transaction.delete(&entry);
     }
+    charges.write(transaction)?;
     Ok(MetaReply::Ended { done })
 }
 

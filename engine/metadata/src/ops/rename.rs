@@ -4,8 +4,9 @@
 //! directory to another parent reads the identities of all that lies above the new place, and every move of a directory
 //! rewrites the identity of what it moves: of two such renames one conflicts.
 
-use super::parent::{self, Counts};
-use super::{create, rmdir, unlink};
+use super::charges::{Charges, Fit};
+use super::parent::{self, BothNames, Counts};
+use super::{create, quota, rmdir, unlink};
 use crate::inode;
 use crate::keys::Key;
 use crate::reads::DEPTH_MAX;
@@ -19,7 +20,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rename) -> Meta
         return Err(Errno::EINVAL.into());
     }
     let Rename { old_parent, old_name, new_parent, new_name, session, .. } = operation;
-    let (source, target) =
+    let BothNames { rules, source, target, new_directory } =
         parent::find_both_names(transaction, *session, (*old_parent, old_name), (*new_parent, new_name))?;
     if operation.no_replace && target.is_some() {
         return Err(Errno::EEXIST.into());
@@ -28,11 +29,15 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rename) -> Meta
         return Err(Errno::ENOENT.into());
     }
     refuse_loops(transaction, operation, source, target)?;
+    let mut charges = Charges::new(rules);
     let replaced = match target {
         Some(target) if target.ino == source.ino => None,
-        Some(target) if operation.exchange => Some(exchange(transaction, operation, source, target)?),
-        _ => replace(transaction, operation, source, target)?,
+        Some(target) if operation.exchange => {
+            Some(exchange(transaction, &mut charges, operation, (source, target), &new_directory)?)
+        }
+        _ => replace(transaction, &mut charges, operation, (source, target), &new_directory)?,
     };
+    charges.settle(transaction, Fit::Whole)?;
     Ok(MetaReply::Renamed(Renamed { moved: source.ino, replaced }))
 }
 
@@ -75,13 +80,15 @@ fn is_within(transaction: &mut dyn Transaction, directory: Ino, ancestor: Ino) -
 
 fn exchange(
     transaction: &mut dyn Transaction,
+    charges: &mut Charges,
     operation: &Rename,
-    source: Dirent,
-    target: Dirent,
+    (source, target): (Dirent, Dirent),
+    new_directory: &Identity,
 ) -> MetaResult<Removed> {
     let Rename { old_parent, old_name, new_parent, new_name, now, .. } = operation;
-    place(transaction, operation, source.ino, *new_parent)?;
-    place(transaction, operation, target.ino, *old_parent)?;
+    place(transaction, charges, operation, source.ino, (*old_parent, *new_parent), new_directory)?;
+    let old_directory = inode::identity(transaction, *old_parent)?;
+    place(transaction, charges, operation, target.ino, (*new_parent, *old_parent), &old_directory)?;
     parent::put_name(transaction, *new_parent, new_name, source.ino, source.kind);
     parent::put_name(transaction, *old_parent, old_name, target.ino, target.kind);
     parent::touch(transaction, *old_parent, Counts::default().lose(source.kind).gain(target.kind), *now);
@@ -91,19 +98,20 @@ fn exchange(
 
 fn replace(
     transaction: &mut dyn Transaction,
+    charges: &mut Charges,
     operation: &Rename,
-    source: Dirent,
-    target: Option<Dirent>,
+    (source, target): (Dirent, Option<Dirent>),
+    new_directory: &Identity,
 ) -> MetaResult<Option<Removed>> {
     let Rename { old_parent, old_name, new_parent, new_name, now, .. } = operation;
-    let replaced = target.map(|target| drop_target(transaction, operation, source, target)).transpose()?;
-    place(transaction, operation, source.ino, *new_parent)?;
+    let replaced = target.map(|target| drop_target(transaction, charges, operation, source, target)).transpose()?;
+    place(transaction, charges, operation, source.ino, (*old_parent, *new_parent), new_directory)?;
     parent::delete_name(transaction, *old_parent, old_name);
     parent::put_name(transaction, *new_parent, new_name, source.ino, source.kind);
     let mut old_counts = Counts::default().lose(source.kind);
     if let Some(whiteout) = operation.whiteout {
         let directory = inode::identity(transaction, *old_parent)?;
-        create::put_whiteout(transaction, whiteout, *old_parent, &directory, *now);
+        create::put_whiteout(transaction, charges, whiteout, *old_parent, &directory, *now);
         parent::put_name(transaction, *old_parent, old_name, whiteout, FileKind::CharDevice);
         old_counts = old_counts.gain(FileKind::CharDevice);
     }
@@ -116,6 +124,7 @@ fn replace(
 /// Takes the new name from what has it, if the source may replace that.
 fn drop_target(
     transaction: &mut dyn Transaction,
+    charges: &mut Charges,
     operation: &Rename,
     source: Dirent,
     target: Dirent,
@@ -124,15 +133,25 @@ fn drop_target(
     match (is_directory(source), is_directory(target)) {
         (true, false) => Err(Errno::ENOTDIR.into()),
         (false, true) => Err(Errno::EISDIR.into()),
-        (false, false) => unlink::drop_name(transaction, target.ino, open, *session, *now),
+        (false, false) => unlink::drop_name(transaction, charges, target.ino, open, *session, *now),
         (true, true) if !rmdir::is_empty(transaction, target.ino)? => Err(Errno::ENOTEMPTY.into()),
-        (true, true) => rmdir::drop_directory(transaction, target.ino, open, *session, *now),
+        (true, true) => rmdir::drop_directory(transaction, charges, target.ino, open, *session, *now),
     }
 }
 
-/// Notes at the inode where it lies from now on.
-fn place(transaction: &mut dyn Transaction, operation: &Rename, ino: Ino, parent: Ino) -> MetaResult<()> {
-    let identity = Identity { parent, ctime: operation.now, ..parent::named_identity(transaction, ino)? };
+/// Notes at the inode where it lies from now on, and what it is counted for there.
+fn place(
+    transaction: &mut dyn Transaction,
+    charges: &mut Charges,
+    operation: &Rename,
+    ino: Ino,
+    (from, to): (Ino, Ino),
+    directory: &Identity,
+) -> MetaResult<()> {
+    let mut identity = Identity { parent: to, ctime: operation.now, ..parent::named_identity(transaction, ino)? };
+    if from != to {
+        quota::enter(transaction, charges, (ino, &mut identity), from, directory)?;
+    }
     transaction.put(&Key::Identity(ino).encode(), &identity.encode());
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! Slices appended since the list was read stay behind the new ones and cover them, as they covered the old ones.
 
+use super::charges::Charges;
 use super::live_bytes::Books;
 use super::{session, slice_list};
 use crate::inode;
@@ -12,8 +13,9 @@ use shoal_kv::Transaction;
 use shoal_types::Errno;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &ReplaceSlices) -> MetaResult<MetaReply> {
-    session::require(transaction, operation.session)?;
-    inode::require_regular(&inode::identity(transaction, operation.ino)?)?;
+    let mut charges = Charges::new(session::require(transaction, operation.session)?);
+    let identity = inode::identity(transaction, operation.ino)?;
+    inode::require_regular(&identity)?;
     if !operation.new.iter().all(is_sound) {
         return Err(Errno::EINVAL.into());
     }
@@ -26,6 +28,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &ReplaceSlices) 
     slice_list::require_room(&new)?;
     let mut books = Books::new(operation.ino);
     books.rewrite(transaction, operation.chunk, &list, &new);
-    books.close(transaction, operation.delete_at)?;
+    books.close(transaction, &mut charges, &identity, operation.delete_at)?;
+    charges.write(transaction)?;
     Ok(MetaReply::Replaced(true))
 }

@@ -3,6 +3,7 @@
 //! It reads the whole range of the directory's entries and rewrites or deletes its identity, so it conflicts with every
 //! create in it, whichever comes first.
 
+use super::charges::Charges;
 use super::orphan;
 use super::parent::{self, Counts};
 use crate::keys;
@@ -12,14 +13,16 @@ use shoal_types::{Errno, FileKind, Ino, SessionId, Timestamp};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rmdir) -> MetaResult<MetaReply> {
     let Rmdir { parent, name, open, session, now } = operation;
-    let found = parent::find_name(transaction, *session, *parent, name)?;
+    let (rules, found) = parent::find_name(transaction, *session, *parent, name)?;
     if found.kind != FileKind::Directory {
         return Err(Errno::ENOTDIR.into());
     }
     if !is_empty(transaction, found.ino)? {
         return Err(Errno::ENOTEMPTY.into());
     }
-    let removed = drop_directory(transaction, found.ino, open, *session, *now)?;
+    let mut charges = Charges::new(rules);
+    let removed = drop_directory(transaction, &mut charges, found.ino, open, *session, *now)?;
+    charges.write(transaction)?;
     parent::delete_name(transaction, *parent, name);
     parent::touch(transaction, *parent, Counts::default().lose(found.kind), *now);
     Ok(MetaReply::Removed(removed))
@@ -33,6 +36,7 @@ pub(super) fn is_empty(transaction: &mut dyn Transaction, ino: Ino) -> KvResult<
 /// What becomes of a directory that has been found empty, by losing its name. The name itself is the caller's.
 pub(super) fn drop_directory(
     transaction: &mut dyn Transaction,
+    charges: &mut Charges,
     ino: Ino,
     open: &[Ino],
     session: SessionId,
@@ -41,6 +45,6 @@ pub(super) fn drop_directory(
     let mut identity = parent::named_identity(transaction, ino)?;
     identity.nlink = 0;
     identity.ctime = now;
-    let sustained = orphan::orphan(transaction, ino, &identity, session, open.contains(&ino), now)?;
+    let sustained = orphan::orphan(transaction, charges, ino, &identity, session, open.contains(&ino), now)?;
     Ok(Removed { ino, last: true, sustained })
 }

@@ -1,5 +1,6 @@
 //! Sets what is given, and the change time.
 
+use super::charges::{Charges, Fit};
 use super::session;
 use crate::inode;
 use crate::keys::{Accumulator, Key};
@@ -7,9 +8,10 @@ use crate::{MetaReply, MetaResult, SetAttributes};
 use shoal_kv::Transaction;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &SetAttributes) -> MetaResult<MetaReply> {
-    let SetAttributes { ino, mode, uid, gid, atime, mtime, session, now } = operation;
-    session::require(transaction, *session)?;
-    let mut identity = inode::identity(transaction, *ino)?;
+    let SetAttributes { ino, mode, uid, gid, atime, mtime, exempt, session, now } = operation;
+    let rules = session::require(transaction, *session)?;
+    let before = inode::identity(transaction, *ino)?;
+    let mut identity = before.clone();
     identity.mode = mode.map_or(identity.mode, |mode| mode & 0o7777);
     identity.uid = uid.unwrap_or(identity.uid);
     identity.gid = gid.unwrap_or(identity.gid);
@@ -21,5 +23,10 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &SetAttributes) 
         transaction.delete(&Key::Accumulator(*ino, Accumulator::Mtime).encode());
     }
     transaction.put(&Key::Identity(*ino).encode(), &identity.encode());
+    if before.owners != 0 && (before.uid, before.gid) != (identity.uid, identity.gid) {
+        let mut charges = Charges::exempt(rules, *exempt);
+        charges.shift(&before, &identity, inode::load(transaction, *ino)?.allocated);
+        charges.settle(transaction, Fit::Whole)?;
+    }
     Ok(MetaReply::Attributes(inode::load_unchecked(transaction, *ino)?.attributes()))
 }

@@ -4,17 +4,18 @@
 //! and shorter file after each step. The identity is rewritten, with which every write conflicts; so no write lands
 //! behind a cut unseen, and lists and length can be set although writers only ever add to them.
 
+use super::charges::Charges;
 use super::live_bytes::Books;
 use super::{chunks, inline_data, session, slice_list};
 use crate::inode;
 use crate::keys::{Accumulator, Key};
-use crate::records::decode_slices;
+use crate::records::{Identity, decode_slices};
 use crate::{MetaReply, MetaResult, Truncate, Truncated};
 use shoal_kv::Transaction;
 use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Truncate) -> MetaResult<MetaReply> {
-    session::require(transaction, operation.session)?;
+    let mut charges = Charges::new(session::require(transaction, operation.session)?);
     let mut inode = inode::load(transaction, operation.ino)?;
     inode::require_regular(&inode.identity)?;
     if operation.length > FILE_BYTES_MAX {
@@ -22,12 +23,13 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Truncate) -> Me
     }
     let mut length = operation.length;
     if length < inode.length {
-        length = cut(transaction, operation)?.min(inode.length);
+        length = cut(transaction, operation, &mut charges, &inode.identity)?.min(inode.length);
         inode.identity.truncation_epoch += 1;
     }
     // Without an accumulator the identity's modification time holds, also where it's earlier than the last.
     inode.identity.mtime = operation.now;
     inode.identity.ctime = operation.now;
+    charges.write(transaction)?;
     transaction.put(&Key::Identity(operation.ino).encode(), &inode.identity.encode());
     transaction.delete(&Key::Accumulator(operation.ino, Accumulator::Mtime).encode());
     transaction.put(&Key::Accumulator(operation.ino, Accumulator::Length).encode(), &length.to_le_bytes());
@@ -36,7 +38,12 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Truncate) -> Me
 }
 
 /// Takes away what lies beyond the length, from the end, as much as one transaction may. Tells the length reached.
-fn cut(transaction: &mut dyn Transaction, operation: &Truncate) -> MetaResult<u64> {
+fn cut(
+    transaction: &mut dyn Transaction,
+    operation: &Truncate,
+    charges: &mut Charges,
+    identity: &Identity,
+) -> MetaResult<u64> {
     let mut books = Books::new(operation.ino);
     let mut reached = operation.length;
     let first_beyond = operation.length.div_ceil(CHUNK_BYTES);
@@ -47,7 +54,7 @@ fn cut(transaction: &mut dyn Transaction, operation: &Truncate) -> MetaResult<u6
         cut_boundary_chunk(transaction, &mut books, operation)?;
         inline_data::clear(transaction, &mut books, operation.ino, &(operation.length..u64::MAX))?;
     }
-    books.close(transaction, operation.now)?;
+    books.close(transaction, charges, identity, operation.now)?;
     Ok(reached)
 }
 

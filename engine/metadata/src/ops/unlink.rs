@@ -1,5 +1,6 @@
 //! Removes the name of anything but a directory.
 
+use super::charges::Charges;
 use super::orphan;
 use super::parent::{self, Counts};
 use crate::keys::Key;
@@ -9,11 +10,13 @@ use shoal_types::{Errno, FileKind, Ino, SessionId, Timestamp};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Unlink) -> MetaResult<MetaReply> {
     let Unlink { parent, name, open, session, now } = operation;
-    let found = parent::find_name(transaction, *session, *parent, name)?;
+    let (rules, found) = parent::find_name(transaction, *session, *parent, name)?;
     if found.kind == FileKind::Directory {
         return Err(Errno::EISDIR.into());
     }
-    let removed = drop_name(transaction, found.ino, open, *session, *now)?;
+    let mut charges = Charges::new(rules);
+    let removed = drop_name(transaction, &mut charges, found.ino, open, *session, *now)?;
+    charges.write(transaction)?;
     parent::delete_name(transaction, *parent, name);
     parent::touch(transaction, *parent, Counts::default().lose(found.kind), *now);
     Ok(MetaReply::Removed(removed))
@@ -22,6 +25,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Unlink) -> Meta
 /// What becomes of an inode, no directory, by losing one name. The name itself is the caller's.
 pub(super) fn drop_name(
     transaction: &mut dyn Transaction,
+    charges: &mut Charges,
     ino: Ino,
     open: &[Ino],
     session: SessionId,
@@ -33,7 +37,7 @@ pub(super) fn drop_name(
     let last = identity.nlink == 0;
     let mut sustained = false;
     if last {
-        sustained = orphan::orphan(transaction, ino, &identity, session, open.contains(&ino), now)?;
+        sustained = orphan::orphan(transaction, charges, ino, &identity, session, open.contains(&ino), now)?;
     } else {
         transaction.put(&Key::Identity(ino).encode(), &identity.encode());
     }

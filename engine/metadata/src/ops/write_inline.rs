@@ -2,17 +2,18 @@
 //!
 //! The record may be shorter than the file: what is behind it is a hole.
 
+use super::charges::{Charges, Fit};
 use super::live_bytes::Books;
 use super::session;
 use crate::inode;
 use crate::keys::{self, Accumulator, Key};
-use crate::records::{decode_content, encode_content};
+use crate::records::{Identity, decode_content, encode_content};
 use crate::{MetaReply, MetaResult, WriteInline};
 use shoal_kv::{Direction, Transaction};
 use shoal_types::{Ino, Timestamp, VolumeSettings};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &WriteInline) -> MetaResult<MetaReply> {
-    session::require(transaction, operation.session)?;
+    let mut charges = Charges::exempt(session::require(transaction, operation.session)?, operation.exempt);
     let ino = operation.ino;
     let inode = inode::load(transaction, ino)?;
     inode::require_regular(&inode.identity)?;
@@ -21,7 +22,8 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &WriteInline) ->
     if length > u64::from(length_max) || has_chunks(transaction, ino)? {
         return Ok(MetaReply::NotInline);
     }
-    patch(transaction, operation)?;
+    patch(transaction, operation, &mut charges, &inode.identity)?;
+    charges.settle(transaction, Fit::OneFlush)?;
     transaction.max(&Key::Accumulator(ino, Accumulator::Length).encode(), length);
     transaction.max(&Key::Accumulator(ino, Accumulator::Mtime).encode(), operation.mtime.as_nanos());
     Ok(MetaReply::Attributes(inode::load_unchecked(transaction, ino)?.attributes()))
@@ -39,7 +41,12 @@ fn has_chunks(transaction: &mut dyn Transaction, ino: Ino) -> MetaResult<bool> {
 }
 
 /// `end` has been found to be small: every patch fits.
-fn patch(transaction: &mut dyn Transaction, operation: &WriteInline) -> MetaResult<()> {
+fn patch(
+    transaction: &mut dyn Transaction,
+    operation: &WriteInline,
+    charges: &mut Charges,
+    identity: &Identity,
+) -> MetaResult<()> {
     let key = Key::Inline(operation.ino).encode();
     let mut content = match transaction.get(&key)? {
         Some(value) => decode_content(value)?,
@@ -58,5 +65,5 @@ fn patch(transaction: &mut dyn Transaction, operation: &WriteInline) -> MetaResu
     let mut books = Books::new(operation.ino);
     books.add_inline(content.len() as i64 - old as i64);
     // No object loses anything here, so there is nothing to queue and no time for it.
-    books.close(transaction, Timestamp::ZERO)
+    books.close(transaction, charges, identity, Timestamp::ZERO)
 }

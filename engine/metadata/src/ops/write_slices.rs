@@ -6,32 +6,50 @@
 //! The exception is a list that nears the largest value a store takes. Then it's read and written anew without what later
 //! slices cover; such writes of one chunk conflict. It's a stopgap: compaction keeps lists much shorter.
 
+use super::charges::{Charges, Fit};
 use super::live_bytes::Books;
 use super::{heartbeat, session, slice_list};
 use crate::inode;
 use crate::keys::{Accumulator, Key};
 use crate::records::{decode_slices, encode_slices, is_sound};
-use crate::{MetaReply, MetaResult, WriteSlices};
+use crate::{MetaError, MetaReply, MetaResult, WriteSlices};
 use shoal_kv::{Transaction, limits};
 use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX, Slice, Timestamp};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &WriteSlices) -> MetaResult<MetaReply> {
-    session::require(transaction, operation.session)?;
+    let rules = session::require(transaction, operation.session)?;
     let ino = operation.ino;
-    inode::require_regular(&inode::identity(transaction, ino)?)?;
+    let identity = inode::identity(transaction, ino)?;
+    inode::require_regular(&identity)?;
     check(operation)?;
+    // Beyond a limit, what these slices cover is given back first: writing over what is there needs no more room.
+    let mut charges = Charges::exempt(rules, operation.exempt);
+    charges.add(&identity, 0, operation.allocated);
+    let list_bytes_long = match fits(transaction, &mut charges)? {
+        true => LIST_BYTES_LONG,
+        false => 0,
+    };
+    let mut charges = Charges::exempt(rules, operation.exempt);
     let mut books = Books::new(ino);
     for (chunk, slices) in &operation.chunks {
-        append(transaction, &mut books, operation, *chunk, slices)?;
+        append(transaction, &mut books, operation, (*chunk, slices), list_bytes_long)?;
     }
     let dropped_at = match books.may_end_objects() {
         true => recent_time(transaction, operation)?,
         false => operation.mtime,
     };
-    books.close(transaction, dropped_at)?;
+    books.close(transaction, &mut charges, &identity, dropped_at)?;
+    charges.settle(transaction, Fit::OneFlush)?;
     transaction.max(&Key::Accumulator(ino, Accumulator::Length).encode(), operation.length);
     transaction.max(&Key::Accumulator(ino, Accumulator::Mtime).encode(), operation.mtime.as_nanos());
     Ok(MetaReply::Attributes(inode::load_unchecked(transaction, ino)?.attributes()))
+}
+
+fn fits(transaction: &mut dyn Transaction, charges: &mut Charges) -> MetaResult<bool> {
+    match charges.check(transaction, Fit::Whole) {
+        Err(MetaError::Refused(_)) => Ok(false),
+        result => result.map(|()| true),
+    }
 }
 
 /// One bad slice would make its whole list unreadable, and one beyond the length would show up when the file grows.
@@ -58,8 +76,8 @@ fn append(
     transaction: &mut dyn Transaction,
     books: &mut Books,
     operation: &WriteSlices,
-    chunk: u64,
-    slices: &[Slice],
+    (chunk, slices): (u64, &[Slice]),
+    list_bytes_long: usize,
 ) -> MetaResult<()> {
     if slices.is_empty() {
         return Ok(());
@@ -68,7 +86,7 @@ fn append(
     let added = encode_slices(slices);
     // Only its length matters, and only roughly: no conflict.
     let listed = transaction.get_unchecked(&key)?.map_or(0, |value| value.len());
-    if listed + added.len() <= LIST_BYTES_LONG {
+    if listed + added.len() <= list_bytes_long {
         books.add(slices);
         transaction.append(&key, &added);
         return Ok(());

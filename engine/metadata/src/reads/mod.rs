@@ -7,6 +7,7 @@ mod locks;
 mod lookup;
 mod path;
 mod queues;
+mod quotas;
 mod sessions;
 mod usage;
 

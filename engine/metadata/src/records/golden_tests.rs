@@ -2,7 +2,9 @@
 //! writing a decision about the format.
 
 use super::*;
-use crate::{Appended, Copied, Fallocated, LockOutcome, LockRanges, MetaReply, Removed, Renamed, Truncated};
+use crate::{
+    Appended, Copied, Fallocated, Limits, LockOutcome, LockRanges, MetaReply, QuotaState, Removed, Renamed, Truncated,
+};
 use shoal_types::{
     Attributes, Errno, FileKind, Ino, LockMode, LockRange, LockSpace, ObjectId, ObjectKind, SCHEMA_VERSION, SessionId,
     Slice, Timestamp, VolumeSettings,
@@ -61,6 +63,9 @@ fn identity() -> Identity {
         mtime: Timestamp::new(0x0102_0304_0506, 0x0708_090a),
         ctime: Timestamp::new(3, 999_999_999),
         btime: Timestamp::new(4, 0),
+        quota: Some(Ino(0x0102_0304_0506_0708)),
+        owners: 0x1112_1314,
+        linked: true,
     }
 }
 
@@ -99,7 +104,8 @@ fn an_identity_has_its_golden_bytes() {
     check_exact(
         &identity(),
         "0101ed090403020114131211242322213433323148474645444342415857565554535251646362617877767574737271\
-         ffffffffffffffff0100000006050403020100000a0908070300000000000000ffc99a3b040000000000000000000000",
+         ffffffffffffffff0100000006050403020100000a0908070300000000000000ffc99a3b040000000000000000000000\
+         08070605040302011413121101",
         Identity::encode,
         Identity::decode,
     );
@@ -189,19 +195,56 @@ fn a_session_has_its_golden_bytes() {
         mount_point: "/mnt".into(),
         kind: SessionKind::Mount,
     };
+    let rules = Rules { volume: true, owners: 0x0102_0304 };
+    let with = |rules: Rules| move |session: &SessionRecord| session.encode(rules);
     check_exact(
         &session,
-        "0104686f737407626f6f74206964ac0280c49fd50c05042f6d6e7400",
-        SessionRecord::encode,
+        "01000000000004686f737407626f6f74206964ac0280c49fd50c05042f6d6e7400",
+        with(Rules::default()),
         SessionRecord::decode,
     );
     session.kind = SessionKind::Command;
     check_exact(
         &session,
-        "0104686f737407626f6f74206964ac0280c49fd50c05042f6d6e7401",
-        SessionRecord::encode,
+        "01010403020104686f737407626f6f74206964ac0280c49fd50c05042f6d6e7401",
+        with(rules),
         SessionRecord::decode,
     );
+    let bytes = session.encode(Rules::default());
+    assert_eq!(Rules::decode(&bytes), Ok(Rules::default()));
+    assert_eq!(rules.replace(&bytes), Ok(session.encode(rules)), "the rules change and the rest stays");
+}
+
+#[test]
+fn a_quota_has_its_golden_bytes() {
+    let quota = |limits, around| Quota { state: QuotaState::Counting, limits, around };
+    let limited = Limits { bytes: Some(0x0102_0304_0506_0708), inodes: None };
+    check_exact(&quota(limited, vec![]), "01020807060504030201ffffffffffffffff", Quota::encode, Quota::decode);
+    let nested = quota(Limits { bytes: None, inodes: Some(3) }, vec![Ino(0x0102_0304_0506_0708), Ino(1)]);
+    let golden = "0102ffffffffffffffff030000000000000008070605040302010100000000000000";
+    check(&nested, golden, Quota::encode, Quota::decode);
+    assert!(Quota::decode(&nested.encode()[..33]).is_err(), "half a number");
+    let mut bytes = nested.encode();
+    bytes[1] = 9;
+    assert!(Quota::decode(&bytes).is_err(), "no such state");
+    check(&b"place".to_vec(), "01706c616365", |place| encode_walk(place), |bytes| Ok(decode_walk(bytes)?.to_vec()));
+}
+
+#[test]
+fn the_record_of_what_is_counted_has_its_golden_bytes() {
+    let accounting = Accounting {
+        volume: true,
+        any: true,
+        owners: OwnerState::Counting,
+        generation: 0x0102_0304,
+        counted: 0x1112_1314_1516_1718,
+        walking: Some(Ino(0x2122_2324_2526_2728)),
+    };
+    let golden = "0103010403020118171615141312112827262524232221";
+    check_exact(&accounting, golden, Accounting::encode, |bytes| Accounting::decode(Some(bytes)));
+    assert_eq!(Accounting::decode(None), Ok(Accounting::default()), "a volume without quotas has none");
+    assert_eq!(accounting.rules(), Rules { volume: true, owners: 0x0102_0304 });
+    assert_eq!(Accounting { owners: OwnerState::Off, ..accounting }.rules().owners, 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //!  0  format (1)      1  kind           2  mode (2)        4  uid (4)          8  gid (4)
 //! 12  rdev (4)       16  flags (4)     20  parent (8)     28  generation (8)  36  nlink (4)
 //! 40  truncation epoch (8)             48  atime (12)     60  mtime (12)      72  ctime (12)   84  btime (12)
+//! 96  quota (8)     104  owners (4)      108  linked (1)
 //! ```
 
 use super::fields::{push_time, time_at, u16_at, u32_at, u64_at};
@@ -34,6 +35,12 @@ pub struct Identity {
     /// The later of this and the mtime accumulator holds.
     pub ctime: Timestamp,
     pub btime: Timestamp,
+    /// The innermost directory with a quota that this inode is counted for. What is made in a directory is counted with it.
+    pub quota: Option<Ino>,
+    /// The generation of counting by owner that counts this inode; 0 for none.
+    pub owners: u32,
+    /// It has had more than one name, and so may be counted for another quota than the directory it's in now.
+    pub linked: bool,
 }
 
 impl Identity {
@@ -57,6 +64,9 @@ impl Identity {
             mtime: now,
             ctime: now,
             btime: now,
+            quota: None,
+            owners: 0,
+            linked: false,
         }
     }
 
@@ -74,6 +84,9 @@ impl Identity {
         for time in [self.atime, self.mtime, self.ctime, self.btime] {
             push_time(&mut bytes, time);
         }
+        bytes.extend_from_slice(&self.quota.map_or(0, |ino| ino.0).to_le_bytes());
+        bytes.extend_from_slice(&self.owners.to_le_bytes());
+        bytes.push(self.linked.into());
         assert_eq!(bytes.len(), BYTES);
         bytes
     }
@@ -100,6 +113,9 @@ impl Identity {
             mtime: time(60)?,
             ctime: time(72)?,
             btime: time(84)?,
+            quota: Some(Ino(u64_at(bytes, 96))).filter(|ino| ino.0 != 0),
+            owners: u32_at(bytes, 104),
+            linked: bytes[108] != 0,
         })
     }
 
@@ -110,4 +126,4 @@ impl Identity {
 
 const WHAT: &str = "an inode's identity";
 const FORMAT: u8 = 1;
-const BYTES: usize = 96;
+const BYTES: usize = 109;

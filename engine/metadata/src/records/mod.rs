@@ -4,6 +4,7 @@
 //! Hot records have a fixed little-endian layout; cold ones are postcard after the format byte. A reader refuses a
 //! format it doesn't know, and bytes of a known format that make no sense. It never guesses and never panics.
 
+mod accounting;
 mod dirent;
 mod fields;
 mod identity;
@@ -12,10 +13,12 @@ mod lease;
 mod lock;
 mod operation_record;
 mod queue;
+mod quota;
 mod session;
 mod settings;
 mod slices;
 
+pub use accounting::{Accounting, OwnerState, Rules};
 pub use dirent::Dirent;
 pub use identity::Identity;
 pub use inline::{decode_content, encode_content};
@@ -23,6 +26,7 @@ pub use lease::{decode_lease, encode_lease};
 pub use lock::{LockRecord, WaiterRecord, decode_waiter_of, encode_waiter_of};
 pub use operation_record::OperationRecord;
 pub use queue::{decode_deletion, decode_queued, encode_deletion, encode_queued};
+pub use quota::{Quota, decode_walk, encode_walk};
 pub use session::{SessionKind, SessionRecord};
 pub use settings::{decode_settings, encode_settings};
 pub use slices::{decode_slices, encode_slices, is_sound};

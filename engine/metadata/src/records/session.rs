@@ -1,6 +1,10 @@
 //! Who a session is: for people who list them, and for telling on one host whether its process still lives.
+//!
+//! Every operation reads this record to see whether its session lives. So it also says what operations have to count
+//! (`Rules`), in front: format, flags, generation of owners (4), then who it is.
 
-use super::{decode_cold, encode_cold};
+use super::fields::u32_at;
+use super::{Rules, body, damaged};
 use serde::{Deserialize, Serialize};
 use shoal_kv::KvResult;
 use shoal_types::Timestamp;
@@ -27,13 +31,43 @@ pub enum SessionKind {
 }
 
 impl SessionRecord {
-    pub fn encode(&self) -> Vec<u8> {
-        encode_cold(FORMAT, self)
+    pub fn encode(&self, rules: Rules) -> Vec<u8> {
+        postcard::to_extend(self, rules.encode()).expect("a record in memory can be encoded")
     }
 
     pub fn decode(bytes: &[u8]) -> KvResult<Self> {
-        decode_cold("a session record", bytes, FORMAT)
+        Rules::decode(bytes)?;
+        match postcard::take_from_bytes(&bytes[RULES_BYTES..]) {
+            Ok((record, [])) => Ok(record),
+            Ok((_, trailing)) => Err(damaged(WHAT, format!("{} bytes too many", trailing.len()))),
+            Err(error) => Err(damaged(WHAT, error.to_string())),
+        }
     }
 }
 
+impl Rules {
+    fn encode(self) -> Vec<u8> {
+        let mut bytes = vec![FORMAT, u8::from(self.volume)];
+        bytes.extend_from_slice(&self.owners.to_le_bytes());
+        bytes
+    }
+
+    /// Those in front of a session's record.
+    pub fn decode(bytes: &[u8]) -> KvResult<Self> {
+        body(WHAT, bytes, FORMAT)?;
+        match bytes.len() < RULES_BYTES {
+            true => Err(damaged(WHAT, format!("only {} bytes", bytes.len()))),
+            false => Ok(Rules { volume: bytes[1] != 0, owners: u32_at(bytes, 2) }),
+        }
+    }
+
+    /// A session's record with these in front instead.
+    pub fn replace(self, record: &[u8]) -> KvResult<Vec<u8>> {
+        Rules::decode(record)?;
+        Ok([&self.encode(), &record[RULES_BYTES..]].concat())
+    }
+}
+
+const WHAT: &str = "a session record";
 const FORMAT: u8 = 1;
+const RULES_BYTES: usize = 6;

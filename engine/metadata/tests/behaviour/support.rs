@@ -109,6 +109,7 @@ impl Mount {
             gid: None,
             atime: None,
             mtime: Some(mtime),
+            exempt: false,
             session: self.session,
             now,
         };

@@ -6,6 +6,7 @@
 mod census;
 mod check;
 mod locks;
+mod quotas;
 mod random;
 mod sample;
 mod sessions;

@@ -3,7 +3,7 @@
 use shoal_kv::{Attempt, Durability, Kv, MemoryKv, Transaction, Verdict};
 use shoal_metadata::{
     Create, ForgetObjects, LeaseInodes, LeaseObjects, MetaOp, MetaReply, MetaResult, Metadata, RegisterSession,
-    RemoveInode, SessionKind, SessionRecord, Truncate, Unlink, WriteInline, WriteSlices,
+    RemoveInode, Rmdir, SessionKind, SessionRecord, Truncate, Unlink, WriteInline, WriteSlices,
 };
 use shoal_types::{Attributes, FileKind, Ino, Name, ObjectId, ObjectKind, SessionId, Slice, Timestamp, VolumeSettings};
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl Volume {
         let slices = chunks.iter().flat_map(|(_, slices)| slices);
         let allocated =
             slices.filter(|slice| slice.kind != ObjectKind::Hole).map(|slice| i64::from(slice.length)).sum();
-        let write = WriteSlices { ino, chunks, length, mtime: at(3), allocated, session: self.session };
+        let write = WriteSlices { ino, chunks, length, mtime: at(3), allocated, exempt: false, session: self.session };
         Ok(self.try_run(MetaOp::WriteSlices(write))?.into_attributes().unwrap())
     }
 
@@ -103,6 +103,20 @@ impl Volume {
             length_min: 0,
             inline_max: INLINE_MAX,
             mtime: at(3),
+            exempt: false,
+            session: self.session,
+        }))
+    }
+
+    /// At the beginning of the file; not by the superuser.
+    pub fn try_write_inline(&self, ino: Ino, bytes: &[u8]) -> MetaResult<MetaReply> {
+        self.try_run(MetaOp::WriteInline(WriteInline {
+            ino,
+            patches: vec![(0, bytes.to_vec())],
+            length_min: 0,
+            inline_max: INLINE_MAX,
+            mtime: at(3),
+            exempt: false,
             session: self.session,
         }))
     }
@@ -118,6 +132,16 @@ impl Volume {
                 return steps;
             }
         }
+    }
+
+    pub fn unlink_in(&self, parent: Ino, name: &str) {
+        let name = self::name(name);
+        self.run(MetaOp::Unlink(Unlink { parent, name, open: Vec::new(), session: self.session, now: at(5) }));
+    }
+
+    pub fn remove_dir(&self, parent: Ino, name: &str) {
+        let name = self::name(name);
+        self.run(MetaOp::Rmdir(Rmdir { parent, name, open: Vec::new(), session: self.session, now: at(5) }));
     }
 
     pub fn unlink(&self, name: &str, open: &[Ino]) {

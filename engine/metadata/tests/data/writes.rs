@@ -15,7 +15,15 @@ fn assert_clean(volume: &Volume) {
 fn inline(volume: &Volume, ino: Ino, patches: &[(u64, &[u8])], length_min: u64) -> MetaReply {
     let patches = patches.iter().map(|(offset, bytes)| (*offset, bytes.to_vec())).collect();
     let (mtime, session) = (at(3), volume.session);
-    volume.run(MetaOp::WriteInline(WriteInline { ino, patches, length_min, inline_max: 10, mtime, session }))
+    volume.run(MetaOp::WriteInline(WriteInline {
+        ino,
+        patches,
+        length_min,
+        inline_max: 10,
+        mtime,
+        exempt: false,
+        session,
+    }))
 }
 
 #[test]
@@ -63,6 +71,7 @@ fn slices_that_cannot_be_are_refused_and_leave_nothing() {
         length: 10,
         mtime: at(3),
         allocated: 9,
+        exempt: false,
         session: volume.session,
     };
     assert_eq!(volume.try_run(MetaOp::WriteSlices(wrong_sum)), Err(Errno::EINVAL.into()));

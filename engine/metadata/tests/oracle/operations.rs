@@ -101,6 +101,7 @@ impl Chooser {
             gid: self.random.chance(0.3).then_some(8),
             atime: self.random.chance(0.3).then_some(far),
             mtime: self.random.chance(0.5).then_some(far),
+            exempt: false,
             session: self.session,
             now,
         }
@@ -119,6 +120,7 @@ impl Chooser {
             length_min: 0,
             inline_max: 4096,
             mtime: now,
+            exempt: false,
             session: self.session,
         }
     }

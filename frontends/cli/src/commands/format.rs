@@ -7,6 +7,7 @@ use crate::output::say;
 use crate::size::{ByteCount, Span};
 use crate::storage::Storage;
 use crate::volume;
+use shoal_metadata::Limits;
 use shoal_types::{SCHEMA_VERSION, VolumeSettings};
 use std::time::Duration;
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 Examples:
   shoal format sqlite:///srv/photos.db photos
   shoal format sqlite:///srv/photos.db photos --storage file:///big-disk/photos
+  shoal format sqlite:///srv/photos.db photos --capacity 1T --inodes 10000000
   shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
 pub struct Arguments {
     /// Where its metadata is to be, for example sqlite:///srv/volume.db
@@ -35,6 +37,12 @@ pub struct Arguments {
     /// How long the objects of removed files are kept
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub delete_grace: Span,
+    /// The most bytes it may take; changed later by shoal quota set --volume [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    pub capacity: Option<ByteCount>,
+    /// The most files, directories and other inodes it may have [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub inodes: Option<u64>,
 }
 
 /// What the one who formats may choose.
@@ -44,6 +52,7 @@ pub struct Wishes {
     pub block_size: ByteCount,
     pub inline_max: ByteCount,
     pub delete_grace: Span,
+    pub limits: Limits,
 }
 
 impl Default for Wishes {
@@ -53,6 +62,7 @@ impl Default for Wishes {
             block_size: ByteCount(shoal_types::BLOCK_BYTES),
             inline_max: ByteCount(4 << 10),
             delete_grace: Span(Duration::from_secs(60)),
+            limits: Limits::default(),
         }
     }
 }
@@ -61,8 +71,9 @@ const NAME_BYTES_MAX: usize = 63;
 
 pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let url: MetaUrl = arguments.meta_url.parse()?;
-    let Arguments { storage, block_size, inline_max, delete_grace, .. } = arguments;
-    let made = make(&url, &arguments.name, &Wishes { storage, block_size, inline_max, delete_grace })?;
+    let Arguments { storage, block_size, inline_max, delete_grace, capacity, inodes, .. } = arguments;
+    let limits = Limits { bytes: capacity.map(|bytes| bytes.0), inodes };
+    let made = make(&url, &arguments.name, &Wishes { storage, block_size, inline_max, delete_grace, limits })?;
     say(format_args!("made the volume {} in {}", made.name, url.shown()));
     say(format_args!("  objects  {}", made.storage));
     say(format_args!("to mount:  shoal mount {} MOUNTPOINT", url.shown()));
@@ -84,7 +95,7 @@ pub fn make(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
     let storage = Storage::of(&settings)?;
     url.check_folder()?;
     storage.claim(url)?;
-    if let Err(failure) = volume::make(url, &settings) {
+    if let Err(failure) = volume::make(url, &settings, wishes.limits) {
         // The failure is what matters; a claim that stays is taken away by the next format on this META-URL.
         let _ = storage.withdraw_claim();
         return Err(failure);

@@ -7,6 +7,7 @@ pub mod gc;
 pub mod info;
 pub mod mount;
 pub mod mount_helper;
+pub mod quota;
 pub mod status;
 pub mod umount;
 pub mod up;

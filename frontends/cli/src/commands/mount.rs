@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::logging;
 use crate::mount_options;
-use crate::mount_request::MountRequest;
+use crate::mount_request::{ANONYMOUS, MountRequest};
 use crate::output::say;
 use crate::places;
 use crate::serve::{self, Serving};
@@ -70,6 +70,18 @@ pub struct Arguments {
     /// Let users other than the one who mounts use it, as the permission bits say
     #[arg(long)]
     pub allow_other: bool,
+    /// Treat the superuser as the anonymous user, who has no privileges
+    #[arg(long)]
+    pub root_squash: bool,
+    /// Treat everybody as the anonymous user
+    #[arg(long)]
+    pub all_squash: bool,
+    /// The anonymous user
+    #[arg(long, value_name = "UID", default_value_t = ANONYMOUS)]
+    pub anon_uid: u32,
+    /// The anonymous user's group
+    #[arg(long, value_name = "GID", default_value_t = ANONYMOUS)]
+    pub anon_gid: u32,
     /// Show only this folder of the volume
     #[arg(long, value_name = "PATH")]
     pub subdir: Option<PathBuf>,
@@ -122,6 +134,10 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
         writeback_cache: arguments.writeback_cache,
         read_only: arguments.read_only,
         allow_other: arguments.allow_other,
+        root_squash: arguments.root_squash,
+        all_squash: arguments.all_squash,
+        anon_uid: arguments.anon_uid,
+        anon_gid: arguments.anon_gid,
         subdir: arguments.subdir,
         fault_rate: arguments.storage_fault_rate,
         fault_seed: arguments.storage_fault_seed,

@@ -10,9 +10,8 @@ use crate::sessions::{self, Life};
 use crate::size::{ByteCount, Span};
 use crate::volume::{self, Opened};
 use serde::Serialize;
-use shoal_metadata::{SessionInfo, SessionKind};
+use shoal_metadata::{Account, Limits, QuotaInfo, SessionInfo, SessionKind};
 use shoal_types::VolumeSettings;
-use std::path::Path;
 use std::time::Duration;
 
 /// Show a volume: settings, sessions, usage
@@ -28,6 +27,7 @@ Examples:
   volume    name, uuid, schema, storage, block_bytes, inline_bytes_max,
             delete_grace_seconds
   usage     inodes, bytes
+  limits    of the volume as a whole: inodes, bytes; no limit is null
   queues    removals (files to be removed), deletions (objects to be deleted)
   sessions  session, kind (mount or command), host, pid, mount_point, started
             and heartbeat (seconds since 1970), sustained (files removed while
@@ -47,6 +47,7 @@ struct Status {
     meta_url: String,
     volume: VolumeSettings,
     usage: Usage,
+    limits: Limits,
     queues: Queues,
     sessions: Vec<Session>,
 }
@@ -77,7 +78,7 @@ struct Session {
 }
 
 pub fn run(arguments: Arguments) -> Outcome<Exit> {
-    let url = url_of(&arguments.volume)?;
+    let url = mounted::url_of(&arguments.volume)?;
     let opened = volume::open(&url)?;
     match arguments.json {
         true => output::print_json(&look(&url, &opened)?)?,
@@ -86,31 +87,17 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     Ok(Exit::Success)
 }
 
-fn url_of(text: &str) -> Outcome<MetaUrl> {
-    if MetaUrl::looks_like_one(text) {
-        return text.parse();
-    }
-    match mounted::around(Path::new(text))? {
-        (_, Some(state)) => Ok(state.meta_url),
-        (_, None) => Err(Failure::new(
-            Exit::NotFound,
-            text,
-            "no volume is mounted here",
-            "name the volume by its META-URL, or see what is mounted: findmnt -t fuse.shoal",
-        )),
-    }
-}
-
 fn look(url: &MetaUrl, opened: &Opened) -> Outcome<Status> {
     let Opened { metadata, settings, .. } = opened;
     let failed = |error| Failure::of_metadata(url, &error);
-    let usage = metadata.usage().map_err(failed)?;
+    let QuotaInfo { usage, limits, .. } = metadata.quota(Account::Volume).map_err(failed)?;
     let removals = metadata.queued_removals(u64::MAX, QUEUE_SHOWN_MAX).map_err(failed)?.len();
     let deletions = metadata.queued_deletions(u64::MAX, QUEUE_SHOWN_MAX).map_err(failed)?.len();
     Ok(Status {
         meta_url: url.shown(),
         volume: settings.clone(),
         usage: Usage { inodes: usage.inodes, bytes: usage.bytes },
+        limits,
         queues: Queues { removals, deletions },
         sessions: sessions::all(metadata)?.into_iter().map(for_programs).collect(),
     })
@@ -150,7 +137,7 @@ fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
         row("inline files", inline),
         row("delete grace", Span(Duration::from_secs(volume.delete_grace_seconds.into())).to_string()),
         row("schema", volume.schema.to_string()),
-        row("used", format!("{} in {}", ByteCount(usage.bytes), output::count(usage.inodes, "inode", "inodes"))),
+        row("used", used(usage, &status.limits)),
         row("to clean up", to_clean_up(queues)),
         row("sessions", if sessions.is_empty() { "none".into() } else { sessions.len().to_string() }),
     ];
@@ -159,6 +146,16 @@ fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
         text = format!("{text}\n\n{}", output::columns(&session_rows(sessions)));
     }
     text
+}
+
+fn used(usage: &Usage, limits: &Limits) -> String {
+    let of = |limit: Option<String>| limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
+    let bytes = format!("{}{}", ByteCount(usage.bytes), of(limits.bytes.map(|bytes| ByteCount(bytes).to_string())));
+    let inodes = match limits.inodes {
+        Some(limit) => format!("{} of {}", usage.inodes, output::count(limit, "inode", "inodes")),
+        None => output::count(usage.inodes, "inode", "inodes"),
+    };
+    format!("{bytes} in {inodes}")
 }
 
 fn to_clean_up(queues: &Queues) -> String {

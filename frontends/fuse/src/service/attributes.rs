@@ -1,10 +1,10 @@
 //! What `stat` tells and what chmod, chown, truncate and utimes change.
 
-use super::VolumeService;
 use super::entries::permissions;
+use super::{SUPERUSER, VolumeService};
 use crate::transport::{Reply, ReplyBody};
 use shoal_client::{AttributeChanges, NewTime};
-use shoal_fuse_protocol::{SetAttributes, SetTime, attr_out, statx_out};
+use shoal_fuse_protocol::{Header, SetAttributes, SetTime, attr_out, statx_out};
 use shoal_types::{FsResult, Ino};
 
 impl VolumeService {
@@ -19,8 +19,9 @@ impl VolumeService {
         Ok(statx_out(self.volume.timeouts().attributes, &attributes))
     }
 
-    pub(super) async fn setattr(&self, ino: Ino, changes: &SetAttributes) -> FsResult<[u8; 104]> {
-        let attributes = self.volume.set_attributes(ino, attribute_changes(changes)).await?;
+    pub(super) async fn setattr(&self, header: &Header, ino: Ino, changes: &SetAttributes) -> FsResult<[u8; 104]> {
+        let changes = AttributeChanges { exempt: header.uid == SUPERUSER, ..attribute_changes(changes) };
+        let attributes = self.volume.set_attributes(ino, changes).await?;
         Ok(attr_out(self.volume.timeouts().attributes, &attributes))
     }
 
@@ -41,6 +42,7 @@ fn attribute_changes(changes: &SetAttributes) -> AttributeChanges {
         length: changes.size,
         atime: changes.atime.map(new_time),
         mtime: changes.mtime.map(new_time),
+        exempt: false,
     }
 }
 
@@ -77,6 +79,7 @@ mod tests {
             length: Some(3),
             atime: Some(NewTime::Now),
             mtime: Some(NewTime::At(at)),
+            exempt: false,
         };
         assert_eq!(attribute_changes(&asked), expected);
     }

@@ -3,7 +3,7 @@
 use super::VolumeService;
 use super::files::WRITER_FLAGS;
 use rustix::fs::OFlags;
-use shoal_client::NewInode;
+use shoal_client::{KernelTimeouts, NewInode};
 use shoal_fuse_protocol::{EntryOut, Header, Validity, create_out, entry_out, negative_entry_out};
 use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name};
 use std::time::Duration;
@@ -30,9 +30,18 @@ impl VolumeService {
 
     /// The kernel may remember that there is no such name. It replaces that itself when a name is made through it.
     fn no_entry(&self) -> FsResult<EntryOut> {
-        match self.volume.timeouts().entries {
+        match self.timeouts().entries {
             Duration::ZERO => Err(Errno::ENOENT),
             validity => Ok(negative_entry_out(validity)),
+        }
+    }
+
+    /// For how long a reply may be believed. Where callers are checked here, each step of their paths has to come here.
+    fn timeouts(&self) -> KernelTimeouts {
+        let timeouts = self.volume.timeouts();
+        match self.squash.is_on() {
+            true => KernelTimeouts { entries: Duration::ZERO, ..timeouts },
+            false => timeouts,
         }
     }
 
@@ -43,7 +52,7 @@ impl VolumeService {
 
     /// What a reply tells about an inode and the name it was found under, valid from now.
     pub(super) fn entry(&self, attributes: &Attributes) -> FsResult<EntryOut> {
-        let timeouts = self.volume.timeouts();
+        let timeouts = self.timeouts();
         let validity = Validity { entry: timeouts.entries, attributes: timeouts.attributes };
         Ok(entry_out(self.nodes.node(attributes.ino)?, GENERATION, validity, attributes))
     }

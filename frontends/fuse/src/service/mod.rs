@@ -4,7 +4,7 @@
 //! and what may be believed for how long is asked of the volume at each reply. It never blocks: what must wait is a
 //! task of the shard, and whoever has the bytes of a read or the outcome of a write answers, on whatever thread.
 //!
-//! Permissions are the kernel's to check (`default_permissions`). So is the umask: without DONT_MASK, which INIT never
+//! Permissions are the kernel's to check (`default_permissions`), but for callers whose ids are not believed (`squash`). So is the umask: without DONT_MASK, which INIT never
 //! asks for, modes arrive masked. Set-id bits of files that are written to are cleared by a SETATTR that the kernel
 //! sends before; its write-back cache needs nothing from us but that the times it sets are kept.
 //!
@@ -21,6 +21,7 @@ mod ranges;
 mod read_only;
 mod read_write;
 mod remove;
+mod squash;
 mod stale_pages;
 mod statfs;
 mod subdirectory;
@@ -28,6 +29,7 @@ mod unsupported;
 mod waiting;
 
 pub use attach::{Serving, Stopper, serve_volume};
+pub use squash::{Squash, Squashed};
 pub use subdirectory::{resolve, resolve_blocking};
 
 use crate::interrupts::Interrupts;
@@ -51,11 +53,13 @@ pub struct ServiceOptions {
     pub read_only: bool,
     /// The kernel keeps writes to itself for a while, so that we don't know what a file holds.
     pub writeback_cache: bool,
+    /// Whose ids are not believed.
+    pub squash: Squash,
 }
 
 impl Default for ServiceOptions {
     fn default() -> Self {
-        ServiceOptions { root: Ino::ROOT, read_only: false, writeback_cache: false }
+        ServiceOptions { root: Ino::ROOT, read_only: false, writeback_cache: false, squash: Squash::default() }
     }
 }
 
@@ -65,6 +69,7 @@ pub struct VolumeService {
     nodes: Nodes,
     read_only: bool,
     writeback_cache: bool,
+    squash: Squash,
     waiting: Rc<Waiting>,
     stale_pages: StalePages,
 }
@@ -77,12 +82,13 @@ impl VolumeService {
         interrupts: Arc<Interrupts>,
         stale_pages: StalePages,
     ) -> Rc<Self> {
-        let ServiceOptions { root, read_only, writeback_cache } = options;
+        let ServiceOptions { root, read_only, writeback_cache, squash } = options;
         Rc::new(VolumeService {
             volume,
             nodes: Nodes { root },
             read_only,
             writeback_cache,
+            squash,
             waiting: Waiting::new(interrupts),
             stale_pages,
         })
@@ -104,7 +110,7 @@ impl VolumeService {
             }
             Operation::Getattr { .. } => send(reply, self.getattr(ino).await),
             Operation::Statx { .. } => send(reply, self.statx(ino).await),
-            Operation::Setattr(ref changes) => send(reply, self.setattr(ino, changes).await),
+            Operation::Setattr(ref changes) => send(reply, self.setattr(header, ino, changes).await),
             Operation::Readlink => self.readlink(ino, reply).await,
             Operation::Unlink { name } => done(reply, self.unlink(ino, name).await),
             Operation::Rmdir { name } => done(reply, self.rmdir(ino, name).await),
@@ -130,7 +136,9 @@ impl VolumeService {
             }
             Operation::Lseek { offset, whence, .. } => send(reply, self.lseek(ino, offset, whence).await),
             Operation::Syncfs => done(reply, self.volume.sync_volume().await),
-            Operation::Statfs => send(reply, self.statfs().await),
+            // It has been permitted. Without squashing, ENOSYS tells the kernel to decide by itself.
+            Operation::Access { .. } if self.squash.is_on() => done(reply, Ok(())),
+            Operation::Statfs => send(reply, self.statfs(ino).await),
             _ => reply.send(Err(unsupported::answer(operation))),
         }
     }
@@ -143,11 +151,15 @@ impl<R: Reply> Service<R> for VolumeService {
         if self.read_only && read_only::changes_something(&operation) {
             return reply.send(Err(Errno::EROFS));
         }
+        let (header, checked) = self.squash.caller(header);
+        if checked && let Err(errno) = self.permit(&header, &operation).await {
+            return reply.send(Err(errno));
+        }
         match operation {
             // Apart from the others because it takes the message along.
             Operation::Write { offset, data, write_flags, flags, .. } => {
                 let (ino, length) = (self.nodes.ino(header.nodeid), data.len());
-                let flags = WriteFlags { write: write_flags, open: flags };
+                let flags = WriteFlags::new(&header, write_flags, flags);
                 self.write(ino, offset, message.into_write_data(length), flags, reply).await;
             }
             operation => self.answer(&header, &operation, reply).await,
@@ -160,6 +172,8 @@ impl<R: Reply> Service<R> for VolumeService {
     /// Whatever is still buffered is flushed by the owner of the volume when it stops it.
     fn destroy(&self) {}
 }
+
+const SUPERUSER: u32 = 0;
 
 fn send<R: Reply, const N: usize>(reply: R, result: FsResult<[u8; N]>) {
     match result {

@@ -4,13 +4,13 @@
 //! and an EINTR would say that it isn't. It waits only for room in the write buffer, which uploads make, and those have
 //! deadlines.
 
-use super::VolumeService;
+use super::{SUPERUSER, VolumeService};
 use crate::transport::{Reply, ReplyBody};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use rustix::fs::OFlags;
 use shoal_fuse_protocol::abi::WRITE_CACHE;
-use shoal_fuse_protocol::write_out;
+use shoal_fuse_protocol::{Header, write_out};
 use shoal_types::{Errno, FsResult, Ino};
 
 /// Above any size that INIT can agree on: a bound against nonsense.
@@ -55,7 +55,7 @@ impl VolumeService {
         respond: impl FnOnce(FsResult<u32>) + Send + 'static,
     ) {
         if !flags.appends() {
-            return self.volume.write(ino, offset, data, respond).await;
+            return self.volume.write(ino, offset, data, flags.exempt, respond).await;
         }
         let (written, node, stale_pages) = (data.len() as u32, self.nodes.node(ino), self.stale_pages.clone());
         let appended = move |begin: FsResult<u64>| {
@@ -66,7 +66,7 @@ impl VolumeService {
                 stale_pages.forget(node);
             }
         };
-        self.volume.append(ino, data, appended).await;
+        self.volume.append(ino, data, flags.exempt, appended).await;
     }
 }
 
@@ -75,9 +75,16 @@ impl VolumeService {
 pub(super) struct WriteFlags {
     pub write: u32,
     pub open: u32,
+    /// The superuser is bound by no user's limits.
+    pub exempt: bool,
 }
 
 impl WriteFlags {
+    /// Who wrote a page that the kernel writes back later is not known.
+    pub fn new(header: &Header, write: u32, open: u32) -> Self {
+        WriteFlags { write, open, exempt: header.uid == SUPERUSER && write & WRITE_CACHE == 0 }
+    }
+
     /// After a write to a file opened with O_SYNC or O_DSYNC the kernel sends an FSYNC, except after asynchronous direct
     /// I/O: there the write itself has to be the durable one.
     fn must_be_durable(self) -> bool {
@@ -95,7 +102,7 @@ mod tests {
     use super::*;
 
     fn flags(write: u32, open: OFlags) -> WriteFlags {
-        WriteFlags { write, open: open.bits() }
+        WriteFlags { write, open: open.bits(), exempt: false }
     }
 
     #[test]

@@ -18,36 +18,51 @@ use std::sync::atomic::Ordering::SeqCst;
 
 impl Shard {
     /// Tells where the bytes begin.
-    pub(crate) async fn append_owned(self: &Rc<Self>, ino: Ino, data: Bytes, now: Timestamp) -> FsResult<u64> {
+    pub(crate) async fn append_owned(
+        self: &Rc<Self>,
+        ino: Ino,
+        data: Bytes,
+        exempt: bool,
+        now: Timestamp,
+    ) -> FsResult<u64> {
         let file = self.file(ino).await?;
         let data = of_its_own(data);
+        self.reserve_whole(&file, data.len(), exempt, now).await?;
         self.make_room(data.len()).await;
         while self.shared.is_alone() {
             let epoch = self.shared.kv.foreign_epoch().unwrap_or(0);
             if file.open.validated.load(SeqCst) == epoch {
                 // From the look at the end to the buffer nothing is waited for.
                 let end = file.content.borrow().length;
-                self.buffer(&file, end, data, now)?;
+                self.buffer(&file, end, data, exempt, now)?;
                 self.watch_appended(&file);
                 return Ok(end);
             }
             // The last thing another mount did is still to be seen.
             if let Err(error) = self.revalidate_owned(ino, epoch).await {
                 self.write_budget.release(data.len());
+                file.reserved.borrow_mut().give_back(data.len());
                 return Err(error);
             }
         }
-        let appended = self.append_stored(&file, &data, now).await;
+        let appended = self.append_stored(&file, &data, exempt, now).await;
         self.write_budget.release(data.len());
+        file.reserved.borrow_mut().give_back(data.len());
         appended
     }
 
-    async fn append_stored(self: &Rc<Self>, file: &Rc<FileState>, data: &Bytes, now: Timestamp) -> FsResult<u64> {
+    async fn append_stored(
+        self: &Rc<Self>,
+        file: &Rc<FileState>,
+        data: &Bytes,
+        exempt: bool,
+        now: Timestamp,
+    ) -> FsResult<u64> {
         let inline_max = self.shared.settings.inline_bytes_max;
         let small = !file.content.borrow().has_chunks && data.len() <= inline_max as usize;
         if small {
             let content = AppendedContent::Inline { bytes: data.to_vec(), inline_max };
-            if let Some(offset) = self.append_once(file, content, now).await? {
+            if let Some(offset) = self.append_once(file, content, exempt, now).await? {
                 return Ok(offset);
             }
         }
@@ -56,7 +71,7 @@ impl Shard {
         // Each object is one slice, or two where a chunk ends.
         let chunk = file.content.borrow().committed_length / shoal_types::CHUNK_BYTES;
         self.make_room_in_list(file, chunk, 2 * objects.len()).await?;
-        let offset = self.append_once(file, AppendedContent::Objects(objects), now).await?;
+        let offset = self.append_once(file, AppendedContent::Objects(objects), exempt, now).await?;
         file.content.borrow_mut().note_unsynced(numbers.into_iter());
         Ok(offset.expect("only what is meant to be inline can be refused as that"))
     }
@@ -66,9 +81,10 @@ impl Shard {
         self: &Rc<Self>,
         file: &Rc<FileState>,
         content: AppendedContent,
+        exempt: bool,
         now: Timestamp,
     ) -> FsResult<Option<u64>> {
-        let append = Append { ino: file.ino, content, mtime: now, session: self.shared.session };
+        let append = Append { ino: file.ino, content, mtime: now, exempt, session: self.shared.session };
         let change = async {
             let reply = self.mutate(MetaOp::Append(append), Durability::Visible).await?;
             match reply.is_not_inline() {

@@ -6,7 +6,7 @@ use super::lifecycle::InUse;
 use crate::shared::now;
 use crate::{Shard, limits};
 use shoal_kv::Durability;
-use shoal_metadata::{MetaOp, WriteInline, WriteSlices};
+use shoal_metadata::{MetaError, MetaOp, WriteInline, WriteSlices};
 use shoal_types::{Errno, FsResult, Ino, Slice};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -28,7 +28,11 @@ impl Shard {
         file.progress.wait_until(|| ended() || file.content.borrow().failures != failures).await;
         match &*last.state.borrow() {
             BatchState::Committed => told_losses(file),
-            BatchState::Dropped(error) => Err(*error),
+            BatchState::Dropped(error) => {
+                // Told herewith.
+                file.open.refused.store(0, SeqCst);
+                Err(*error)
+            }
             // A try failed; what it was is remembered unless another one has gone well since, for other batches.
             _ => Err(file.content.borrow().failure.unwrap_or(Errno::EIO)),
         }
@@ -87,6 +91,10 @@ impl Shard {
                 }
                 true
             }
+            Ok(Committed::Refused(error)) => {
+                self.drop_refused(file, error);
+                false
+            }
             Err(error) => {
                 self.note_failure(file, error);
                 false
@@ -112,6 +120,28 @@ impl Shard {
         file.progress.notify();
     }
 
+    /// A limit has been reached, by others: writes are held against it before they are acknowledged. What is buffered is
+    /// dropped, as a file system drops pages that it can't write back, and the next flush is told. To keep it and try again
+    /// would take the buffer from those who have room.
+    fn drop_refused(self: &Rc<Self>, file: &Rc<FileState>, error: Errno) {
+        tracing::warn!(ino = %file.ino, %error, "acknowledged writes are dropped: a limit has been reached");
+        let batches: Vec<_> = file.content.borrow().sealed.iter().cloned().collect();
+        file.open.refused.store(error.0, SeqCst);
+        let uploaded = batches.iter().filter_map(|batch| match &*batch.state.borrow() {
+            BatchState::Uploaded(chunks) => Some(chunks.clone()),
+            _ => None,
+        });
+        let uploaded: Vec<_> = uploaded.collect();
+        self.drop_buffered(file, error);
+        file.publish();
+        let shard = self.clone();
+        shoal_runtime::spawn(async move {
+            for chunks in uploaded {
+                shard.discard_uploaded(BatchState::Uploaded(chunks)).await;
+            }
+        });
+    }
+
     async fn commit_ready(self: &Rc<Self>, file: &Rc<FileState>, ready: &[Rc<Batch>]) -> FsResult<Committed> {
         self.shorten_lists(file, ready).await?;
         let _guard = file.committed.lock().await;
@@ -135,7 +165,10 @@ impl Shard {
             true => (self.inline_operation(file, &ready[0]), Vec::new()),
             false => self.slices_operation(file, ready),
         };
-        let reply = self.mutate(operation, Durability::Visible).await?;
+        let reply = match self.try_mutate(operation, Durability::Visible).await {
+            Err(MetaError::Refused(error @ (Errno::EDQUOT | Errno::ENOSPC))) => return Ok(Committed::Refused(error)),
+            reply => reply?,
+        };
         if reply.is_not_inline() {
             return Ok(Committed::NotInline);
         }
@@ -154,6 +187,7 @@ impl Shard {
             length_min: batch.length,
             inline_max: self.shared.settings.inline_bytes_max,
             mtime: batch.mtime,
+            exempt: batch.exempt,
             session: self.shared.session,
         })
     }
@@ -177,6 +211,7 @@ impl Shard {
             length: ready.iter().map(|batch| batch.length).max().unwrap_or(0),
             mtime: ready.iter().map(|batch| batch.mtime).max().unwrap_or_else(now),
             allocated,
+            exempt: ready.iter().all(|batch| batch.exempt),
             session: self.shared.session,
         };
         (MetaOp::WriteSlices(operation), slices)
@@ -211,6 +246,7 @@ impl Shard {
             *batch.state.borrow_mut() = BatchState::Committed;
             content.committed_length = content.committed_length.max(batch.length);
             self.write_budget.release(batch.budget);
+            file.reserved.borrow_mut().spend(batch.budget);
         }
         content.failure = None;
         drop(content);
@@ -223,6 +259,8 @@ impl Shard {
 enum Committed {
     Done,
     NotInline,
+    /// By a limit.
+    Refused(Errno),
 }
 
 /// The batches at the front that one commit can take: one inline batch, a failed one, or several uploaded ones.
@@ -279,10 +317,12 @@ fn take_inline(file: &FileState, batch: &Batch) {
     content.inline = Some(bytes.into());
 }
 
-/// Bytes that had to be given up were acknowledged once: every flush says so from then on.
+/// Bytes that had to be given up were acknowledged once. Where the file itself is lost, every flush says so from then on;
+/// what a limit stood against is told once.
 fn told_losses(file: &FileState) -> FsResult<()> {
-    match file.open.lost.load(SeqCst) {
-        true => Err(Errno::ESTALE),
-        false => Ok(()),
+    match (file.open.lost.load(SeqCst), file.open.refused.swap(0, SeqCst)) {
+        (true, _) => Err(Errno::ESTALE),
+        (false, 0) => Ok(()),
+        (false, refused) => Err(Errno(refused)),
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Content {
     pub dirty: DirtyMap,
     /// Bytes of the shard's write budget that `dirty` holds; each sealed batch carries its own share.
     pub dirty_budget: usize,
+    /// All that `dirty` holds was written by the superuser.
+    pub exempt: bool,
     pub mtime: Timestamp,
     /// Objects committed but not yet known to survive power loss.
     pub unsynced: Vec<ObjectId>,
@@ -48,6 +50,8 @@ pub(super) struct Batch {
     /// File length and modification time once this batch is committed.
     pub length: u64,
     pub mtime: Timestamp,
+    /// Written by the superuser alone.
+    pub exempt: bool,
     pub budget: usize,
     pub state: RefCell<BatchState>,
     pub uploading: Cell<bool>,
@@ -80,6 +84,7 @@ impl Content {
             sealed: VecDeque::new(),
             dirty: DirtyMap::default(),
             dirty_budget: 0,
+            exempt: false,
             mtime: loaded.attributes.mtime,
             unsynced: Vec::new(),
             wholly_unsynced: loaded.has_chunks && !shard.was_synced(ino, epoch),

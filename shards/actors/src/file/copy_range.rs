@@ -103,6 +103,6 @@ impl Shard {
         self.read(from.0, from.1, length, AlignedBuffer::with_capacity(length), respond).await;
         let (count, buffer) = receiver.await.unwrap_or(Err(Errno::EIO))?;
         let bytes: Bytes = buffer.into_bytes().slice(..count);
-        self.write_owned(to.0, to.1, bytes, crate::shared::now()).await.map(u64::from)
+        self.write_owned(to.0, to.1, bytes, false, crate::shared::now()).await.map(u64::from)
     }
 }

@@ -97,6 +97,7 @@ impl Shard {
         Rc::new(FileState {
             ino,
             open,
+            reserved: RefCell::default(),
             content: RefCell::new(content),
             cache: RefCell::new(None),
             readahead: RefCell::new(Readahead::new(self.shared.readahead_bytes_max)),
@@ -194,6 +195,7 @@ impl Shard {
         content.length = content.committed_length;
         drop(content);
         self.write_budget.release(budget);
+        file.reserved.borrow_mut().give_back(budget);
         file.open.clear_pending();
         file.progress.notify();
         dropped

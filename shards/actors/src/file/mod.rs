@@ -27,6 +27,7 @@ pub use seek::SeekTo;
 
 use crate::local_event::{LocalEvent, LocalMutex};
 use crate::open_files::{OpenFile, ReadPlan};
+use crate::room::Reserved;
 use content::Content;
 use fetch::Fetched;
 use shoal_cache::CacheFile;
@@ -41,6 +42,8 @@ use std::sync::Arc;
 pub(crate) struct FileState {
     pub ino: Ino,
     pub open: Arc<OpenFile>,
+    /// Room under limits that its buffered bytes hold.
+    pub reserved: RefCell<Reserved>,
     content: RefCell<Content>,
     cache: RefCell<Option<Arc<CacheFile>>>,
     readahead: RefCell<Readahead>,

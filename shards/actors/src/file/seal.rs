@@ -48,6 +48,7 @@ impl Shard {
                 length: writes.end(),
                 writes,
                 mtime: content.mtime,
+                exempt: content.exempt,
                 budget,
                 state: RefCell::new(if inline { BatchState::Inline } else { BatchState::Uploading }),
                 uploading: Cell::new(false),
@@ -91,7 +92,7 @@ impl Shard {
     }
 
     /// What can't be deleted now is garbage that gc knows by its lease.
-    async fn discard_uploaded(&self, state: BatchState) {
+    pub(super) async fn discard_uploaded(&self, state: BatchState) {
         let BatchState::Uploaded(chunks) = state else { return };
         let objects: HashSet<ObjectId> =
             chunks.iter().flat_map(|(_, slices)| slices).map(|slice| slice.object).collect();

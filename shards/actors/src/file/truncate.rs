@@ -59,6 +59,7 @@ impl Shard {
         content.dirty_budget -= budget;
         drop(content);
         self.write_budget.release(budget);
+        file.reserved.borrow_mut().give_back(budget);
     }
 
     /// One transaction, or for a huge file several that cut it from its end.

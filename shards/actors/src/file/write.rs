@@ -8,28 +8,29 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::SeqCst;
 
 impl Shard {
-    /// Buffers `data` at `offset`: acknowledged means every later read of this mount sees it. It is committed by the
-    /// next flush, when a block is complete, or after `limits::FLUSH_DELAY`.
+    /// Buffers `data` at `offset`, or as much of it as limits leave room for: acknowledged means every later read of this
+    /// mount sees it. It is committed by the next flush, when a block is complete, or after `limits::FLUSH_DELAY`.
     pub(crate) async fn write_owned(
         self: &Rc<Self>,
         ino: Ino,
         offset: u64,
         data: Bytes,
+        exempt: bool,
         now: Timestamp,
     ) -> FsResult<u32> {
-        let written = data.len();
         end_of(offset, &data)?;
-        if written == 0 {
+        if data.is_empty() {
             return Ok(0);
         }
         let file = self.file(ino).await?;
-        let data = of_its_own(data);
+        let written = self.reserve(&file, data.len(), exempt, now).await?;
+        let data = of_its_own(data.slice(..written));
         self.make_room(written).await;
-        self.buffer(&file, offset, data, now)?;
+        self.buffer(&file, offset, data, exempt, now)?;
         Ok(written as u32)
     }
 
-    /// Puts bytes into the buffer for which the budget has been taken; gives it back where they are refused.
+    /// Puts bytes into the buffer for which the budget and room under limits have been taken; gives them back where they are refused.
     ///
     /// Nothing is waited for: what is taken before the last flush begins is part of it.
     pub(super) fn buffer(
@@ -37,6 +38,7 @@ impl Shard {
         file: &Rc<FileState>,
         offset: u64,
         data: Bytes,
+        exempt: bool,
         now: Timestamp,
     ) -> FsResult<()> {
         let written = data.len();
@@ -45,12 +47,16 @@ impl Shard {
             (false, true) => Err(Errno::ENOTCONN),
             (false, false) => end_of(offset, &data),
         };
-        let end = refusal.inspect_err(|_| self.write_budget.release(written))?;
+        let end = refusal.inspect_err(|_| {
+            self.write_budget.release(written);
+            file.reserved.borrow_mut().give_back(written);
+        })?;
         {
             let mut content = file.content.borrow_mut();
             // The first buffered write counts even if it is earlier than the file's own time, which utimes may have set
             // into the future. Of those behind it the latest counts: clocks of shards may differ by a little.
             content.mtime = if content.has_buffered() { content.mtime.max(now) } else { now };
+            content.exempt = exempt && (content.exempt || content.dirty.is_empty());
             content.dirty.insert(offset, data);
             content.dirty_budget += written;
             content.length = content.length.max(end);

@@ -36,8 +36,9 @@ impl Shard {
             None => None,
         };
         let rest = AttributeChanges { length: None, ..changes };
+        let nothing = AttributeChanges { exempt: changes.exempt, ..AttributeChanges::default() };
         match truncated {
-            Some(attributes) if rest == AttributeChanges::default() => Ok(attributes),
+            Some(attributes) if rest == nothing => Ok(attributes),
             _ => self.set_identity(ino, rest, now).await,
         }
     }
@@ -66,6 +67,7 @@ impl Shard {
             gid: changes.gid,
             atime: time(changes.atime),
             mtime: time(changes.mtime),
+            exempt: changes.exempt,
             session: self.shared.session,
             now,
         };

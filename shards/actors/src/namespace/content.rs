@@ -8,34 +8,41 @@ use crate::shared::now;
 use bytes::Bytes;
 use shoal_types::{FsResult, Ino};
 use std::rc::Rc;
-use std::sync::atomic::Ordering::SeqCst;
 
 impl Shard {
-    /// Buffers all of `data`. `respond` may be called on another shard.
+    /// Buffers all of `data`. `exempt`: on behalf of the superuser, whom limits of users and groups don't bind. `respond`
+    /// may be called on another shard.
     pub async fn write(
         self: &Rc<Self>,
         ino: Ino,
         offset: u64,
         data: Bytes,
+        exempt: bool,
         respond: impl FnOnce(FsResult<u32>) + Send + 'static,
     ) {
         let owner = self.shared.owner(ino);
         if owner == self.index {
-            return respond(self.write_owned(ino, offset, data, now()).await);
+            return respond(self.write_owned(ino, offset, data, exempt, now()).await);
         }
         let respond: Respond<u32> = Box::new(respond);
-        self.send(owner, Message::Write { ino, offset, data, now: now(), respond }).await;
+        self.send(owner, Message::Write { ino, offset, data, exempt, now: now(), respond }).await;
     }
 
     /// Writes all of `data` behind the end of the file, wherever that is by then; `respond`, perhaps on another shard, gets
     /// where it begins. No two appends overlap, whatever mounts they come from.
-    pub async fn append(self: &Rc<Self>, ino: Ino, data: Bytes, respond: impl FnOnce(FsResult<u64>) + Send + 'static) {
+    pub async fn append(
+        self: &Rc<Self>,
+        ino: Ino,
+        data: Bytes,
+        exempt: bool,
+        respond: impl FnOnce(FsResult<u64>) + Send + 'static,
+    ) {
         let owner = self.shared.owner(ino);
         if owner == self.index {
-            return respond(self.append_owned(ino, data, now()).await);
+            return respond(self.append_owned(ino, data, exempt, now()).await);
         }
         let respond: Respond<u64> = Box::new(respond);
-        self.send(owner, Message::Append { ino, data, now: now(), respond }).await;
+        self.send(owner, Message::Append { ino, data, exempt, now: now(), respond }).await;
     }
 
     /// No other mount lives, so that the kernel's idea of a file's end is right.
@@ -50,7 +57,7 @@ impl Shard {
             return respond(self.flush_owned(ino).await);
         }
         let open = self.shared.open_files.get(ino);
-        if !open.is_some_and(|file| file.is_pending() || file.lost.load(SeqCst)) {
+        if !open.is_some_and(|file| file.is_pending() || file.has_losses()) {
             return respond(Ok(()));
         }
         let respond: Respond<()> = Box::new(respond);

@@ -38,6 +38,8 @@ pub struct AttributeChanges {
     pub length: Option<u64>,
     pub atime: Option<NewTime>,
     pub mtime: Option<NewTime>,
+    /// On behalf of the superuser: limits of users and groups don't stand against a new owner.
+    pub exempt: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

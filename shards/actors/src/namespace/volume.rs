@@ -5,8 +5,8 @@ use crate::message::Message;
 use crate::shard::Shard;
 use futures_channel::oneshot;
 use futures_util::future::join_all;
-use shoal_metadata::Usage;
-use shoal_types::{Errno, FsResult, VolumeSettings};
+use shoal_metadata::QuotaInfo;
+use shoal_types::{Errno, FsResult, Ino, VolumeSettings};
 use std::rc::Rc;
 
 impl Shard {
@@ -50,8 +50,9 @@ impl Shard {
         self.sync_metadata().await
     }
 
-    pub async fn usage(self: &Rc<Self>) -> FsResult<Usage> {
-        self.read_metadata(|metadata| metadata.usage()).await
+    /// Everything that an inode is counted for: the volume, directories from the innermost outwards, its user and group.
+    pub async fn quotas_of(self: &Rc<Self>, ino: Ino) -> FsResult<Vec<QuotaInfo>> {
+        self.read_metadata(move |metadata| metadata.quotas_of(ino)).await
     }
 
     /// The most bytes this shard's write buffer has held so far.

@@ -3,6 +3,7 @@
 mod compacting;
 mod copying;
 mod failing_store;
+mod limits;
 mod names;
 mod random_bytes;
 mod removing;
@@ -156,7 +157,7 @@ fn write(volume: &Shards, shard: usize, ino: Ino, offset: u64, data: Vec<u8>) ->
 
 async fn write_here(local: &Rc<Shard>, ino: Ino, offset: u64, data: Vec<u8>) -> FsResult<u32> {
     let (sender, receiver) = oneshot::channel();
-    local.write(ino, offset, Bytes::from(data), move |result| sender.send(result).unwrap()).await;
+    local.write(ino, offset, Bytes::from(data), true, move |result| sender.send(result).unwrap()).await;
     receiver.await.unwrap_or(Err(Errno::EIO))
 }
 

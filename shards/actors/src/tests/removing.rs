@@ -23,8 +23,8 @@ fn objects_of_removed_files_are_deleted() {
     assert!(store.count() >= 20);
     (0..20).for_each(|number| unlink(&volume, number % 2, &number.to_string()));
     wait_until("all objects are deleted", || store.count() == 0);
-    let usage = on(&volume, 0, |local| async move { local.usage().await }).unwrap();
-    assert_eq!(usage.bytes, 0);
+    let accounts = on(&volume, 0, |local| async move { local.quotas_of(Ino::ROOT).await }).unwrap();
+    assert_eq!(accounts[0].usage.bytes, 0);
     volume.stop().unwrap();
 }
 
