@@ -1,8 +1,7 @@
 //! INIT: what the kernel offers, what we want, and what both therefore do. A pure function.
 //!
-//! Never asked for: AUTO_INVAL_DATA (we invalidate explicitly), POSIX_LOCKS and FLOCK_LOCKS (locks stay in the kernel
-//! until they are shared between mounts), the KILLPRIV family (the kernel sends the SETATTR itself), SETXATTR_EXT
-//! (the parser knows the short form only).
+//! Never asked for: AUTO_INVAL_DATA (we invalidate explicitly), the KILLPRIV family (the kernel sends the SETATTR itself),
+//! SETXATTR_EXT (the parser knows the short form only).
 
 use crate::abi::{self, init};
 use crate::reply::init_out;
@@ -91,6 +90,8 @@ const PAGE_BYTES: u32 = 4096;
 const WRITE_BYTES_MIN: u32 = PAGE_BYTES;
 
 const WANTED: u64 = init::ASYNC_READ
+    | init::POSIX_LOCKS
+    | init::FLOCK_LOCKS
     | init::BIG_WRITES
     | init::ATOMIC_O_TRUNC
     | init::PARALLEL_DIROPS
@@ -172,10 +173,10 @@ mod tests {
         assert_eq!(agreed.flags, WANTED);
         assert_eq!((agreed.max_write, agreed.max_pages), (1 << 20, 256));
         assert_eq!(agreed.max_readahead, 128 << 10);
-        for never in [init::AUTO_INVAL_DATA, init::POSIX_LOCKS, init::FLOCK_LOCKS, init::HANDLE_KILLPRIV] {
+        for never in [init::AUTO_INVAL_DATA, init::HANDLE_KILLPRIV] {
             assert_eq!(agreed.flags & never, 0);
         }
-        let old = InitIn { minor: 31, flags: init::ASYNC_READ | init::FLOCK_LOCKS, ..modern() };
+        let old = InitIn { minor: 31, flags: init::ASYNC_READ | init::POSIX_ACL, ..modern() };
         let (agreed, _) = negotiate(&old, &Config::default()).expect("agreed");
         assert_eq!((agreed.flags, agreed.minor), (init::ASYNC_READ, 31));
         assert_eq!(agreed.max_write, 128 << 10, "without MAX_PAGES a request has 32 pages");

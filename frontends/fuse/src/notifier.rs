@@ -4,6 +4,8 @@ use rustix::io::Errno as OsError;
 use shoal_fuse_protocol::{Negotiated, Notification};
 use shoal_runtime::RingFile;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Weak};
 
 /// Sends notifications, from any thread but a shard's.
 ///
@@ -15,9 +17,19 @@ pub struct Notifier {
     expire_only: bool,
 }
 
+/// A notifier that does not keep the connection alive.
+pub(crate) struct WeakNotifier {
+    device: Weak<OwnedFd>,
+    expire_only: bool,
+}
+
 impl Notifier {
     pub(crate) fn new(device: RingFile, negotiated: &Negotiated) -> Self {
         Notifier { device, expire_only: negotiated.expire_only }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakNotifier {
+        WeakNotifier { device: Arc::downgrade(&self.device), expire_only: self.expire_only }
     }
 
     /// Attributes and all cached bytes.
@@ -51,5 +63,13 @@ impl Notifier {
             Err(OsError::NOENT | OsError::NOTEMPTY | OsError::BUSY | OsError::NOTDIR) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl WeakNotifier {
+    /// `None` once the mount is gone.
+    pub fn upgrade(&self) -> Option<Notifier> {
+        let device = self.device.upgrade()?;
+        Some(Notifier { device, expire_only: self.expire_only })
     }
 }

@@ -54,6 +54,14 @@ async fn answer(shard: Rc<Shard>, message: Message) {
         }
         Message::Seek { ino, offset, to, respond } => respond(shard.seek_owned(ino, offset, to).await),
         Message::Revalidate { ino, epoch, respond } => respond(shard.revalidate_owned(ino, epoch).await),
+        Message::SetLock { request, wait, respond } => respond(shard.set_lock_owned(request, wait).await),
+        Message::GiveUpWaiting { ino, number } => shard.give_up_waiting_owned(ino, number),
+        Message::ReleaseLocks { ino, holder, respond } => {
+            shard.release_locks_owned(ino, holder).await;
+            respond(Ok(()));
+        }
+        Message::RetryLocks => shard.retry_locks(),
+        Message::Barrier { respond } => respond(Ok(())),
         Message::Closed { ino } => shard.closed(ino).await,
         Message::Removed { ino } => shard.removed_owned(ino).await,
         Message::FlushAll { respond } => respond(flush_all(&shard).await),

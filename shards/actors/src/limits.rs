@@ -15,6 +15,8 @@ pub(crate) const WHOLE_NAMES_MAX: u64 = 2 << 20;
 /// Files that a shard remembers as opened, and as synced (each generation).
 pub(crate) const OPENED_FILES_REMEMBERED: usize = 64 << 10;
 pub(crate) const SYNCED_FILES_REMEMBERED: usize = 64 << 10;
+/// Files whose pages a shard remembers to have had forgotten for a lock (each generation).
+pub(crate) const LOCKED_FILES_REMEMBERED: usize = 16 << 10;
 /// Inode numbers leased at once by a shard; what is left at the end of a session is never used.
 pub(crate) const INODE_LEASE: u64 = 4096;
 /// Object numbers leased at once by a shard.
@@ -76,6 +78,12 @@ pub(crate) const KERNEL_TIMEOUT_MAX: Duration = Duration::from_secs(1);
 pub(crate) const KERNEL_REPLY_DELAY_MAX: Duration = Duration::from_millis(500);
 /// How often a newcomer looks whether those it waits for have left.
 pub(crate) const NEWCOMER_LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How often a request that waits for a lock is made again although nobody has said that it's free, and a failed attempt
+/// to give one up repeated.
+pub(crate) const LOCK_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the thread that waits for other mounts' locks looks whether anybody still wants it to.
+pub(crate) const BELL_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 /// A session whose heartbeat is older than this is dead.

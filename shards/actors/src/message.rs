@@ -2,7 +2,9 @@
 //! from the owner's thread to whoever asked (a FUSE reply is written there: no second hop).
 
 use crate::file::{Fallocation, SeekTo};
+use crate::locks::{LockHolder, LockRequest};
 use bytes::Bytes;
+use shoal_metadata::LockWait;
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{Attributes, FsResult, Ino, Timestamp};
 use std::rc::Rc;
@@ -86,6 +88,27 @@ pub(crate) enum Message {
     Revalidate {
         ino: Ino,
         epoch: u64,
+        respond: Respond<()>,
+    },
+    SetLock {
+        request: LockRequest,
+        wait: Option<LockWait>,
+        respond: Respond<()>,
+    },
+    /// The program that waits for a lock under this number was interrupted.
+    GiveUpWaiting {
+        ino: Ino,
+        number: u64,
+    },
+    ReleaseLocks {
+        ino: Ino,
+        holder: LockHolder,
+        respond: Respond<()>,
+    },
+    /// Another session has given up what somebody here may wait for.
+    RetryLocks,
+    /// Answered when all that came before has been begun with.
+    Barrier {
         respond: Respond<()>,
     },
     /// The last handle was closed.

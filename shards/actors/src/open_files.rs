@@ -21,6 +21,8 @@ pub(crate) struct OpenFile {
     pub owned: AtomicBool,
     /// Its last name is gone and this session sustains it: the last close has to release it.
     pub sustained: AtomicBool,
+    /// Somebody has asked for a lock of it: closing it may have to give one up.
+    pub locked: AtomicBool,
     /// Acknowledged bytes had to be dropped, because the inode or this session is gone. Every flush says so.
     pub lost: AtomicBool,
     /// Acknowledged bytes had to be dropped, because a limit stood against them: the errno to tell the next flush, or 0.
@@ -99,6 +101,7 @@ impl OpenFile {
             plan: ArcSwapOption::empty(),
             owned: AtomicBool::new(false),
             sustained: AtomicBool::new(false),
+            locked: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             refused: AtomicI32::new(0),
             validated: AtomicU64::new(0),

@@ -6,6 +6,7 @@ use crate::kept_pages::KeptPages;
 use crate::leases::Lease;
 use crate::limits;
 use crate::local_event::{LocalEvent, LocalMutex};
+use crate::locks::{InodeLocks, LockedPages};
 use crate::message::{Message, Respond};
 use crate::name_cache::Seen;
 use crate::recent_map::RecentMap;
@@ -40,6 +41,9 @@ pub struct Shard {
     pub(crate) kept_pages: KeptPages,
     /// Whether the volume has limits, as of when it was looked at.
     pub(crate) limits_known: Cell<LimitsKnown>,
+    /// Of inodes this shard owns.
+    pub(crate) locks: RefCell<HashMap<Ino, Rc<InodeLocks>>>,
+    pub(crate) locked_pages: LockedPages,
     pub(crate) write_budget: Budget,
     pub(crate) read_budget: Rc<ReadBudget>,
     pub(crate) compaction: LocalMutex,
@@ -65,6 +69,8 @@ impl Shard {
             synced: RefCell::new(RecentMap::new(limits::SYNCED_FILES_REMEMBERED)),
             kept_pages: KeptPages::new(),
             limits_known: Cell::new(LimitsKnown::NOT_YET),
+            locks: RefCell::default(),
+            locked_pages: LockedPages::new(),
             write_budget: Budget::new(share(shared.write_buffer_bytes)),
             read_budget: ReadBudget::new(share(shared.read_buffer_bytes)),
             compaction: LocalMutex::default(),

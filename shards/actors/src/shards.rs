@@ -1,6 +1,7 @@
 //! The life of a mount's shards: session, threads, and the orderly end.
 
 use crate::config::{Config, KernelTimeouts};
+use crate::locks::{Bell, KernelPages, LockMarks};
 use crate::message::Message;
 use crate::metadata_workers::MetadataWorkers;
 use crate::name_cache::NameCache;
@@ -19,7 +20,7 @@ use shoal_types::{Errno, FsResult, Ino, SessionId};
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A running volume. Clone-free: whoever holds it ends it.
 pub struct Shards {
@@ -61,6 +62,12 @@ impl Shards {
     /// The shard on which calls about this inode need no hop.
     pub fn owner(&self, ino: Ino) -> usize {
         self.shared.owner(ino)
+    }
+
+    /// Tells how to make the kernel forget pages. Once, before the first lock is asked for.
+    pub fn set_kernel_pages(&self, pages: Arc<dyn KernelPages>) {
+        let first = self.shared.kernel_pages.set(pages).is_ok();
+        assert!(first, "a volume is mounted once");
     }
 
     /// Runs `task` on a shard's thread; how front ends attach. Waits while that shard's mailbox is full: not for a
@@ -109,6 +116,7 @@ impl Shards {
             let _ = mailbox.send_blocking(Message::Stop);
         }
         self.threads.join();
+        self.shared.bell.end();
         if let Err(error) = self.shared.kv.close() {
             tracing::warn!(%error, "closing the metadata engine");
         }
@@ -144,12 +152,14 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         entries: config.timeouts.entries.min(limits::KERNEL_TIMEOUT_MAX),
     };
     let shared = Arc::new(Shared {
+        epoch_of_start: config.kv.foreign_epoch(),
         transfer: Transfer::start(config.store, config.settings.uuid.clone())?,
         kv: config.kv,
         metadata,
         workers,
         settings: config.settings,
         session,
+        record: record.clone(),
         stamps: Stamps::new(),
         names: NameCache::new(),
         whole: WholeDirectories::new(),
@@ -160,11 +170,16 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         read_buffer_bytes: config.read_buffer_bytes,
         readahead_bytes_max: config.readahead_bytes_max,
         timeouts,
+        lock_marks: LockMarks::new(),
+        lock_requests: AtomicU64::new(0),
+        bell: Bell::default(),
+        kernel_pages: OnceLock::new(),
         alone_epoch: AtomicU64::new(NOT_ALONE),
         fenced: AtomicBool::new(false),
         closing: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         maintenance_wanted: AtomicBool::new(false),
+        others_suspected: AtomicBool::new(false),
     });
     let receivers: Vec<_> = receivers.into_iter().map(|receiver| Mutex::new(Some(receiver))).collect();
     let body_shared = shared.clone();

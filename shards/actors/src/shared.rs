@@ -1,6 +1,7 @@
 //! What all shards of one mount share: immutable settings, lock-free tables, and the ways to the outside.
 
 use crate::config::KernelTimeouts;
+use crate::locks::{Bell, KernelPages, LockMarks};
 use crate::message::Message;
 use crate::metadata_workers::MetadataWorkers;
 use crate::name_cache::NameCache;
@@ -10,11 +11,11 @@ use crate::stamps::Stamps;
 use crate::transfer::Transfer;
 use crate::whole_directories::WholeDirectories;
 use shoal_kv::Kv;
-use shoal_metadata::Metadata;
+use shoal_metadata::{Metadata, SessionRecord};
 use shoal_runtime::Mailbox;
 use shoal_types::{Ino, SessionId, Timestamp, VolumeSettings};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) struct Shared {
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub transfer: Transfer,
     pub settings: VolumeSettings,
     pub session: SessionId,
+    pub record: SessionRecord,
     pub stamps: Stamps,
     pub names: NameCache,
     pub whole: WholeDirectories,
@@ -36,6 +38,13 @@ pub(crate) struct Shared {
     pub readahead_bytes_max: u64,
     /// What the kernel may be told while this mount is alone.
     pub timeouts: KernelTimeouts,
+    pub lock_marks: LockMarks,
+    /// The number of the next request that waits for a lock.
+    pub lock_requests: AtomicU64,
+    pub bell: Bell,
+    pub kernel_pages: OnceLock<Arc<dyn KernelPages>>,
+    /// The foreign epoch before this mount's kernel knew anything.
+    pub epoch_of_start: Option<u64>,
     /// The foreign epoch at which no other mount lived; `NOT_ALONE` while one does.
     pub alone_epoch: AtomicU64,
     /// The metadata store refused this session (it was declared dead): nothing more may be written.
@@ -46,6 +55,8 @@ pub(crate) struct Shared {
     pub stopping: AtomicBool,
     /// Shard 0 has been told that there is maintenance to do, and has not begun with it.
     pub maintenance_wanted: AtomicBool,
+    /// Somebody waits for another session, which may be dead.
+    pub others_suspected: AtomicBool,
 }
 
 pub(crate) const NOT_ALONE: u64 = u64::MAX;
@@ -74,6 +85,12 @@ impl Shared {
             // Shard 0 is busy beyond measure: its next heartbeat sees to it, or whoever asks again.
             self.maintenance_wanted.store(false, SeqCst);
         }
+    }
+
+    /// Shard 0 finds out whether the processes of other sessions still run.
+    pub fn suspect_the_dead(&self) {
+        self.others_suspected.store(true, SeqCst);
+        self.want_maintenance();
     }
 
     pub fn is_fenced(&self) -> bool {

@@ -1,11 +1,12 @@
 //! A running volume, from the outside.
 
-use crate::{Config, LocalVolume, StartError};
+use crate::{Config, KernelPages, LocalVolume, StartError};
 use futures_channel::oneshot;
 use shoal_actors::Shards;
 use shoal_types::{Errno, FsResult, Ino, SessionId};
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Clone-free: whoever holds it ends it. On any thread.
 pub struct Volume(Shards);
@@ -24,6 +25,11 @@ impl Volume {
 
     pub fn session(&self) -> SessionId {
         self.0.session()
+    }
+
+    /// Tells how to make the kernel forget pages. Once, before the first lock is asked for.
+    pub fn set_kernel_pages(&self, pages: Arc<dyn KernelPages>) {
+        self.0.set_kernel_pages(pages);
     }
 
     /// Runs `task` on a shard's thread; how front ends attach. Waits while that shard's mailbox is full: not for a

@@ -74,7 +74,9 @@ fn change(
     range: LockRange,
     mode: Option<LockMode>,
 ) -> MetaResult<()> {
-    let SetLock { ino, space, session, owner, pid, .. } = *operation;
+    let SetLock { ino, space, session, owner, .. } = *operation;
+    // Who gives something up need not say who holds the rest.
+    let pid = own.as_ref().filter(|_| mode.is_none()).map_or(operation.pid, |own| own.pid);
     let before = own.map(|record| record.ranges).unwrap_or_default();
     let mut after = before.clone();
     after.set(range, mode);

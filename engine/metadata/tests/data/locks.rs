@@ -23,7 +23,10 @@ impl Volume {
 
     fn record(&self, ino: Ino, owner: u64, bytes: (u64, u64), mode: impl Into<Option<LockMode>>) -> LockOutcome {
         let range = LockRange::new(bytes.0, bytes.1).unwrap();
-        self.lock(self.set_lock(ino, LockSpace::Record, owner, range, mode.into()))
+        let mode = mode.into();
+        // As the kernel has it: who unlocks does not say for whom.
+        let pid = if mode.is_some() { owner as u32 } else { 0 };
+        self.lock(SetLock { pid, ..self.set_lock(ino, LockSpace::Record, owner, range, mode) })
     }
 
     fn flock(&self, ino: Ino, owner: u64, mode: impl Into<Option<LockMode>>) -> LockOutcome {
@@ -124,7 +127,9 @@ fn a_session_is_told_when_another_gives_up_what_it_waits_for_and_only_then() {
     assert_eq!(volume.rung(other.session), 2);
     assert_eq!(other.wait(ino, 1, 5, 100), LockOutcome::Done);
     assert_eq!(volume.get(Key::Waiter(ino, other.session, 100)), None);
-    assert_eq!(other.metadata.locks(ino, LockSpace::Record).unwrap().len(), 3, "the reader's lock is split");
+    let held = other.metadata.locks(ino, LockSpace::Record).unwrap();
+    let held: Vec<_> = held.iter().map(|lock| (lock.range.start, lock.range.end, lock.mode, lock.pid)).collect();
+    assert_eq!(held, [(0, 4, Shared, 1), (5, 5, Exclusive, 1), (6, 9, Shared, 1)], "the reader's lock is split");
     volume.assert_sound();
 }
 

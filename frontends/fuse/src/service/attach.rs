@@ -1,5 +1,7 @@
 //! Brings a running volume and a mount together: one transport and one service on each shard.
 
+use super::kernel_pages::PageForgetter;
+use super::nodes::Nodes;
 use super::stale_pages::StalePages;
 use super::{ServiceOptions, VolumeService};
 use crate::mount::Mounted;
@@ -38,6 +40,8 @@ pub fn serve_volume(volume: &Volume, mounted: &Mounted, options: ServiceOptions)
     let (report, ended) = mpsc::channel();
     let stopper = Stopper::new(shards);
     let stale_pages = StalePages::start(mounted.notifier())?;
+    let nodes = Nodes { root: options.root };
+    volume.set_kernel_pages(PageForgetter::new(mounted.notifier().downgrade(), nodes, options.writeback_cache));
     for (shard, transport) in mounted.transports(shards)?.into_iter().enumerate() {
         let interrupts = mounted.interrupts();
         let report = report.clone();

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 /// Inode numbers are never used again, so they need no generation beside them.
 const GENERATION: u64 = 0;
-const NO_HANDLE: u64 = 0;
 const SYMLINK_MODE: u16 = 0o777;
 
 impl VolumeService {
@@ -72,13 +71,13 @@ impl VolumeService {
             Err(Errno::EEXIST) if !OFlags::from_bits_retain(flags).contains(OFlags::EXCL) => Err(Errno::ESTALE),
             other => other,
         }?;
-        Ok(create_out(&self.entry(&opened.attributes)?, NO_HANDLE, WRITER_FLAGS | self.appender_flags(flags)))
+        Ok(create_out(&self.entry(&opened.attributes)?, self.next_handle(), WRITER_FLAGS | self.appender_flags(flags)))
     }
 
     /// The kernel lets linkat(2) name it unless it was opened with O_EXCL, which is for the kernel alone to know.
     pub(super) async fn tmpfile(&self, header: &Header, directory: Ino, mode: u32) -> FsResult<[u8; 144]> {
         let opened = self.volume.create_nameless(directory, new_inode(header, FileKind::Regular, mode)).await?;
-        Ok(create_out(&self.entry(&opened.attributes)?, NO_HANDLE, WRITER_FLAGS))
+        Ok(create_out(&self.entry(&opened.attributes)?, self.next_handle(), WRITER_FLAGS))
     }
 
     pub(super) async fn mknod(

@@ -1,7 +1,7 @@
-//! Open files: OPEN, RELEASE, FLUSH, FSYNC, LSEEK.
+//! Open files: OPEN, FSYNC, LSEEK. (Closing them is in `locks`.)
 //!
-//! A handle carries nothing: the volume counts how often a file is open, and the kernel tells everything else with each
-//! request.
+//! A handle is a number and nothing else: locks that belong to an open file description are known by it. The volume counts
+//! how often a file is open, and the kernel tells everything else with each request.
 
 use super::VolumeService;
 use super::read_only::wants_to_write;
@@ -12,7 +12,6 @@ use shoal_fuse_protocol::abi::{fopen, whence};
 use shoal_fuse_protocol::{lseek_out, open_out};
 use shoal_types::{Errno, FsResult, Ino};
 
-const NO_HANDLE: u64 = 0;
 /// Of a file just created: nobody can have cached anything wrong about it.
 pub(super) const WRITER_FLAGS: u32 = fopen::KEEP_CACHE | fopen::PARALLEL_DIRECT_WRITES;
 
@@ -20,7 +19,10 @@ impl VolumeService {
     pub(super) async fn open(&self, ino: Ino, flags: u32) -> FsResult<[u8; 16]> {
         let truncate = OFlags::from_bits_retain(flags).contains(OFlags::TRUNC);
         let opened = self.volume.open(ino, truncate).await?;
-        Ok(open_out(NO_HANDLE, open_flags(flags, opened.keep_cache) | self.appender_flags(flags)))
+        Ok(open_out(
+            self.next_handle(),
+            open_flags(flags, opened.keep_cache, opened.tell_closes) | self.appender_flags(flags),
+        ))
     }
 
     /// Through its cache the kernel sends a write that crosses a page in two, which would be two appends. And while others
@@ -33,15 +35,11 @@ impl VolumeService {
         if direct { fopen::DIRECT_IO } else { 0 }
     }
 
-    pub(super) async fn release<R: Reply>(&self, ino: Ino, reply: R) {
-        self.volume.close(ino).await;
-        reply.send(Ok(ReplyBody::Empty));
-    }
-
-    /// close(2) waits for this, and reports how it ended. It can't be interrupted: half-way through, neither "done" nor
-    /// "not done" would be true. The object store's deadlines bound it.
-    pub(super) async fn flush<R: Reply>(&self, ino: Ino, reply: R) {
-        self.volume.flush(ino, move |result| reply.send(result.map(|()| ReplyBody::Empty))).await;
+    /// Of a file that is being opened; no other open file of this mount has it.
+    pub(super) fn next_handle(&self) -> u64 {
+        let handle = self.handles.get();
+        self.handles.set(handle + self.volume.count() as u64);
+        handle
     }
 
     /// The kernel asks only for data and holes; the rest of lseek(2) it does by itself.
@@ -66,13 +64,14 @@ impl VolumeService {
     }
 }
 
-/// O_DIRECT needs nothing here: the kernel does it by itself. A reader has nothing to flush at close.
-fn open_flags(flags: u32, keep_cache: bool) -> u32 {
+/// O_DIRECT needs nothing here: the kernel does it by itself. A reader has nothing to flush at close, and no record locks
+/// either as long as nobody has asked for any.
+fn open_flags(flags: u32, keep_cache: bool, tell_closes: bool) -> u32 {
     let mut out = fopen::PARALLEL_DIRECT_WRITES;
     if keep_cache {
         out |= fopen::KEEP_CACHE;
     }
-    if !wants_to_write(flags) {
+    if !wants_to_write(flags) && !tell_closes {
         out |= fopen::NOFLUSH;
     }
     out
@@ -83,16 +82,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_may_write_flushes_at_close() {
-        assert_ne!(open_flags(OFlags::RDONLY.bits(), true) & fopen::NOFLUSH, 0);
+    fn only_who_may_write_or_have_locks_flushes_at_close() {
+        let flushes = |flags: OFlags, tell_closes| open_flags(flags.bits(), true, tell_closes) & fopen::NOFLUSH == 0;
+        assert!(!flushes(OFlags::RDONLY, false));
+        assert!(flushes(OFlags::RDONLY, true));
         for writing in [OFlags::WRONLY, OFlags::RDWR, OFlags::TRUNC] {
-            assert_eq!(open_flags(writing.bits(), true) & fopen::NOFLUSH, 0);
+            assert!(flushes(writing, false));
         }
     }
 
     #[test]
     fn cached_pages_are_kept_only_if_the_volume_says_so() {
-        assert_ne!(open_flags(0, true) & fopen::KEEP_CACHE, 0);
-        assert_eq!(open_flags(0, false) & fopen::KEEP_CACHE, 0);
+        assert_ne!(open_flags(0, true, false) & fopen::KEEP_CACHE, 0);
+        assert_eq!(open_flags(0, false, false) & fopen::KEEP_CACHE, 0);
     }
 }

@@ -1,21 +1,23 @@
 //! The file system behind the protocol: requests in, calls of the shard's [`LocalVolume`] out.
 //!
-//! One service lives on each shard. It keeps no state about files: node ids are inode numbers, handles are not needed,
-//! and what may be believed for how long is asked of the volume at each reply. It never blocks: what must wait is a
-//! task of the shard, and whoever has the bytes of a read or the outcome of a write answers, on whatever thread.
+//! One service lives on each shard. It keeps no state about files: node ids are inode numbers, handles are numbers that
+//! nobody looks up, and what may be believed for how long is asked of the volume at each reply. It never blocks: what must
+//! wait is a task of the shard, and whoever has the bytes of a read or the outcome of a write answers, on whatever thread.
 //!
 //! Permissions are the kernel's to check (`default_permissions`), but for callers whose ids are not believed (`squash`). So is the umask: without DONT_MASK, which INIT never
 //! asks for, modes arrive masked. Set-id bits of files that are written to are cleared by a SETATTR that the kernel
 //! sends before; its write-back cache needs nothing from us but that the times it sets are kept.
 //!
-//! Groups of requests, one a file: `entries`, `attributes`, `remove`, `files`, `read_write`, `ranges`, `directories`,
-//! `statfs`; `unsupported` tells about the rest.
+//! Groups of requests, one a file: `entries`, `attributes`, `remove`, `files`, `locks`, `read_write`, `ranges`,
+//! `directories`, `statfs`; `unsupported` tells about the rest.
 
 mod attach;
 mod attributes;
 mod directories;
 mod entries;
 mod files;
+mod kernel_pages;
+mod locks;
 mod nodes;
 mod ranges;
 mod read_only;
@@ -35,12 +37,14 @@ pub use subdirectory::{resolve, resolve_blocking};
 use crate::interrupts::Interrupts;
 use crate::session::{Service, open};
 use crate::transport::{Received, Reply, ReplyBody};
+use locks::Asker;
 use nodes::Nodes;
 use read_write::WriteFlags;
 use shoal_client::LocalVolume;
 use shoal_fuse_protocol::{Header, Operation, Request};
 use shoal_types::{Errno, FsResult, Ino};
 use stale_pages::StalePages;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use waiting::Waiting;
@@ -72,6 +76,9 @@ pub struct VolumeService {
     squash: Squash,
     waiting: Rc<Waiting>,
     stale_pages: StalePages,
+    interrupts: Arc<Interrupts>,
+    /// The next one; those of different shards never meet.
+    handles: Cell<u64>,
 }
 
 impl VolumeService {
@@ -83,14 +90,18 @@ impl VolumeService {
         stale_pages: StalePages,
     ) -> Rc<Self> {
         let ServiceOptions { root, read_only, writeback_cache, squash } = options;
+        // 0 is what directories have.
+        let handles = Cell::new((volume.count() + volume.index()) as u64);
         Rc::new(VolumeService {
             volume,
             nodes: Nodes { root },
             read_only,
             writeback_cache,
             squash,
-            waiting: Waiting::new(interrupts),
+            waiting: Waiting::new(interrupts.clone()),
             stale_pages,
+            interrupts,
+            handles,
         })
     }
 
@@ -120,8 +131,10 @@ impl VolumeService {
             }
             Operation::Open { flags, .. } => send(reply, self.open(ino, flags).await),
             Operation::Opendir { .. } => send(reply, self.opendir(ino).await),
-            Operation::Release { .. } | Operation::Releasedir { .. } => self.release(ino, reply).await,
-            Operation::Flush { .. } => self.flush(ino, reply).await,
+            Operation::Release { handle, .. } | Operation::Releasedir { handle, .. } => {
+                self.release(ino, handle, reply).await;
+            }
+            Operation::Flush { lock_owner, .. } => self.flush(ino, lock_owner, reply).await,
             Operation::Fsync { .. } => self.fsync(ino, reply).await,
             Operation::Fsyncdir { .. } => done(reply, self.volume.sync_metadata().await),
             Operation::Read { offset, size, .. } => self.read(header.unique, ino, offset, size, reply).await,
@@ -139,6 +152,19 @@ impl VolumeService {
             // It has been permitted. Without squashing, ENOSYS tells the kernel to decide by itself.
             Operation::Access { .. } if self.squash.is_on() => done(reply, Ok(())),
             Operation::Statfs => send(reply, self.statfs(ino).await),
+            Operation::Getlk { handle, owner, lock, flock } => {
+                send(reply, self.getlk(ino, Asker { handle, owner }, lock, flock).await);
+            }
+            Operation::Setlk { handle, owner, lock, flock, wait } => {
+                let asker = Asker { handle, owner };
+                done(
+                    reply,
+                    match wait {
+                        true => self.setlkw(header, ino, asker, lock, flock).await,
+                        false => self.setlk(ino, asker, lock, flock).await,
+                    },
+                );
+            }
             _ => reply.send(Err(unsupported::answer(operation))),
         }
     }

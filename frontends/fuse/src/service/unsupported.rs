@@ -8,7 +8,6 @@
 //! | ACCESS | the kernel checks permissions, or everything is allowed, as the mount's options say |
 //! | POLL | always ready, as regular files are |
 //! | BMAP | not asked again; only swap files and LILO want to know |
-//! | GETLK, SETLK, SETLKW | never sent: the kernel keeps locks to itself unless INIT asked for them |
 //!
 //! The exception: an unknown ioctl is ENOTTY on every file system.
 

@@ -13,6 +13,7 @@ use crate::shard::Shard;
 use sessions::Sessions;
 use shoal_metadata::SessionRecord;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 /// What a round leaves to do: nothing, or more after some time.
@@ -28,7 +29,8 @@ pub(crate) async fn run(shard: Rc<Shard>, record: SessionRecord) {
             heartbeat_at = Instant::now() + limits::HEARTBEAT_INTERVAL;
             sessions.beat(&shard).await;
         }
-        sessions.look(&shard, heartbeat).await;
+        let suspected = shard.shared.others_suspected.swap(false, SeqCst);
+        sessions.look(&shard, heartbeat || suspected).await;
         let removals = removals::round(&shard).await;
         let deletions = deletions::round(&shard).await;
         let until_heartbeat = heartbeat_at.saturating_duration_since(Instant::now());

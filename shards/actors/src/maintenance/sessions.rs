@@ -36,11 +36,11 @@ impl Sessions {
         }
     }
 
-    /// Finds out whether this mount is alone: at each heartbeat, and when the store shows foreign changes.
-    pub async fn look(&mut self, shard: &Rc<Shard>, heartbeat: bool) {
+    /// Finds out whether this mount is alone: when it's time to, and when the store shows foreign changes.
+    pub async fn look(&mut self, shard: &Rc<Shard>, due: bool) {
         let epoch = shard.shared.kv.foreign_epoch();
         let known = shard.shared.alone_epoch.load(SeqCst);
-        if !heartbeat && (known == NOT_ALONE || epoch == Some(known)) {
+        if !due && (known == NOT_ALONE || epoch == Some(known)) {
             return;
         }
         let alone = match self.others_live(shard).await {

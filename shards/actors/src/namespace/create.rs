@@ -23,7 +23,7 @@ impl Shard {
         let attributes = self.create_as(parent, name, new, ino).await?;
         self.kept_pages.note_open(ino, self.shared.kv.foreign_epoch());
         handle.keep();
-        Ok(Opened { attributes, keep_cache: true })
+        Ok(Opened { attributes, keep_cache: true, tell_closes: true })
     }
 
     /// A regular file without a name, opened at once. It goes with its last close, unless `link` names it before.
@@ -37,7 +37,7 @@ impl Shard {
         handle.set_sustained(true);
         self.kept_pages.note_open(ino, self.shared.kv.foreign_epoch());
         handle.keep();
-        Ok(Opened { attributes, keep_cache: true })
+        Ok(Opened { attributes, keep_cache: true, tell_closes: true })
     }
 
     async fn create_as(self: &Rc<Self>, parent: Ino, name: &Name, new: NewInode, ino: Ino) -> FsResult<Attributes> {

@@ -61,4 +61,6 @@ pub struct Opened {
     pub attributes: Attributes,
     /// No other mount has changed the content since this mount's kernel may have cached pages of it.
     pub keep_cache: bool,
+    /// Processes may have record locks of it, which each close of any descriptor has to give up.
+    pub tell_closes: bool,
 }

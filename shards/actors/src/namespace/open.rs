@@ -52,7 +52,7 @@ impl Shard {
         }
         let keep_cache = self.kept_pages.note_open(ino, epoch);
         handle.keep();
-        Ok(Opened { attributes, keep_cache })
+        Ok(Opened { attributes, keep_cache, tell_closes: self.shared.lock_marks.has(ino) })
     }
 
     pub async fn open_directory(self: &Rc<Self>, ino: Ino) -> FsResult<()> {
@@ -115,7 +115,7 @@ impl Shard {
     }
 
     /// Makes the owner look at the store again if another mount may have changed the file since it last did.
-    async fn revalidate(self: &Rc<Self>, file: &OpenFile, epoch: Option<u64>) -> FsResult<()> {
+    pub(crate) async fn revalidate(self: &Rc<Self>, file: &OpenFile, epoch: Option<u64>) -> FsResult<()> {
         let known = epoch.is_some_and(|epoch| file.validated.load(SeqCst) == epoch);
         if known || !file.owned.load(SeqCst) {
             return Ok(());

@@ -14,6 +14,11 @@ impl Shard {
         self.index
     }
 
+    /// How many shards the mount has.
+    pub fn count(&self) -> usize {
+        self.shared.mailboxes.len()
+    }
+
     pub fn settings(&self) -> &VolumeSettings {
         &self.shared.settings
     }

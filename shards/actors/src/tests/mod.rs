@@ -4,6 +4,7 @@ mod compacting;
 mod copying;
 mod failing_store;
 mod limits;
+mod locks;
 mod names;
 mod random_bytes;
 mod removing;

@@ -1,0 +1,111 @@
+//! Making the kernel forget the pages of a file.
+//!
+//! The kernel waits for pages that are being read or written, and those wait for a shard. So it's told on threads of its
+//! own, started when they are needed: one that waits for a slow store does not keep others from their locks.
+
+use super::nodes::Nodes;
+use crate::notifier::WeakNotifier;
+use shoal_client::KernelPages;
+use shoal_types::Ino;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+/// Ends its threads when it's dropped.
+pub(super) struct PageForgetter {
+    pool: Arc<Pool>,
+    keep_writes: bool,
+}
+
+struct Pool {
+    /// Weak: the connection must not live on because locks could be asked for.
+    notifier: WeakNotifier,
+    nodes: Nodes,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    ended: bool,
+}
+
+struct Job {
+    ino: Ino,
+    done: Box<dyn FnOnce() + Send>,
+}
+
+const THREADS_MAX: usize = 8;
+
+impl PageForgetter {
+    pub fn new(notifier: WeakNotifier, nodes: Nodes, keep_writes: bool) -> Arc<Self> {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Arc::new(PageForgetter { pool: Arc::new(Pool { notifier, nodes, state, changed }), keep_writes })
+    }
+}
+
+impl KernelPages for PageForgetter {
+    fn forget(&self, ino: Ino, done: Box<dyn FnOnce() + Send>) {
+        let mut state = self.pool.state();
+        state.jobs.push_back(Job { ino, done });
+        if state.idle < state.jobs.len() && state.threads < THREADS_MAX {
+            let pool = self.pool.clone();
+            match std::thread::Builder::new().name("page-forgetter".into()).spawn(move || pool.work()) {
+                Ok(_) => state.threads += 1,
+                Err(error) => tracing::warn!(%error, threads = state.threads, "starting a thread"),
+            }
+        }
+        self.pool.changed.notify_one();
+    }
+
+    fn keep_writes(&self) -> bool {
+        self.keep_writes
+    }
+}
+
+impl Drop for PageForgetter {
+    fn drop(&mut self) {
+        self.pool.state().ended = true;
+        self.pool.changed.notify_all();
+    }
+}
+
+impl Pool {
+    fn work(&self) {
+        while let Some(Job { ino, done }) = self.next() {
+            self.forget(ino);
+            done();
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            if state.ended {
+                return None;
+            }
+            state.idle += 1;
+            state = self.changed.wait(state).expect(UNPOISONED);
+            state.idle -= 1;
+        }
+    }
+
+    fn forget(&self, ino: Ino) {
+        // Nothing is cached of a mount that is gone, or of an inode above its root.
+        let (Some(notifier), Ok(node)) = (self.notifier.upgrade(), self.nodes.node(ino)) else { return };
+        if let Err(error) = notifier.invalidate_inode(node) {
+            tracing::warn!(%ino, %error, "the kernel has not forgotten a file's pages");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(UNPOISONED)
+    }
+}
+
+const UNPOISONED: &str = "no code panics while it holds this lock";
