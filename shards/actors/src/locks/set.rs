@@ -36,18 +36,18 @@ impl Shard {
     pub(crate) async fn set_lock_owned(self: &Rc<Self>, request: LockRequest, wait: Option<LockWait>) -> FsResult<()> {
         let locks = self.locks_of(request.ino);
         // A waiter is noted before anything is waited for, so that who tells it to give up finds it.
-        let waiter = wait.map(|wait| locks.enter(wait));
+        let waiter = wait.map(|wait| locks.enter(request, wait));
         let result = match &waiter {
             Some(waiter) => self.lock_or_wait(&locks, &request, waiter).await,
             None => self.lock_at_once(&locks, &request).await,
         };
+        if let Some(waiter) = waiter {
+            locks.leave(&waiter);
+        }
         let result = match (result, request.mode) {
             (Ok(()), Some(_)) => self.refresh_or_give_up(&locks, &request).await,
             (result, _) => result,
         };
-        if let Some(waiter) = waiter {
-            locks.leave(&waiter);
-        }
         self.forget_idle_locks(request.ino, locks);
         result
     }

@@ -4,9 +4,9 @@ use super::LockRequest;
 use crate::Shard;
 use crate::local_event::{LocalEvent, LocalMutex};
 use shoal_metadata::{LockOutcome, LockRanges, LockWait};
-use shoal_types::{FsResult, Ino, LockSpace};
+use shoal_types::{FsResult, Ino, LockMode, LockSpace};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 #[derive(Default)]
@@ -15,11 +15,11 @@ pub(crate) struct InodeLocks {
     pub(super) busy: LocalMutex,
     /// By kind and owner.
     held: RefCell<HashMap<(LockSpace, u64), Held>>,
-    /// By number.
-    waiters: RefCell<HashMap<u64, Rc<Waiter>>>,
+    /// By number, and so in the order in which they came.
+    waiters: RefCell<BTreeMap<u64, Rc<Waiter>>>,
     /// Grows when something may have become free.
     pub(super) freed: Cell<u64>,
-    /// `freed` has grown, or a waiter was told to give up.
+    /// `freed` has grown, a waiter was told to give up, or has left.
     pub(super) changed: LocalEvent,
 }
 
@@ -34,6 +34,7 @@ struct Held {
 
 /// A request that may wait.
 pub(crate) struct Waiter {
+    request: LockRequest,
     pub wait: LockWait,
     /// Its program was interrupted.
     pub given_up: Cell<bool>,
@@ -42,14 +43,27 @@ pub(crate) struct Waiter {
 }
 
 impl InodeLocks {
-    pub fn enter(&self, wait: LockWait) -> Rc<Waiter> {
-        let waiter = Rc::new(Waiter { wait, given_up: Cell::new(false), recorded: Cell::new(false) });
+    pub fn enter(&self, request: LockRequest, wait: LockWait) -> Rc<Waiter> {
+        let waiter = Rc::new(Waiter { request, wait, given_up: Cell::new(false), recorded: Cell::new(false) });
         self.waiters.borrow_mut().insert(wait.number, waiter.clone());
         waiter
     }
 
     pub fn leave(&self, waiter: &Waiter) {
         self.waiters.borrow_mut().remove(&waiter.wait.number);
+        self.changed.notify();
+    }
+
+    /// Whether a reader that came new has found a writer waiting.
+    pub fn writer_is_ahead(&self, waiter: &Waiter) -> bool {
+        let own = waiter.request;
+        let is_ahead = |other: &LockRequest| {
+            other.mode == Some(LockMode::Exclusive)
+                && (other.space == own.space && other.owner != own.owner)
+                && other.range.overlaps(own.range)
+        };
+        let came_new = own.mode == Some(LockMode::Shared) && !self.holds_anything(&own);
+        came_new && self.waiters.borrow().range(..waiter.wait.number).any(|(_, other)| is_ahead(&other.request))
     }
 
     /// Whether another owner of this mount keeps the request from being served.

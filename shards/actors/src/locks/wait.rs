@@ -73,6 +73,10 @@ impl Shard {
     }
 
     async fn until_served(self: &Rc<Self>, locks: &InodeLocks, request: &LockRequest, waiter: &Waiter) -> FsResult<()> {
+        // A steady flow of readers would keep a writer waiting for ever. Not for long: it may wait for readers that in
+        // turn wait for this one.
+        let free = locks.changed.wait_until(|| !locks.writer_is_ahead(waiter) || waiter.given_up.get());
+        let _ = shoal_runtime::timeout(limits::READERS_WAIT_FOR_WRITERS_MAX, free).await;
         let mut listening = None;
         let mut again = false;
         loop {

@@ -141,6 +141,31 @@ fn a_waiter_on_another_mount_is_told_promptly_and_an_idle_mount_watches_nothing(
 }
 
 #[test]
+fn readers_that_come_and_go_do_not_keep_a_writer_waiting() {
+    let volume = volume(&Arc::new(TestStore::new(0.0)), 2);
+    let ino = create_open(&volume, 0, "f");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for owner in 2..10 {
+            let (volume, done) = (&volume, &done);
+            scope.spawn(move || {
+                while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                    wait(volume, 0, request(ino, Flock, owner, Shared)).ends(Duration::from_secs(60), Ok(()));
+                    std::thread::sleep(Duration::from_millis(5));
+                    set(volume, 0, request(ino, Flock, owner, None)).unwrap();
+                }
+            });
+        }
+        let writer =
+            || wait(&volume, 1, request(ino, Flock, 1, Exclusive)).answer.recv_timeout(Duration::from_secs(10));
+        let served = (0..5).all(|_| writer() == Ok(Ok(())) && set(&volume, 1, request(ino, Flock, 1, None)).is_ok());
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(served);
+    });
+    volume.stop().unwrap();
+}
+
+#[test]
 fn a_mount_that_ends_gives_up_its_locks_and_tells_who_waits() {
     let mounts = Mounts::new();
     let (first, second) = (mounts.mount(), mounts.mount());
