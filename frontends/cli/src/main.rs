@@ -31,6 +31,7 @@ mod signals;
 mod size;
 mod state_file;
 mod storage;
+mod transport;
 mod volume;
 
 use arguments::{Arguments, Command, GlobalArguments};

@@ -32,8 +32,8 @@ const IGNORED: [&str; 20] = [
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
 const KNOWN: &str = "ro, rw, allow_other, subdir=, cache_dir=, cache_size=, no_cache, shards=, write_buffer=, \
-    read_buffer=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, nosuid, nodev, noexec, root_squash, all_squash, \
-    anonuid=, anongid=, log_level=, \
+    read_buffer=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, transport=, nosuid, nodev, noexec, \
+    root_squash, all_squash, anonuid=, anongid=, log_level=, \
     log_file=";
 
 /// Lays a list over `request`; a later option wins.
@@ -85,6 +85,7 @@ fn apply_value(request: &mut MountRequest, name: &str, value: &str) -> Outcome<(
         "read_buffer" => request.read_buffer = parse(name, value)?,
         "max_readahead" => request.max_readahead = parse(name, value)?,
         "attr_timeout" => request.attr_timeout = parse(name, value)?,
+        "transport" => request.transport = parse(name, value)?,
         "entry_timeout" => request.entry_timeout = parse(name, value)?,
         "anonuid" => request.anon_uid = parse(name, value)?,
         "anongid" => request.anon_gid = parse(name, value)?,
@@ -110,6 +111,7 @@ fn unknown(name: &str) -> Failure {
 mod tests {
     use super::*;
     use crate::size::ByteCount;
+    use crate::transport::Transport;
     use shoal_fuse::{Squash, Squashed};
 
     fn request() -> MountRequest {
@@ -125,6 +127,8 @@ mod tests {
         assert_eq!((made.cache_size, made.shards), (ByteCount(1 << 30), Some(3)));
         assert_eq!(made.subdir.as_deref(), Some(Path::new("a/b")));
         assert_eq!(made.attr_timeout.0.as_millis(), 500);
+        apply(&mut made, "transport=io_uring").unwrap();
+        assert_eq!(made.transport, Transport::IoUring);
     }
 
     #[test]
@@ -161,5 +165,6 @@ mod tests {
         assert!(refusal("cache_size=x").contains("-o cache_size=x"));
         assert!(refusal("subdir=").contains("missing"));
         assert!(refusal("shards=many").contains("-o shards=many"));
+        assert!(refusal("transport=pigeon").contains("choose dev_fuse, io_uring or auto"));
     }
 }

@@ -6,6 +6,7 @@ use crate::meta_url::MetaUrl;
 use crate::mount_flags::MountRestrictions;
 use crate::places;
 use crate::size::{ByteCount, Span};
+use crate::transport::Transport;
 use serde::{Deserialize, Serialize};
 use shoal_fuse::{Squash, Squashed};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ pub struct MountRequest {
     pub attr_timeout: Span,
     pub entry_timeout: Span,
     pub writeback_cache: bool,
+    pub transport: Transport,
     pub read_only: bool,
     pub allow_other: bool,
     /// The superuser acts as the anonymous user.
@@ -71,6 +73,7 @@ impl MountRequest {
             attr_timeout: KERNEL_TIMEOUT,
             entry_timeout: KERNEL_TIMEOUT,
             writeback_cache: false,
+            transport: Transport::DevFuse,
             read_only: false,
             allow_other: false,
             root_squash: false,

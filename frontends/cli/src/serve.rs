@@ -145,7 +145,7 @@ fn config(request: &MountRequest, opened: Opened, store: Arc<dyn ObjectStore>, s
         settings,
         session: Here::look()?.record(SessionKind::Mount, &serving.mount_point),
         shards: request.shards.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
-        pin: true,
+        pin: request.transport.pins_shards(),
         cache,
         write_buffer_bytes: request.write_buffer.0,
         read_buffer_bytes: request.read_buffer.0,
@@ -171,6 +171,7 @@ fn mount(
     options.allow_other = request.allow_other;
     options.default_permissions = request.squash().kernel_may_check();
     options.protocol.writeback_cache = request.writeback_cache;
+    options.rings = request.transport.rings();
     // Dropped on any failure from here on, which unmounts.
     let mounted = shoal_fuse::mount(&serving.mount_point, &options).map_err(explain_mount)?;
     request.restrictions.apply(&serving.mount_point, request.read_only)?;
@@ -313,9 +314,10 @@ fn explain_mount(error: MountError) -> Failure {
         MountError::AlreadyMounted { .. } | MountError::DeadForeign { .. } | MountError::DeadMount { .. } => {
             Exit::InUse
         }
-        MountError::DeviceDenied(_) | MountError::CapabilityMissing(_) | MountError::AllowOtherDenied => {
-            Exit::Permission
-        }
+        MountError::DeviceDenied(_)
+        | MountError::CapabilityMissing(_)
+        | MountError::AllowOtherDenied
+        | MountError::RingsNotAllowed(_) => Exit::Permission,
         MountError::Unreachable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
             Exit::Permission
         }

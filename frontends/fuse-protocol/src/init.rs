@@ -28,6 +28,8 @@ pub struct Config {
     pub max_background: u16,
     /// Let the kernel buffer writes. It then guesses sizes and times until it has written back.
     pub writeback_cache: bool,
+    /// Requests travel in rings shared with the kernel, not through `/dev/fuse`; where the kernel offers it.
+    pub over_io_uring: bool,
     /// `/proc/sys/fs/fuse/max_pages_limit`; 256 on kernels without it.
     pub max_pages_limit: u32,
 }
@@ -39,6 +41,7 @@ impl Default for Config {
             max_readahead: 4 << 20,
             max_background: 128,
             writeback_cache: false,
+            over_io_uring: false,
             max_pages_limit: 256,
         }
     }
@@ -54,6 +57,8 @@ pub struct Negotiated {
     pub max_pages: u16,
     pub max_background: u16,
     pub writeback_cache: bool,
+    /// The kernel waits until each of its queues has a ring entry, and answers nobody before.
+    pub over_io_uring: bool,
     /// The kernel knows `EXPIRE_ONLY` invalidations of entries.
     pub expire_only: bool,
 }
@@ -112,7 +117,13 @@ pub fn negotiate(offer: &InitIn, config: &Config) -> Result<(Negotiated, [u8; 64
     if offer.major < abi::MAJOR || offer.minor < abi::MINOR_MIN {
         return Err(Refused::TooOld { major: offer.major, minor: offer.minor });
     }
-    let wanted = if config.writeback_cache { WANTED | init::WRITEBACK_CACHE } else { WANTED };
+    let mut wanted = WANTED;
+    if config.writeback_cache {
+        wanted |= init::WRITEBACK_CACHE;
+    }
+    if config.over_io_uring {
+        wanted |= init::OVER_IO_URING;
+    }
     let mut flags = wanted & offer.flags;
     if offer.flags & init::INIT_EXT == 0 {
         flags &= u64::from(u32::MAX);
@@ -127,6 +138,7 @@ pub fn negotiate(offer: &InitIn, config: &Config) -> Result<(Negotiated, [u8; 64
         max_pages: max_write.div_ceil(PAGE_BYTES) as u16,
         max_background: config.max_background.max(1),
         writeback_cache: flags & init::WRITEBACK_CACHE != 0,
+        over_io_uring: flags & init::OVER_IO_URING != 0,
         expire_only: offer.flags & init::HAS_EXPIRE_ONLY != 0,
     };
     Ok((negotiated, init_out(&negotiated)))
@@ -141,6 +153,7 @@ fn nothing_but_the_version() -> Negotiated {
         max_pages: 0,
         max_background: 0,
         writeback_cache: false,
+        over_io_uring: false,
         expire_only: false,
     }
 }
@@ -194,6 +207,17 @@ mod tests {
         let config = Config { writeback_cache: true, ..Config::default() };
         assert!(negotiate(&modern(), &config).expect("agreed").0.writeback_cache);
         assert!(!negotiate(&modern(), &Config::default()).expect("agreed").0.writeback_cache);
+    }
+
+    #[test]
+    fn rings_are_used_only_where_both_want_them() {
+        let config = Config { over_io_uring: true, ..Config::default() };
+        assert!(negotiate(&modern(), &config).expect("agreed").0.over_io_uring);
+        assert!(!negotiate(&modern(), &Config::default()).expect("agreed").0.over_io_uring);
+        for missing in [init::OVER_IO_URING, init::INIT_EXT] {
+            let offer = InitIn { flags: !missing, ..modern() };
+            assert!(!negotiate(&offer, &config).expect("agreed").0.over_io_uring);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod notify;
 mod operation;
 mod reply;
 mod request;
+pub mod ring;
 mod wire;
 
 pub use directory::{DirectoryBuffer, DirectoryPlusBuffer};

@@ -8,11 +8,11 @@
 //! wins, but the others have woken for nothing. Measured with two shards, 4 KiB reads by one client: 44 µs and 25 µs of
 //! server CPU exclusive, 17 and 12 shared; by four clients no difference. So few shards wait shared, many exclusively.
 
-use crate::message::Message;
+use crate::message::{DATA_PAGE, MESSAGE_START, Message};
 use crate::transport::{Received, Reply, ReplyBody, Transport};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno as OsError;
-use shoal_fuse_protocol::abi::{IN_HEADER_BYTES, IOCTL_CLONE, WRITE_DATA_START};
+use shoal_fuse_protocol::abi::{IN_HEADER_BYTES, IOCTL_CLONE};
 use shoal_fuse_protocol::{Negotiated, out_header};
 use shoal_runtime::{AlignedBuffer, RingFile, readable, yield_now};
 use shoal_types::Errno;
@@ -36,9 +36,6 @@ pub struct DevFuseReply {
 }
 
 pub(crate) const DEVICE_PATH: &str = "/dev/fuse";
-const PAGE: usize = 4096;
-/// Messages are read to here, so that the data of a WRITE begins with the second page.
-const MESSAGE_START: usize = PAGE - WRITE_DATA_START;
 /// After so many requests other tasks of the shard, and its ring, get a turn.
 const READS_IN_A_ROW_MAX: u32 = 16;
 /// Idle shards that may all wake for one request.
@@ -60,7 +57,7 @@ impl DevFuse {
     }
 
     fn read(&mut self) -> Result<Received<DevFuseReply>, OsError> {
-        let whole = PAGE + self.max_write;
+        let whole = DATA_PAGE + self.max_write;
         let mut buffer = self.spare.take().unwrap_or_else(|| AlignedBuffer::with_capacity(whole));
         buffer.set_len(whole);
         let length = match rustix::io::read(&*self.device, &mut buffer[MESSAGE_START..]) {

@@ -17,6 +17,9 @@ enum Storage {
 
 /// Holds every request without data whose names are of ordinary length.
 const INLINE_BYTES: usize = 160;
+/// Where the data of a WRITE is put in its buffer, and where therefore its message begins.
+pub(crate) const DATA_PAGE: usize = 4096;
+pub(crate) const MESSAGE_START: usize = DATA_PAGE - WRITE_DATA_START;
 /// Up to here write data moves to a buffer of its own size when it's kept: a copy costs less than a whole request
 /// buffer that is out of the pool for as long as the data waits.
 const COPIED_BYTES_MAX: usize = 16 << 10;
@@ -33,6 +36,27 @@ impl Message {
     pub fn from_buffer(buffer: AlignedBuffer, start: usize) -> Self {
         assert!(start <= buffer.len(), "a message begins inside its buffer");
         Message(Storage::Buffer { buffer, start })
+    }
+
+    /// The message is these parts one after the other; they are copied.
+    pub fn from_parts(parts: &[&[u8]]) -> Self {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let copy = |mut target: &mut [u8]| {
+            for part in parts {
+                let (start, rest) = target.split_at_mut(part.len());
+                start.copy_from_slice(part);
+                target = rest;
+            }
+        };
+        if length <= INLINE_BYTES {
+            let mut bytes = [0; INLINE_BYTES];
+            copy(&mut bytes[..length]);
+            return Message(Storage::Inline { bytes, length });
+        }
+        let mut buffer = AlignedBuffer::with_capacity(DATA_PAGE + length);
+        buffer.set_len(MESSAGE_START + length);
+        copy(&mut buffer[MESSAGE_START..]);
+        Message::from_buffer(buffer, MESSAGE_START)
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -53,7 +77,12 @@ impl Message {
     /// The `length` bytes of data of a WRITE, as parsed, to be kept after the message is gone.
     pub fn into_write_data(self, length: usize) -> Bytes {
         let data = WRITE_DATA_START..WRITE_DATA_START + length;
-        if length <= COPIED_BYTES_MAX {
+        let in_large_buffer = |buffer: &AlignedBuffer| buffer.capacity() > COPIED_BYTES_MAX + 2 * DATA_PAGE;
+        let copied = match &self.0 {
+            Storage::Inline { .. } => true,
+            Storage::Buffer { buffer, .. } => length <= COPIED_BYTES_MAX && in_large_buffer(buffer),
+        };
+        if copied {
             let mut copy = AlignedBuffer::with_capacity(length);
             copy.set_len(length);
             copy.copy_from_slice(&self.bytes()[data]);
@@ -61,7 +90,7 @@ impl Message {
         }
         match self.0 {
             Storage::Buffer { buffer, start } => buffer.into_bytes().slice(start + data.start..start + data.end),
-            Storage::Inline { .. } => unreachable!("more data than a small message holds"),
+            Storage::Inline { .. } => unreachable!("copied above"),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use shoal_fuse::protocol::{Operation, Validity, attr_out, entry_out};
 use shoal_fuse::{
-    Interrupts, MountError, MountOptions, Mounted, Received, Reply, ReplyBody, Service, mount, open, serve,
+    Interrupts, MountError, MountOptions, Mounted, Received, Reply, ReplyBody, RingUse, Service, mount, open,
 };
 use shoal_runtime::{ShardThreads, shard_threads};
 use shoal_types::{Attributes, Errno, FileKind, Ino, Timestamp};
@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What holds for one transport holds for the other.
+const TRANSPORTS: [RingUse; 2] = [RingUse::Never, RingUse::Always];
 const FOR_EVER: Duration = Duration::from_secs(100_000);
 
 /// A root with three names: "blocked" waits until it's interrupted, "dropped" is never answered, "file" is a file.
@@ -74,75 +76,82 @@ fn attributes(ino: u64) -> Attributes {
     }
 }
 
-fn start(mount_point: &Path) -> (Mounted, ShardThreads, Receiver<String>) {
-    let mounted = mount(mount_point, &MountOptions::new("names")).expect("mounted");
+fn start(mount_point: &Path, rings: RingUse) -> (Mounted, ShardThreads, Receiver<String>) {
+    let options = MountOptions { rings, ..MountOptions::new("names") };
+    let mounted = mount(mount_point, &options).expect("mounted");
     let (seen, listener) = channel();
-    let transports = mounted.transports(2).expect("cloned");
-    let transports: Vec<_> = transports.into_iter().map(|transport| Mutex::new(Some(transport))).collect();
+    let connections = mounted.connections(2).expect("cloned");
+    let connections: Vec<_> = connections.into_iter().map(|connection| Mutex::new(Some(connection))).collect();
     let interrupts = mounted.interrupts();
     let threads = shard_threads(2, false, move |shard| {
-        let transport = transports[shard].lock().expect("not poisoned").take().expect("one a shard");
+        let connection = connections[shard].lock().expect("not poisoned").take().expect("one a shard");
         let service = Rc::new(Names { interrupts: interrupts.clone(), seen: seen.clone() });
         let interrupts = interrupts.clone();
-        async move { serve(transport, service, interrupts).await.expect("it ends well") }
+        async move { connection.serve(service, interrupts).await.expect("it ends well") }
     });
     (mounted, threads.expect("started"), listener)
 }
 
 #[test]
 fn a_killed_client_interrupts_its_request() {
-    let folder = tempfile::tempdir().expect("temporary folder");
-    let (mounted, threads, seen) = start(folder.path());
-    let mut client =
-        Command::new("stat").arg(folder.path().join("blocked")).stdout(Stdio::null()).spawn().expect("started");
-    while seen.recv_timeout(PATIENCE).expect("the lookup arrives") != "blocked" {}
-    client.kill().expect("killed");
-    assert_eq!(seen.recv_timeout(PATIENCE).expect("the interrupt arrives"), "interrupted");
-    assert!(!client.wait().expect("it ends").success());
-    mounted.unmount(false).expect("nothing holds the mount");
-    threads.join();
+    for rings in TRANSPORTS {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (mounted, threads, seen) = start(folder.path(), rings);
+        let mut client =
+            Command::new("stat").arg(folder.path().join("blocked")).stdout(Stdio::null()).spawn().expect("started");
+        while seen.recv_timeout(PATIENCE).expect("the lookup arrives") != "blocked" {}
+        client.kill().expect("killed");
+        assert_eq!(seen.recv_timeout(PATIENCE).expect("the interrupt arrives"), "interrupted");
+        assert!(!client.wait().expect("it ends").success());
+        mounted.unmount(false).expect("nothing holds the mount");
+        threads.join();
+    }
 }
 
 #[test]
 fn a_reply_that_is_dropped_fails_the_call_instead_of_blocking_it() {
-    let folder = tempfile::tempdir().expect("temporary folder");
-    let (mounted, threads, _seen) = start(folder.path());
-    let error = std::fs::metadata(folder.path().join("dropped")).expect_err("dropped");
-    assert_eq!(rustix::io::Errno::from_io_error(&error), Some(rustix::io::Errno::IO));
-    drop(mounted);
-    threads.join();
-    assert!(shoal_fuse::find_mount(folder.path()).expect("a mount table").is_none(), "dropping it unmounts");
+    for rings in TRANSPORTS {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (mounted, threads, _seen) = start(folder.path(), rings);
+        let error = std::fs::metadata(folder.path().join("dropped")).expect_err("dropped");
+        assert_eq!(rustix::io::Errno::from_io_error(&error), Some(rustix::io::Errno::IO));
+        drop(mounted);
+        threads.join();
+        assert!(shoal_fuse::find_mount(folder.path()).expect("a mount table").is_none(), "dropping it unmounts");
+    }
 }
 
 #[test]
 fn the_kernel_asks_again_for_what_was_invalidated() {
-    let folder = tempfile::tempdir().expect("temporary folder");
-    let (mounted, threads, seen) = start(folder.path());
-    let look = || std::fs::metadata(folder.path().join("file")).expect("there").len();
-    let lookups = || seen.try_iter().filter(|name| name == "file").count();
-    look();
-    assert_eq!(lookups(), 1);
-    look();
-    assert_eq!(lookups(), 0, "answered from the kernel's memory");
-    let notifier = mounted.notifier();
-    notifier.invalidate_entry(1, b"file").expect("taken");
-    look();
-    assert_eq!(lookups(), 1);
-    notifier.expire_entry(1, b"file").expect("taken");
-    look();
-    assert_eq!(lookups(), 1);
-    notifier.invalidate_inode(2).expect("taken");
-    notifier.invalidate_attributes(2).expect("taken");
-    notifier.invalidate_entry(1, b"never seen").expect("nothing to forget is no error");
-    notifier.invalidate_inode(77).expect("nothing to forget is no error");
-    mounted.unmount(false).expect("nothing holds the mount");
-    threads.join();
+    for rings in TRANSPORTS {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (mounted, threads, seen) = start(folder.path(), rings);
+        let look = || std::fs::metadata(folder.path().join("file")).expect("there").len();
+        let lookups = || seen.try_iter().filter(|name| name == "file").count();
+        look();
+        assert_eq!(lookups(), 1);
+        look();
+        assert_eq!(lookups(), 0, "answered from the kernel's memory");
+        let notifier = mounted.notifier();
+        notifier.invalidate_entry(1, b"file").expect("taken");
+        look();
+        assert_eq!(lookups(), 1);
+        notifier.expire_entry(1, b"file").expect("taken");
+        look();
+        assert_eq!(lookups(), 1);
+        notifier.invalidate_inode(2).expect("taken");
+        notifier.invalidate_attributes(2).expect("taken");
+        notifier.invalidate_entry(1, b"never seen").expect("nothing to forget is no error");
+        notifier.invalidate_inode(77).expect("nothing to forget is no error");
+        mounted.unmount(false).expect("nothing holds the mount");
+        threads.join();
+    }
 }
 
 #[test]
 fn a_second_mount_on_the_same_place_is_refused() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let (mounted, threads, _seen) = start(folder.path());
+    let (mounted, threads, _seen) = start(folder.path(), RingUse::Never);
     let Err(error) = mount(folder.path(), &MountOptions::new("other")) else { panic!("not refused") };
     assert!(matches!(error, MountError::AlreadyMounted { ref volume, .. } if volume == "names"), "{error}");
     mounted.unmount(false).expect("nothing holds the mount");

@@ -8,6 +8,8 @@
 #[allow(dead_code)] // Other tests use the rest of it.
 mod harness;
 
+const RINGS: shoal_fuse::RingUse = shoal_fuse::RingUse::Never;
+
 use bytes::Bytes;
 use harness::{Disk, pattern};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};

@@ -9,7 +9,7 @@ mod tree;
 
 use clap::Parser;
 use service::NullService;
-use shoal_fuse::{MountOptions, Mounted, mount, serve};
+use shoal_fuse::{MountOptions, Mounted, RingUse, mount};
 use shoal_runtime::{ShardThreads, shard_threads};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -34,6 +34,9 @@ struct Arguments {
     /// Seconds for which the kernel may answer names and attributes from memory
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     attr_timeout: f64,
+    /// Carry requests through io_uring instead of /dev/fuse
+    #[arg(long)]
+    io_uring: bool,
     /// Stay attached instead of returning once mounted
     #[arg(long)]
     foreground: bool,
@@ -69,7 +72,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let validity = Duration::try_from_secs_f64(arguments.attr_timeout)?;
     // Before the mount, so that no signal can end the process with the mount left behind.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let options = MountOptions { allow_other: may_allow_other(), ..MountOptions::new("null") };
+    let rings = if arguments.io_uring { RingUse::Always } else { RingUse::Never };
+    let options = MountOptions { allow_other: may_allow_other(), rings, ..MountOptions::new("null") };
     let mounted = Arc::new(mount(&arguments.mount_point, &options)?);
     let threads = start_shards(&mounted, shards, validity)?;
 
@@ -103,16 +107,16 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 fn start_shards(mounted: &Mounted, shards: usize, validity: Duration) -> Result<ShardThreads, Box<dyn Error>> {
     let tree = Arc::new(Tree::new(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
-    let transports = mounted.transports(shards)?.into_iter();
-    let transports: Vec<_> = transports.map(|transport| Mutex::new(Some(transport))).collect();
+    let connections = mounted.connections(shards)?.into_iter();
+    let connections: Vec<_> = connections.map(|connection| Mutex::new(Some(connection))).collect();
     let interrupts = mounted.interrupts();
     let threads = shard_threads(shards, true, move |shard| {
-        let transport = transports[shard].lock().expect("locked once a shard").take();
-        let transport = transport.expect("one transport a shard");
+        let connection = connections[shard].lock().expect("locked once a shard").take();
+        let connection = connection.expect("one connection a shard");
         let service = Rc::new(NullService { tree: tree.clone(), validity });
         let interrupts = interrupts.clone();
         async move {
-            if let Err(error) = serve(transport, service, interrupts).await {
+            if let Err(error) = connection.serve(service, interrupts).await {
                 report(&error);
             }
         }

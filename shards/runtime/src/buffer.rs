@@ -5,18 +5,24 @@
 
 use crossbeam_queue::ArrayQueue;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::any::Any;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Bytes in a page-aligned allocation. The visible length may be anything up to the capacity.
 pub struct AlignedBuffer {
     start: NonNull<u8>,
     capacity: usize,
     length: usize,
+    /// Whom the memory belongs to, if not to the buffer.
+    lender: Option<Lender>,
 }
 
-// SAFETY: the buffer owns its allocation alone, like a Vec<u8>; no aliasing pointer is kept anywhere.
+/// Keeps lent memory where it is, and learns by its drop that the memory is free again.
+pub type Lender = Arc<dyn Any + Send + Sync>;
+
+// SAFETY: the buffer alone may touch its memory, like a Vec<u8>: owned, or lent under that promise (`lent`).
 unsafe impl Send for AlignedBuffer {}
 // SAFETY: shared access gives only `&[u8]`.
 unsafe impl Sync for AlignedBuffer {}
@@ -46,7 +52,17 @@ impl AlignedBuffer {
         // SAFETY: the layout's size is at least one page, never zero.
         let start = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        AlignedBuffer { start, capacity, length: 0 }
+        AlignedBuffer { start, capacity, length: 0, lender: None }
+    }
+
+    /// Memory of somebody else's, in place of memory of its own, until the buffer is dropped.
+    ///
+    /// # Safety
+    /// The `capacity` bytes from `start` are initialized, page-aligned, stay where they are while `lender` lives, and
+    /// nobody else touches them before this buffer is dropped.
+    pub unsafe fn lent(start: NonNull<u8>, capacity: usize, lender: Lender) -> Self {
+        debug_assert!((start.as_ptr() as usize).is_multiple_of(ALIGNMENT), "lent memory is page-aligned");
+        AlignedBuffer { start, capacity, length: 0, lender: Some(lender) }
     }
 
     fn layout(capacity: usize) -> Layout {
@@ -93,7 +109,10 @@ impl AsRef<[u8]> for AlignedBuffer {
 
 impl Drop for AlignedBuffer {
     fn drop(&mut self) {
-        let returned = AlignedBuffer { start: self.start, capacity: self.capacity, length: 0 };
+        if self.lender.is_some() {
+            return;
+        }
+        let returned = AlignedBuffer { start: self.start, capacity: self.capacity, length: 0, lender: None };
         let class = CLASSES.iter().position(|(size, _)| *size == self.capacity);
         let refused = match class {
             Some(class) => POOL[class].push(returned).err(),
@@ -121,5 +140,19 @@ mod tests {
             buffer.fill(7);
             assert!(buffer.into_bytes().iter().all(|byte| *byte == 7));
         }
+    }
+
+    #[test]
+    fn lent_memory_goes_back_to_its_lender_and_not_to_the_pool() {
+        let owned = Arc::new(AlignedBuffer::allocate(4096));
+        // SAFETY: whole, initialized memory of a buffer that only this lender holds and nobody looks at meanwhile.
+        let mut lent = unsafe { AlignedBuffer::lent(owned.start, owned.capacity, owned.clone()) };
+        lent.set_len(4096);
+        lent.fill(5);
+        let bytes = lent.into_bytes();
+        assert!(bytes.iter().all(|byte| *byte == 5));
+        assert_eq!(Arc::strong_count(&owned), 2);
+        drop(bytes);
+        assert_eq!(Arc::strong_count(&owned), 1);
     }
 }

@@ -4,12 +4,14 @@
 //! what a file system is.
 
 mod buffer;
+mod device;
 mod file_io;
 mod mailbox;
 mod ring_ops;
 mod threads;
 
-pub use buffer::AlignedBuffer;
+pub use buffer::{AlignedBuffer, Lender};
+pub use device::{DeviceCommand, device_command};
 pub use file_io::{RingFile, read_at, readable, write_at, write_bytes_at};
 pub use mailbox::{Mailbox, MailboxReceiver, mailbox};
 pub use threads::{ShardThreads, shard_threads};

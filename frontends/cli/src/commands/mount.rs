@@ -11,6 +11,7 @@ use crate::output::say;
 use crate::places;
 use crate::serve::{self, Serving};
 use crate::size::{ByteCount, Span};
+use crate::transport::Transport;
 use std::path::PathBuf;
 
 /// Mount a volume
@@ -24,7 +25,8 @@ Examples:
   shoal mount sqlite:///srv/photos.db /mnt/photos --foreground --log-level debug
   shoal mount sqlite:///srv/photos.db /mnt/photos --cache-dir /nvme/cache --cache-size 100G
   shoal mount sqlite:///srv/photos.db /mnt/2026 --subdir albums/2026 --read-only
-  shoal mount sqlite:///srv/photos.db /mnt/photos -o ro,allow_other")]
+  shoal mount sqlite:///srv/photos.db /mnt/photos -o ro,allow_other
+  shoal mount sqlite:///srv/photos.db /mnt/photos --transport io_uring")]
 pub struct Arguments {
     /// The volume's metadata, for example sqlite:///srv/volume.db
     pub meta_url: String,
@@ -64,6 +66,10 @@ pub struct Arguments {
     /// Let the kernel collect small writes; sizes and times are then its guess until it has written them back
     #[arg(long)]
     pub writeback_cache: bool,
+    /// What requests travel through: dev_fuse; io_uring, which root switches on for the machine; auto, which is
+    /// io_uring where it is switched on
+    #[arg(long, value_name = "NAME", default_value = "dev_fuse")]
+    pub transport: Transport,
     /// Refuse every change
     #[arg(long)]
     pub read_only: bool,
@@ -132,6 +138,7 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
         attr_timeout: arguments.attr_timeout,
         entry_timeout: arguments.entry_timeout,
         writeback_cache: arguments.writeback_cache,
+        transport: arguments.transport,
         read_only: arguments.read_only,
         allow_other: arguments.allow_other,
         root_squash: arguments.root_squash,

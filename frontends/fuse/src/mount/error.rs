@@ -40,6 +40,12 @@ pub enum MountError {
     Helper { path: PathBuf, message: String },
     #[error("running fusermount3 failed")]
     HelperBroken(#[source] io::Error),
+    #[error(
+        "FUSE over io_uring is switched off on this machine; as root: echo Y > /sys/module/fuse/parameters/enable_uring"
+    )]
+    RingsNotAllowed(#[source] io::Error),
+    #[error("this kernel has no FUSE over io_uring (Linux 6.14 and newer may have it); mount with transport=dev_fuse")]
+    NoRings,
     #[error("mounting on {} failed in the first exchange with the kernel", .path.display())]
     Handshake { path: PathBuf, source: HandshakeError },
 }

@@ -9,11 +9,13 @@ mod helper;
 mod mount_table;
 mod prepare;
 mod readahead;
+mod rings;
 
 pub use error::{MountError, UnmountError};
 pub use mount_table::{MountEntry, find_mount};
+pub use rings::RingUse;
 
-use crate::dev_fuse::DevFuse;
+use crate::connection::Connection;
 use crate::handshake::answer_init;
 use crate::interrupts::Interrupts;
 use crate::notifier::Notifier;
@@ -35,6 +37,8 @@ pub struct MountOptions {
     pub allow_other: bool,
     /// The kernel checks permission bits, and the service need not.
     pub default_permissions: bool,
+    pub rings: RingUse,
+    /// Its `over_io_uring` is set by what `rings` says and the machine allows.
     pub protocol: Config,
 }
 
@@ -45,6 +49,7 @@ impl MountOptions {
             read_only: false,
             allow_other: false,
             default_permissions: true,
+            rings: RingUse::default(),
             protocol: Config { max_pages_limit: max_pages_limit(), ..Config::default() },
         }
     }
@@ -79,12 +84,13 @@ pub fn check_mount_point(mount_point: &Path) -> Result<PathBuf, MountError> {
 /// Mounts on an existing directory. What a dead daemon of ours left mounted there is cleaned away first.
 pub fn mount(mount_point: &Path, options: &MountOptions) -> Result<Mounted, MountError> {
     let mount_point = prepare::mount_point(mount_point)?;
+    let protocol = Config { over_io_uring: rings::ask_for(options.rings)?, ..options.protocol };
     let device = if rustix::process::geteuid().is_root() {
         direct::mount(&mount_point, options)?
     } else {
         helper::mount(&mount_point, options)?
     };
-    let negotiated = match answer_init(&device, &options.protocol) {
+    let negotiated = match answer_init(&device, &protocol) {
         Ok(negotiated) => negotiated,
         Err(source) => {
             if let Err(error) = unmount(&mount_point, true) {
@@ -94,7 +100,11 @@ pub fn mount(mount_point: &Path, options: &MountOptions) -> Result<Mounted, Moun
         }
     };
     readahead::raise(&mount_point, options.protocol.max_readahead);
-    Ok(Mounted::new(device, mount_point, negotiated))
+    let mounted = Mounted::new(device, mount_point, negotiated);
+    match options.rings == RingUse::Always && !negotiated.over_io_uring {
+        true => Err(MountError::NoRings),
+        false => Ok(mounted),
+    }
 }
 
 /// Unmounts. Without `lazily` it fails while files are open; with it the mount disappears from sight at once, and its
@@ -121,9 +131,9 @@ impl Mounted {
         &self.negotiated
     }
 
-    /// The connection's ends, one a shard; they share its requests.
-    pub fn transports(&self, shards: usize) -> io::Result<Vec<DevFuse>> {
-        (0..shards).map(|_| DevFuse::clone_of(&self.device, &self.negotiated, shards)).collect()
+    /// One a shard; they share the requests. With rings, the kernel answers nobody before each of them is served.
+    pub fn connections(&self, shards: usize) -> io::Result<Vec<Connection>> {
+        Connection::for_shards(&self.device, &self.negotiated, shards)
     }
 
     pub fn notifier(&self) -> Notifier {

@@ -1,11 +1,10 @@
-//! Brings a running volume and a mount together: one transport and one service on each shard.
+//! Brings a running volume and a mount together: one connection and one service on each shard.
 
 use super::kernel_pages::PageForgetter;
 use super::nodes::Nodes;
 use super::stale_pages::StalePages;
 use super::{ServiceOptions, VolumeService};
 use crate::mount::Mounted;
-use crate::session::serve;
 use futures_util::task::AtomicWaker;
 use shoal_client::Volume;
 use std::future::{Future, poll_fn};
@@ -42,7 +41,8 @@ pub fn serve_volume(volume: &Volume, mounted: &Mounted, options: ServiceOptions)
     let stale_pages = StalePages::start(mounted.notifier())?;
     let nodes = Nodes { root: options.root };
     volume.set_kernel_pages(PageForgetter::new(mounted.notifier().downgrade(), nodes, options.writeback_cache));
-    for (shard, transport) in mounted.transports(shards)?.into_iter().enumerate() {
+    let rings = mounted.negotiated().over_io_uring;
+    for (shard, connection) in mounted.connections(shards)?.into_iter().enumerate() {
         let interrupts = mounted.interrupts();
         let report = report.clone();
         let stop = stopper.clone();
@@ -50,9 +50,13 @@ pub fn serve_volume(volume: &Volume, mounted: &Mounted, options: ServiceOptions)
         volume.run(shard, move |local| {
             let service = VolumeService::new(local.clone(), options, interrupts.clone(), stale_pages);
             shoal_runtime::spawn(async move {
-                let result = stop.ends(shard, serve(transport, service, interrupts)).await;
+                let result = stop.ends(shard, connection.serve(service, interrupts)).await;
                 if let Err(error) = &result {
                     tracing::error!(shard, %error, "a shard no longer serves the mount");
+                    if rings {
+                        // The kernel keeps requests in the queues of this shard; nobody else can answer them.
+                        stop.stop();
+                    }
                 }
                 // Nobody listens if the owner doesn't care how it ended.
                 let _ = report.send(result);

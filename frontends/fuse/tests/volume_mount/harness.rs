@@ -109,7 +109,7 @@ impl Disk {
 
     fn serve(&self, volume: Volume, root: Ino, read_only: bool) -> Mount {
         let mount_point = self.mount_point();
-        let options = MountOptions { read_only, ..MountOptions::new("test") };
+        let options = MountOptions { read_only, rings: crate::RINGS, ..MountOptions::new("test") };
         let mounted = mount(&mount_point, &options).unwrap();
         let serving =
             serve_volume(&volume, &mounted, ServiceOptions { root, read_only, ..ServiceOptions::default() }).unwrap();

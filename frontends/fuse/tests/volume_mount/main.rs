@@ -11,3 +11,6 @@ mod directories;
 mod harness;
 mod options;
 mod tree;
+
+/// What the requests of this run travel through.
+const RINGS: shoal_fuse::RingUse = shoal_fuse::RingUse::Never;
