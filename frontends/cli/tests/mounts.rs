@@ -8,8 +8,9 @@ use sandbox::{SHOAL, Sandbox, await_end, kill, noise, text};
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 /// `nobody`: fusermount3 wants a user who has a name.
@@ -71,6 +72,54 @@ fn a_tree_is_the_same_after_a_remount() {
     assert_eq!(sandbox.json(&["status", &url])["sessions"], serde_json::json!([]));
     sandbox.ends(&["fsck", &url, "--data"], 0);
     sandbox.ends(&["gc", &url], 0);
+}
+
+/// With the daemon dead, only the kernel itself can read the cache file: that is how the test knows that it does.
+#[test]
+fn the_kernel_reads_cached_files_of_a_read_only_mount_by_itself() {
+    let mut sandbox = Sandbox::new();
+    let url = sandbox.format("a.db");
+    let content = noise(5 * MIB + 777, 1);
+    let point = sandbox.mount(&url, "mnt", &[]);
+    fs::write(point.join("a"), &content).unwrap();
+    sandbox.umount(&point);
+    let cache = sandbox.path("cached");
+    let point = sandbox.mount(&url, "mnt", &["--read-only", "--cache-dir", cache.to_str().unwrap()]);
+    // A lent file ends where its content does; before, it's whole units.
+    let is_lent = || files_below(&cache).iter().any(|file| fs::metadata(file).unwrap().len() == content.len() as u64);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut opened = loop {
+        let mut read = File::open(point.join("a")).unwrap();
+        // What the kernel holds of the file would not be read from us, and so not be cached.
+        rustix::fs::fadvise(&read, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let mut seen = Vec::new();
+        read.read_to_end(&mut seen).unwrap();
+        assert!(seen == content);
+        drop(read);
+        let opened = File::open(point.join("a")).unwrap();
+        if is_lent() {
+            break opened;
+        }
+        assert!(Instant::now() < deadline, "{}", sandbox.logs());
+    };
+    let mut second = File::open(point.join("a")).unwrap();
+    let daemon = sandbox.daemon(&url);
+    kill(daemon, "KILL");
+    await_end(daemon);
+    for file in [&mut opened, &mut second] {
+        let mut seen = Vec::new();
+        file.read_to_end(&mut seen).unwrap();
+        assert!(seen == content, "{} bytes", seen.len());
+    }
+    drop((opened, second));
+    sandbox.mount(&url, "mnt", &["--read-only", "--cache-dir", cache.to_str().unwrap()]);
+    assert!(fs::read(point.join("a")).unwrap() == content, "the cache survives");
+    sandbox.umount(&point);
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 #[test]

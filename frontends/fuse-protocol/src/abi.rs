@@ -140,3 +140,7 @@ pub mod notify {
 
 /// `_IOR(229, 0, u32)`: makes a freshly opened `/dev/fuse` another channel of a mount's connection.
 pub const IOCTL_CLONE: u32 = 0x8004_e500;
+/// `_IOW(229, 1, struct fuse_backing_map)`: registers a file that the kernel may read by itself; returns its backing id.
+pub const IOCTL_BACKING_OPEN: u32 = 0x4010_e501;
+/// `_IOW(229, 2, u32)`: gives a backing id up; files opened with it stay usable.
+pub const IOCTL_BACKING_CLOSE: u32 = 0x4004_e502;

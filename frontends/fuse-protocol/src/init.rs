@@ -30,6 +30,8 @@ pub struct Config {
     pub writeback_cache: bool,
     /// Requests travel in rings shared with the kernel, not through `/dev/fuse`; where the kernel offers it.
     pub over_io_uring: bool,
+    /// Let the kernel read some files by itself, from backing files that we name. Not with `writeback_cache`.
+    pub passthrough: bool,
     /// `/proc/sys/fs/fuse/max_pages_limit`; 256 on kernels without it.
     pub max_pages_limit: u32,
 }
@@ -42,6 +44,7 @@ impl Default for Config {
             max_background: 128,
             writeback_cache: false,
             over_io_uring: false,
+            passthrough: false,
             max_pages_limit: 256,
         }
     }
@@ -59,6 +62,7 @@ pub struct Negotiated {
     pub writeback_cache: bool,
     /// The kernel waits until each of its queues has a ring entry, and answers nobody before.
     pub over_io_uring: bool,
+    pub passthrough: bool,
     /// The kernel knows `EXPIRE_ONLY` invalidations of entries.
     pub expire_only: bool,
 }
@@ -124,6 +128,9 @@ pub fn negotiate(offer: &InitIn, config: &Config) -> Result<(Negotiated, [u8; 64
     if config.over_io_uring {
         wanted |= init::OVER_IO_URING;
     }
+    if config.passthrough && !config.writeback_cache {
+        wanted |= init::PASSTHROUGH;
+    }
     let mut flags = wanted & offer.flags;
     if offer.flags & init::INIT_EXT == 0 {
         flags &= u64::from(u32::MAX);
@@ -139,6 +146,7 @@ pub fn negotiate(offer: &InitIn, config: &Config) -> Result<(Negotiated, [u8; 64
         max_background: config.max_background.max(1),
         writeback_cache: flags & init::WRITEBACK_CACHE != 0,
         over_io_uring: flags & init::OVER_IO_URING != 0,
+        passthrough: flags & init::PASSTHROUGH != 0,
         expire_only: offer.flags & init::HAS_EXPIRE_ONLY != 0,
     };
     Ok((negotiated, init_out(&negotiated)))
@@ -154,6 +162,7 @@ fn nothing_but_the_version() -> Negotiated {
         max_background: 0,
         writeback_cache: false,
         over_io_uring: false,
+        passthrough: false,
         expire_only: false,
     }
 }
@@ -218,6 +227,20 @@ mod tests {
             let offer = InitIn { flags: !missing, ..modern() };
             assert!(!negotiate(&offer, &config).expect("agreed").0.over_io_uring);
         }
+    }
+
+    #[test]
+    fn the_kernel_reads_by_itself_only_if_asked_to_and_if_it_buffers_no_writes() {
+        let asked = |writeback_cache| {
+            let config = Config { passthrough: true, writeback_cache, ..Config::default() };
+            negotiate(&modern(), &config).expect("agreed")
+        };
+        let (agreed, reply) = asked(false);
+        assert!(agreed.passthrough);
+        assert_eq!(reply[36..40], 1u32.to_ne_bytes(), "the stack depth");
+        let (agreed, reply) = asked(true);
+        assert!(!agreed.passthrough && !negotiate(&modern(), &Config::default()).expect("agreed").0.passthrough);
+        assert_eq!(reply[36..40], [0; 4]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub use notify::Notification;
 pub use operation::{FileLock, ForgetList, Operation, SetAttributes, SetTime};
 pub use reply::{
     EntryOut, Statistics, Validity, attr_out, bmap_out, copied_out, create_out, entry_out, init_out, lk_out, lseek_out,
-    negative_entry_out, open_out, out_header, poll_out, statfs_out, statx_out, write_out, xattr_size_out,
+    negative_entry_out, open_backed_out, open_out, out_header, poll_out, statfs_out, statx_out, write_out,
+    xattr_size_out,
 };
 pub use request::{Header, Malformed, Request, peek_opcode};

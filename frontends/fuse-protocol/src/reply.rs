@@ -62,6 +62,11 @@ pub fn open_out(handle: u64, flags: u32) -> [u8; 16] {
     Writer::new().u64(handle).u32(flags).u32(0).done()
 }
 
+/// OPEN with `abi::fopen::PASSTHROUGH`: the kernel reads the backing file instead of asking.
+pub fn open_backed_out(handle: u64, flags: u32, backing_id: u32) -> [u8; 16] {
+    Writer::new().u64(handle).u32(flags).u32(backing_id).done()
+}
+
 /// CREATE and TMPFILE.
 pub fn create_out(entry: &EntryOut, handle: u64, flags: u32) -> [u8; 144] {
     Writer::new().raw(entry).raw(&open_out(handle, flags)).done()
@@ -157,6 +162,8 @@ pub fn statx_out(validity: Duration, a: &Attributes) -> [u8; 288] {
 /// INIT, as agreed.
 pub fn init_out(agreed: &Negotiated) -> [u8; 64] {
     const NANOSECOND: u32 = 1;
+    /// Of the file systems that backing files lie on: none that is itself stacked on others.
+    const MAX_STACK_DEPTH: u32 = 1;
     Writer::new()
         .u32(abi::MAJOR)
         .u32(agreed.minor)
@@ -169,7 +176,8 @@ pub fn init_out(agreed: &Negotiated) -> [u8; 64] {
         .u16(agreed.max_pages)
         .u16(0)
         .u32((agreed.flags >> 32) as u32)
-        .zeros(28)
+        .u32(u32::from(agreed.passthrough) * MAX_STACK_DEPTH)
+        .zeros(24)
         .done()
 }
 

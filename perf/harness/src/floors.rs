@@ -17,6 +17,8 @@ const FLOORS: &[(&str, Floor)] = &[
     ("memory-cache/random-read-4k-direct", Floor { of: "null", ratio: 0.5 }),
     ("disk-cache/random-read-4k-depth-32", Floor { of: "cache-file", ratio: 0.7 }),
     ("disk-cache/sequential-read-1m", Floor { of: "cache-file", ratio: 0.9 }),
+    ("read-only-disk-cache/random-read-4k-depth-32", Floor { of: "cache-file", ratio: 0.7 }),
+    ("read-only-disk-cache/sequential-read-1m", Floor { of: "cache-file", ratio: 0.9 }),
     ("uncached-stat/shared-1", Floor { of: "null", ratio: 0.8 }),
     ("uncached-stat/shared-8", Floor { of: "null", ratio: 0.8 }),
     ("metadata/create/shared-8", Floor { of: "null", ratio: 0.3 }),

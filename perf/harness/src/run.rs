@@ -12,7 +12,7 @@ use crate::workloads::Workload;
 /// Runs the workloads. What was measured before an interruption is kept.
 pub fn run(mut workloads: Vec<Box<dyn Workload>>, settings: &Settings, ground: &Ground) -> Outcome<Results> {
     let mut results = Results::default();
-    for setup in [Setup::Usual, Setup::CacheInMemory, Setup::NoAttributeCache] {
+    for setup in [Setup::Usual, Setup::ReadOnly, Setup::CacheInMemory, Setup::NoAttributeCache] {
         let of_setup = workloads.iter_mut().filter(|workload| workload.setup() == setup);
         let mut of_setup: Vec<&mut Box<dyn Workload>> = of_setup.collect();
         if of_setup.is_empty() {

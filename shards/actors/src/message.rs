@@ -7,6 +7,7 @@ use bytes::Bytes;
 use shoal_metadata::LockWait;
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{Attributes, FsResult, Ino, Timestamp};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 /// Gets the answer on the thread that has it; must not block.
@@ -83,6 +84,14 @@ pub(crate) enum Message {
         offset: u64,
         to: SeekTo,
         respond: Respond<u64>,
+    },
+    /// The cached file, for somebody who reads it past us; `None` if not all of it is cached.
+    Lend {
+        ino: Ino,
+        respond: Respond<Option<OwnedFd>>,
+    },
+    GiveBack {
+        ino: Ino,
     },
     /// Another mount may have changed the file: look again before the next read.
     Revalidate {

@@ -5,7 +5,7 @@ use crate::disk_file::DiskFile;
 use crate::units::{UNIT_BYTES, spans};
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{BLOCK_BYTES, Ino};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 
 pub struct CacheFile {
@@ -15,6 +15,8 @@ pub struct CacheFile {
     /// Closed or removed: there may be a newer `CacheFile` of this inode, so nothing is ever ready here again.
     dead: AtomicBool,
     verify_always: bool,
+    /// Borrowers that read the data file by themselves; see `lend`.
+    pub(crate) loans: AtomicU32,
 }
 
 /// How a `try_read` ended.
@@ -36,7 +38,14 @@ const PAGE: u64 = 4096;
 impl CacheFile {
     pub(crate) fn new(ino: Ino, disk: Option<DiskFile>, verify_always: bool) -> Self {
         let disk = disk.map(OnceLock::from).unwrap_or_default();
-        CacheFile { ino, table: BlockTable::default(), disk, dead: AtomicBool::new(false), verify_always }
+        CacheFile {
+            ino,
+            table: BlockTable::default(),
+            disk,
+            dead: AtomicBool::new(false),
+            verify_always,
+            loans: AtomicU32::new(0),
+        }
     }
 
     pub fn ino(&self) -> Ino {
@@ -109,6 +118,11 @@ impl CacheFile {
         assert!(self.disk.set(disk).is_ok(), "the files are made once");
     }
 
+    /// Nothing of it may change on disk.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.loans.load(SeqCst) > 0
+    }
+
     pub(crate) fn is_dead(&self) -> bool {
         self.dead.load(SeqCst)
     }
@@ -120,7 +134,8 @@ impl CacheFile {
     }
 }
 
-/// Whole pages are read, whole units if they are to be checked against the index; cached units are whole on disk.
+/// Whole pages are read, whole units if they are to be checked against the index. Cached units are whole on disk, except
+/// that the data file may end where its content does; behind that a unit is zeros.
 async fn read_range(
     disk: &DiskFile,
     offset: u64,
@@ -130,14 +145,15 @@ async fn read_range(
 ) -> (bool, AlignedBuffer) {
     let grain = if check { UNIT_BYTES } else { PAGE };
     let start = offset / grain * grain;
-    let count = ((offset + length as u64).next_multiple_of(grain) - start) as usize;
+    let needed = (offset + length as u64 - start) as usize;
+    let count = needed.next_multiple_of(grain as usize);
     if start == offset && count <= buffer.capacity() {
         let (read, buffer) = read_whole(disk, buffer, count, start).await;
-        return (read && (!check || matches_index(disk, start, &buffer)), buffer);
+        return (read >= needed && (!check || matches_index(disk, start, &buffer)), buffer);
     }
     let (read, bounce) = read_whole(disk, AlignedBuffer::with_capacity(count), count, start).await;
     let mut buffer = buffer;
-    if !read || (check && !matches_index(disk, start, &bounce)) {
+    if read < needed || (check && !matches_index(disk, start, &bounce)) {
         return (false, buffer);
     }
     let skip = (offset - start) as usize;
@@ -146,11 +162,18 @@ async fn read_range(
     (true, buffer)
 }
 
-async fn read_whole(disk: &DiskFile, buffer: AlignedBuffer, count: usize, offset: u64) -> (bool, AlignedBuffer) {
+/// The bytes that could be read; what is missing of `count` is filled with zeros.
+pub(crate) async fn read_whole(
+    disk: &DiskFile,
+    buffer: AlignedBuffer,
+    count: usize,
+    offset: u64,
+) -> (usize, AlignedBuffer) {
     let (result, mut buffer) = disk.read_data(buffer, count, offset).await;
+    let read = result.unwrap_or(0);
     buffer.set_len(count);
-    // A short read is as good as a failed one: cached units are whole on disk.
-    (result.is_ok_and(|read| read == count), buffer)
+    buffer[read..].fill(0);
+    (read, buffer)
 }
 
 /// Whether whole units that stand at `start` have the checksums that the index tells.

@@ -128,14 +128,14 @@ impl Clock {
         (bytes, record.open)
     }
 
-    /// The next block to evict. Blocks that `is_busy` are passed over.
+    /// The next block to evict. Blocks that `is_busy`, and those of lent files, are passed over.
     pub fn take_victim(&mut self, is_busy: impl Fn(Ino, u64) -> bool) -> Option<Victim> {
         // Twice round: the first may only take second chances back.
         for _ in 0..2 * self.queue.len() {
             let (ino, block) = self.queue.pop_front()?;
             let Some(record) = self.files.get_mut(&ino) else { continue };
             let Ok(at) = record.position(block) else { continue };
-            if is_busy(ino, block) || record.take_second_chance(at) {
+            if is_busy(ino, block) || record.is_lent() || record.take_second_chance(at) {
                 self.queue.push_back((ino, block));
                 continue;
             }
@@ -165,6 +165,10 @@ const STALE_MAX: usize = 1024;
 impl FileRecord {
     fn position(&self, block: u64) -> Result<usize, usize> {
         self.blocks.binary_search_by_key(&block, |record| record.block)
+    }
+
+    fn is_lent(&self) -> bool {
+        self.open.as_ref().is_some_and(|file| file.is_lent())
     }
 
     fn get(&self, block: u64) -> Option<&BlockRecord> {

@@ -17,6 +17,7 @@ mod disk_file;
 mod evict;
 mod index_entry;
 mod janitor;
+mod lend;
 mod limits;
 mod part;
 mod slot;

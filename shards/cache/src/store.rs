@@ -18,7 +18,7 @@ impl CachePart {
     /// Stores `unit_count` units of a block, from `first_unit` on. `bytes` may end within the last unit (the end of the
     /// file); the rest is cached as zeros. Bytes that start page-aligned and are whole units are not copied.
     ///
-    /// Does nothing if the block has not been identified, or if somebody else moves these units' bytes just now. When
+    /// Does nothing if the block has not been identified, if the file is lent, or if somebody else moves these units' bytes just now. When
     /// the block changes meanwhile, the bytes are not made valid. If the future is dropped, neither are they.
     pub async fn store(&self, file: &Arc<CacheFile>, block: u64, first_unit: u32, unit_count: u32, bytes: Bytes) {
         assert!(unit_count > 0 && first_unit + unit_count <= UNITS_PER_BLOCK, "units of one block");
@@ -26,7 +26,7 @@ impl CachePart {
         assert!(bytes.len() <= whole && bytes.len() > whole - UNIT_BYTES as usize, "bytes end in the last unit");
         let units = mask(first_unit..first_unit + unit_count);
         let Some(state) = file.table.get(block) else { return };
-        if self.is_degraded() || !is_wanted(file, &state, units) {
+        if self.is_degraded() || file.is_lent() || !is_wanted(file, &state, units) {
             return;
         }
         let ino = file.ino();

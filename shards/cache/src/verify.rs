@@ -1,7 +1,7 @@
 //! Verifying what an earlier run left: the checksums decide which units survived.
 
 use crate::block_state::BlockState;
-use crate::cache_file::CacheFile;
+use crate::cache_file::{CacheFile, read_whole};
 use crate::index_entry::Entry;
 use crate::limits::VERIFY_UNITS_MAX;
 use crate::part::CachePart;
@@ -53,9 +53,8 @@ async fn good_in_run(file: &CacheFile, entry: &Entry, block: u64, run: Range<u32
     let Some(disk) = file.disk() else { return 0 };
     let count = run.len() * UNIT_BYTES as usize;
     let offset = block * BLOCK_BYTES + u64::from(run.start) * UNIT_BYTES;
-    let (result, mut buffer) = disk.read_data(AlignedBuffer::with_capacity(count), count, offset).await;
-    // Units that could not be read, or only in part, are as bad as wrong ones.
-    buffer.set_len(result.unwrap_or(0));
+    // What could not be read comes as zeros: right for the rest of a file's last unit, wrong for anything else.
+    let (_, buffer) = read_whole(disk, AlignedBuffer::with_capacity(count), count, offset).await;
     let units = run.zip(buffer.chunks_exact(UNIT_BYTES as usize));
     let right = units.filter(|(unit, bytes)| crc32c::crc32c(bytes) == entry.checksums[*unit as usize]);
     right.fold(0, |good, (unit, _)| good | mask(unit..unit + 1))

@@ -70,7 +70,7 @@ pub struct Arguments {
     /// io_uring where it is switched on
     #[arg(long, value_name = "NAME", default_value = "dev_fuse")]
     pub transport: Transport,
-    /// Refuse every change
+    /// Refuse every change; the kernel may then read cached files by itself, which is faster
     #[arg(long)]
     pub read_only: bool,
     /// Let users other than the one who mounts use it, as the permission bits say

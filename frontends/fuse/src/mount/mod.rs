@@ -38,7 +38,7 @@ pub struct MountOptions {
     /// The kernel checks permission bits, and the service need not.
     pub default_permissions: bool,
     pub rings: RingUse,
-    /// Its `over_io_uring` is set by what `rings` says and the machine allows.
+    /// `over_io_uring` is set by what `rings` says and the machine allows, `passthrough` for read-only mounts.
     pub protocol: Config,
 }
 
@@ -84,7 +84,8 @@ pub fn check_mount_point(mount_point: &Path) -> Result<PathBuf, MountError> {
 /// Mounts on an existing directory. What a dead daemon of ours left mounted there is cleaned away first.
 pub fn mount(mount_point: &Path, options: &MountOptions) -> Result<Mounted, MountError> {
     let mount_point = prepare::mount_point(mount_point)?;
-    let protocol = Config { over_io_uring: rings::ask_for(options.rings)?, ..options.protocol };
+    let over_io_uring = rings::ask_for(options.rings)?;
+    let protocol = Config { over_io_uring, passthrough: options.read_only, ..options.protocol };
     let device = if rustix::process::geteuid().is_root() {
         direct::mount(&mount_point, options)?
     } else {
@@ -134,6 +135,10 @@ impl Mounted {
     /// One a shard; they share the requests. With rings, the kernel answers nobody before each of them is served.
     pub fn connections(&self, shards: usize) -> io::Result<Vec<Connection>> {
         Connection::for_shards(&self.device, &self.negotiated, shards)
+    }
+
+    pub(crate) fn device(&self) -> RingFile {
+        self.device.clone()
     }
 
     pub fn notifier(&self) -> Notifier {

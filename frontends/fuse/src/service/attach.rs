@@ -2,6 +2,7 @@
 
 use super::kernel_pages::PageForgetter;
 use super::nodes::Nodes;
+use super::passthrough::Passthrough;
 use super::stale_pages::StalePages;
 use super::{ServiceOptions, VolumeService};
 use crate::mount::Mounted;
@@ -41,14 +42,16 @@ pub fn serve_volume(volume: &Volume, mounted: &Mounted, options: ServiceOptions)
     let stale_pages = StalePages::start(mounted.notifier())?;
     let nodes = Nodes { root: options.root };
     volume.set_kernel_pages(PageForgetter::new(mounted.notifier().downgrade(), nodes, options.writeback_cache));
+    let passthrough = Passthrough::new(mounted).filter(|_| options.read_only);
     let rings = mounted.negotiated().over_io_uring;
     for (shard, connection) in mounted.connections(shards)?.into_iter().enumerate() {
         let interrupts = mounted.interrupts();
+        let passthrough = passthrough.clone();
         let report = report.clone();
         let stop = stopper.clone();
         let stale_pages = stale_pages.clone();
         volume.run(shard, move |local| {
-            let service = VolumeService::new(local.clone(), options, interrupts.clone(), stale_pages);
+            let service = VolumeService::new(local.clone(), options, interrupts.clone(), stale_pages, passthrough);
             shoal_runtime::spawn(async move {
                 let result = stop.ends(shard, connection.serve(service, interrupts)).await;
                 if let Err(error) = &result {

@@ -9,20 +9,26 @@ use crate::transport::{Reply, ReplyBody};
 use rustix::fs::OFlags;
 use shoal_client::SeekTo;
 use shoal_fuse_protocol::abi::{fopen, whence};
-use shoal_fuse_protocol::{lseek_out, open_out};
+use shoal_fuse_protocol::{lseek_out, open_backed_out, open_out};
 use shoal_types::{Errno, FsResult, Ino};
 
 /// Of a file just created: nobody can have cached anything wrong about it.
 pub(super) const WRITER_FLAGS: u32 = fopen::KEEP_CACHE | fopen::PARALLEL_DIRECT_WRITES;
 
+/// Those that the kernel lets stand beside PASSTHROUGH and that mean something there.
+const BACKED_FLAGS: u32 = fopen::NOFLUSH;
+
 impl VolumeService {
     pub(super) async fn open(&self, ino: Ino, flags: u32) -> FsResult<[u8; 16]> {
         let truncate = OFlags::from_bits_retain(flags).contains(OFlags::TRUNC);
         let opened = self.volume.open(ino, truncate).await?;
-        Ok(open_out(
-            self.next_handle(),
-            open_flags(flags, opened.keep_cache, opened.tell_closes) | self.appender_flags(flags),
-        ))
+        let flags = open_flags(flags, opened.keep_cache, opened.tell_closes) | self.appender_flags(flags);
+        if let Some(passthrough) = &self.passthrough
+            && let Some(id) = passthrough.open(&self.volume, ino, opened.attributes.length).await
+        {
+            return Ok(open_backed_out(self.next_handle(), flags & BACKED_FLAGS | fopen::PASSTHROUGH, id));
+        }
+        Ok(open_out(self.next_handle(), flags))
     }
 
     /// Through its cache the kernel sends a write that crosses a page in two, which would be two appends. And while others

@@ -70,6 +70,9 @@ impl VolumeService {
         if self.volume.may_have_locks(ino) {
             self.volume.release_locks(ino, LockHolder::Handle(handle)).await;
         }
+        if let Some(passthrough) = &self.passthrough {
+            passthrough.close(&self.volume, ino).await;
+        }
         self.volume.close(ino).await;
         reply.send(Ok(ReplyBody::Empty));
     }

@@ -19,6 +19,7 @@ mod files;
 mod kernel_pages;
 mod locks;
 mod nodes;
+mod passthrough;
 mod ranges;
 mod read_only;
 mod read_write;
@@ -39,6 +40,7 @@ use crate::session::{Service, open};
 use crate::transport::{Received, Reply, ReplyBody};
 use locks::Asker;
 use nodes::Nodes;
+use passthrough::Passthrough;
 use read_write::WriteFlags;
 use shoal_client::LocalVolume;
 use shoal_fuse_protocol::{Header, Operation, Request};
@@ -79,15 +81,18 @@ pub struct VolumeService {
     interrupts: Arc<Interrupts>,
     /// The next one; those of different shards never meet.
     handles: Cell<u64>,
+    passthrough: Option<Arc<Passthrough>>,
 }
 
 impl VolumeService {
-    /// `interrupts` and `stale_pages` are shared by all shards of a mount; `serve` gets the same `interrupts`.
+    /// `interrupts`, `stale_pages` and `passthrough` are shared by all shards of a mount; `serve` gets the same
+    /// interrupts.
     fn new(
         volume: Rc<LocalVolume>,
         options: ServiceOptions,
         interrupts: Arc<Interrupts>,
         stale_pages: StalePages,
+        passthrough: Option<Arc<Passthrough>>,
     ) -> Rc<Self> {
         let ServiceOptions { root, read_only, writeback_cache, squash } = options;
         // 0 is what directories have.
@@ -102,6 +107,7 @@ impl VolumeService {
             stale_pages,
             interrupts,
             handles,
+            passthrough,
         })
     }
 

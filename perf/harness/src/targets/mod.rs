@@ -6,7 +6,7 @@ mod plain;
 mod shoal;
 
 use crate::arguments::TargetKind;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use std::path::{Path, PathBuf};
 
 /// How the targets are mounted. Where a target has no such setting (a plain folder), it is as it is.
@@ -18,6 +18,8 @@ pub enum Setup {
     CacheInMemory,
     /// The kernel asks for every attribute and name.
     NoAttributeCache,
+    /// As usual, but mounted read-only once the content is there (`Running::make_read_only`).
+    ReadOnly,
 }
 
 /// Where targets are made and what they are made of.
@@ -37,11 +39,15 @@ pub struct Running {
     pub root: PathBuf,
     /// Where its local cache lies, if it has one.
     pub cache: Option<PathBuf>,
-    _stop: Box<dyn Stop>,
+    stop: Box<dyn Stop>,
 }
 
 /// Stops the target when dropped.
-trait Stop {}
+trait Stop {
+    fn make_read_only(&self) -> Outcome<()> {
+        Err(Failure::new("this target can't be mounted read-only"))
+    }
+}
 
 pub fn start(kind: TargetKind, setup: Setup, ground: &Ground) -> Outcome<Running> {
     match kind {
@@ -52,6 +58,11 @@ pub fn start(kind: TargetKind, setup: Setup, ground: &Ground) -> Outcome<Running
 }
 
 impl Running {
+    /// Mounted anew, so that nothing can be written any more.
+    pub fn make_read_only(&self) -> Outcome<()> {
+        self.stop.make_read_only()
+    }
+
     /// Everything written so far reaches its disk, so that one target's write-back does not slow the next one down.
     pub fn settle(&self) -> Outcome<()> {
         use crate::failure::During;

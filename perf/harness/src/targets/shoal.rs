@@ -16,9 +16,15 @@ struct Volume {
     folder: PathBuf,
     point: PathBuf,
     cache: PathBuf,
+    cache_bytes: u64,
 }
 
-impl Stop for Volume {}
+impl Stop for Volume {
+    fn make_read_only(&self) -> Outcome<()> {
+        interrupt::run(self.command(&["umount"]).arg(&self.point)).during("shoal umount")?;
+        interrupt::run(self.mount().arg("--read-only")).during("shoal mount --read-only").map(|_| ())
+    }
+}
 
 impl Drop for Volume {
     fn drop(&mut self) {
@@ -65,6 +71,18 @@ impl Volume {
         command.args(arguments);
         command
     }
+
+    fn database(&self) -> String {
+        url("sqlite", &self.folder.join("volume.db"))
+    }
+
+    fn mount(&self) -> Command {
+        let mut command = self.command(&["mount", &self.database()]);
+        command.arg(&self.point).arg("--cache-dir").arg(&self.cache);
+        command.args(["--cache-size", &format!("{}M", self.cache_bytes.div_ceil(1 << 20))]);
+        command.arg("--log-file").arg(self.log());
+        command
+    }
 }
 
 pub(super) fn start(setup: Setup, ground: &Ground) -> Outcome<Running> {
@@ -72,29 +90,27 @@ pub(super) fn start(setup: Setup, ground: &Ground) -> Outcome<Running> {
     let point = folder.join("mnt");
     let cache = match setup {
         Setup::CacheInMemory => fresh_folder(&ground.memory)?,
-        Setup::Usual | Setup::NoAttributeCache => folder.join("cache"),
+        Setup::Usual | Setup::NoAttributeCache | Setup::ReadOnly => folder.join("cache"),
     };
-    let volume = Volume { binary: ground.binaries.join("shoal"), folder: folder.clone(), point, cache };
+    let (binary, cache_bytes) = (ground.binaries.join("shoal"), ground.cache_bytes);
+    let volume = Volume { binary, folder: folder.clone(), point, cache, cache_bytes };
     for made in [&volume.point, &volume.cache, &folder.join("home")] {
         std::fs::create_dir_all(made).during(made.display())?;
     }
-    mount(&volume, setup, ground)?;
+    mount(&volume, setup)?;
     if !is_mounted(&volume.point) {
         return Err(Failure::new(format_args!("shoal mount succeeded, but {} is no mount", volume.point.display())));
     }
     let (root, cache) = (volume.point.clone(), Some(volume.cache.clone()));
-    Ok(Running { kind: TargetKind::Shoal, root, cache, _stop: Box::new(volume) })
+    Ok(Running { kind: TargetKind::Shoal, root, cache, stop: Box::new(volume) })
 }
 
-fn mount(volume: &Volume, setup: Setup, ground: &Ground) -> Outcome<()> {
-    let database = url("sqlite", &volume.folder.join("volume.db"));
+fn mount(volume: &Volume, setup: Setup) -> Outcome<()> {
+    let database = volume.database();
     let objects = url("file", &volume.folder.join("objects"));
     interrupt::run(&mut volume.command(&["format", &database, "bench", "--storage", &objects]))
         .during("shoal format")?;
-    let mut command = volume.command(&["mount", &database]);
-    command.arg(&volume.point).arg("--cache-dir").arg(&volume.cache);
-    command.args(["--cache-size", &format!("{}M", ground.cache_bytes.div_ceil(1 << 20))]);
-    command.arg("--log-file").arg(volume.log());
+    let mut command = volume.mount();
     if setup == Setup::NoAttributeCache {
         command.args(["--attr-timeout", "0", "--entry-timeout", "0"].map(OsStr::new));
     }

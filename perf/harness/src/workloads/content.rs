@@ -29,6 +29,14 @@ pub(super) fn prepare(target: &Running, bytes: u64) -> Outcome<()> {
     Ok(())
 }
 
+/// The same on a mount that is read-only from then on, and reads the file once more.
+pub(super) fn prepare_read_only(target: &Running, bytes: u64) -> Outcome<()> {
+    prepare(target, bytes)?;
+    target.make_read_only()?;
+    let path = path(target);
+    read(&path).during(format_args!("reading {}", path.display())).map(|_| ())
+}
+
 pub(super) fn remove(target: &Running) -> Outcome<()> {
     let path = path(target);
     std::fs::remove_file(&path).during(path.display())

@@ -56,6 +56,7 @@ pub fn all() -> Vec<Box<dyn Workload>> {
         Box::new(random_read::DiskCache),
         Box::new(metadata::Metadata),
         Box::new(source_tree::SourceTree::default()),
+        Box::new(random_read::ReadOnlyDiskCache),
         Box::new(random_read::MemoryCache),
         Box::new(metadata::UncachedStat),
     ]

@@ -12,6 +12,8 @@ use std::path::Path;
 pub(super) struct RandomRead;
 /// Against fio on the cache's own file: the disk without us.
 pub(super) struct DiskCache;
+/// The same where the mount is read-only.
+pub(super) struct ReadOnlyDiskCache;
 /// Against the null server, with the cache in memory: FUSE without a disk.
 pub(super) struct MemoryCache;
 
@@ -64,24 +66,55 @@ impl Workload for DiskCache {
     }
 
     fn run(&self, target: &Running, settings: &Settings) -> Outcome<Vec<Measured>> {
-        let cache_file = content::cache_file(target, settings.file_bytes)?;
-        let deep = Job { depth: 32, ..random(target, settings) };
-        let sequential = Job { direct: true, depth: 8, ..reading(target, settings) };
-        let mut measured = Vec::new();
-        for (file, instead_of_target) in [(content::path(target), None), (cache_file, Some(CACHE_FILE))] {
-            let (deep, sequential) = (at(&deep, &file), at(&sequential, &file));
-            let (rate, bandwidth) = (
-                rate(&deep, format!("{}/random-read-4k-depth-32", self.name()))?,
-                bandwidth(&sequential, format!("{}/sequential-read-1m", self.name()))?,
-            );
-            measured.extend([rate, bandwidth].map(|measured| Measured { instead_of_target, ..measured }));
-        }
-        Ok(measured)
+        beside_the_cache_file(self.name(), target, settings)
     }
 
     fn clean_up(&self, target: &Running) -> Outcome<()> {
         content::remove(target)
     }
+}
+
+impl Workload for ReadOnlyDiskCache {
+    fn name(&self) -> &'static str {
+        "read-only-disk-cache"
+    }
+
+    fn about(&self) -> &'static str {
+        "the reads of disk-cache on a read-only mount, where the kernel reads cached files by itself"
+    }
+
+    fn setup(&self) -> Setup {
+        Setup::ReadOnly
+    }
+
+    fn concerns(&self, target: TargetKind) -> bool {
+        target == TargetKind::Shoal
+    }
+
+    fn prepare(&self, target: &Running, settings: &Settings) -> Outcome<()> {
+        content::prepare_read_only(target, settings.file_bytes)
+    }
+
+    fn run(&self, target: &Running, settings: &Settings) -> Outcome<Vec<Measured>> {
+        beside_the_cache_file(self.name(), target, settings)
+    }
+}
+
+/// The same jobs on the target's file and on the cache's data file of it.
+fn beside_the_cache_file(name: &str, target: &Running, settings: &Settings) -> Outcome<Vec<Measured>> {
+    let cache_file = content::cache_file(target, settings.file_bytes)?;
+    let deep = Job { depth: 32, ..random(target, settings) };
+    let sequential = Job { direct: true, depth: 8, ..reading(target, settings) };
+    let mut measured = Vec::new();
+    for (file, instead_of_target) in [(content::path(target), None), (cache_file, Some(CACHE_FILE))] {
+        let (deep, sequential) = (at(&deep, &file), at(&sequential, &file));
+        let (rate, bandwidth) = (
+            rate(&deep, format!("{name}/random-read-4k-depth-32"))?,
+            bandwidth(&sequential, format!("{name}/sequential-read-1m"))?,
+        );
+        measured.extend([rate, bandwidth].map(|measured| Measured { instead_of_target, ..measured }));
+    }
+    Ok(measured)
 }
 
 impl Workload for MemoryCache {

@@ -12,6 +12,7 @@ mod content;
 mod copy_range;
 mod fallocate;
 mod fetch;
+mod lend;
 mod lifecycle;
 mod read;
 mod read_budget;

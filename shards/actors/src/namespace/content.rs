@@ -7,6 +7,7 @@ use crate::shard::Shard;
 use crate::shared::now;
 use bytes::Bytes;
 use shoal_types::{FsResult, Ino};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 impl Shard {
@@ -99,6 +100,24 @@ impl Shard {
                     |respond| Message::CopyRange { source, source_offset, target, target_offset, length, now, respond };
                 self.ask(owner, message).await
             }
+        }
+    }
+
+    /// The cached file for somebody who reads it past us, if all of it is cached and verified. What is written to the file
+    /// from then on is not seen there. To be given back before the file is closed.
+    pub async fn lend(self: &Rc<Self>, ino: Ino) -> FsResult<Option<OwnedFd>> {
+        let owner = self.shared.owner(ino);
+        match owner == self.index {
+            true => self.lend_owned(ino).await,
+            false => self.ask(owner, |respond| Message::Lend { ino, respond }).await,
+        }
+    }
+
+    pub async fn give_back(self: &Rc<Self>, ino: Ino) {
+        let owner = self.shared.owner(ino);
+        match owner == self.index {
+            true => self.give_back_owned(ino),
+            false => self.send(owner, Message::GiveBack { ino }).await,
         }
     }
 

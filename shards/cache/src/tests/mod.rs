@@ -4,6 +4,7 @@
 
 mod damage;
 mod eviction;
+mod lending;
 mod lifetime;
 mod racing;
 
