@@ -11,6 +11,10 @@ pub use listing::Listing;
 pub use mapping::Mapping;
 pub use random_file::RandomFile;
 
+mod twins;
+
+pub use twins::Twins;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

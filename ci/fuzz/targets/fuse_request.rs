@@ -1,8 +1,10 @@
-//! Any bytes as a FUSE request: parsed or refused, never a panic, and never a slice from outside the message.
+//! Any bytes as a FUSE request: parsed or refused, never a panic, and never a slice from outside the message. The same of
+//! an access control list in one.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use shoal_fuse_protocol::{Config, Operation, Request, negotiate};
+use shoal_types::{Acl, XattrName};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = Request::parse(bytes) else { return };
@@ -12,6 +14,15 @@ fuzz_target!(|bytes: &[u8]| {
         Operation::BatchForget(list) => assert!(list.iter().count() * 16 <= bytes.len()),
         Operation::Init(offer) => {
             let _ = negotiate(&offer, &Config::default());
+        }
+        // Other front ends pass values on that no kernel has looked at.
+        Operation::Setxattr { name, value, .. } => {
+            if let Ok(name) = XattrName::new(name) {
+                assert!(!name.as_bytes().contains(&0));
+            }
+            if let Ok(Some(acl)) = Acl::parse(value) {
+                assert_eq!(Acl::parse(&acl.to_bytes()), Ok(Some(acl)));
+            }
         }
         _ => {}
     }

@@ -107,6 +107,8 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         MetaOp::Rmdir(operation) => Some(operation.session),
         MetaOp::Rename(operation) => Some(operation.session),
         MetaOp::SetAttributes(operation) => Some(operation.session),
+        MetaOp::SetXattr(operation) => Some(operation.session),
+        MetaOp::RemoveXattr(operation) => Some(operation.session),
         MetaOp::Truncate(operation) => Some(operation.session),
         MetaOp::WriteInline(operation) => Some(operation.session),
         MetaOp::WriteSlices(operation) => Some(operation.session),
@@ -120,7 +122,8 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         MetaOp::AdjustUsage(operation) => Some(operation.session),
         // There is no session yet: an earlier run is known by what it registered.
         MetaOp::RegisterSession(_) => None,
-        MetaOp::Sustain(_)
+        MetaOp::NoteAccesses(_)
+        | MetaOp::Sustain(_)
         | MetaOp::Release(_)
         | MetaOp::Heartbeat(_)
         | MetaOp::EndSession(_)

@@ -4,7 +4,7 @@ use crate::MetaResult;
 use crate::keys::{self, Accumulator, Key};
 use crate::records::Identity;
 use shoal_kv::{Direction, KvError, Pair, Reader, Transaction};
-use shoal_types::{Attributes, Errno, FileKind, Ino, Timestamp};
+use shoal_types::{Attributes, Errno, FileKind, Ino, InodeFlags, Timestamp};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Inode {
@@ -13,6 +13,7 @@ pub(crate) struct Inode {
     pub length: u64,
     /// Nanoseconds; `None` while the identity's holds.
     pub mtime: Option<u64>,
+    pub atime: Option<u64>,
     pub allocated: i64,
     pub entries: i64,
     pub subdirectories: i64,
@@ -67,7 +68,7 @@ impl Inode {
     }
 
     pub fn new(ino: Ino, identity: Identity) -> Self {
-        Inode { ino, identity, length: 0, mtime: None, allocated: 0, entries: 0, subdirectories: 0 }
+        Inode { ino, identity, length: 0, mtime: None, atime: None, allocated: 0, entries: 0, subdirectories: 0 }
     }
 
     pub fn set(&mut self, field: Accumulator, value: &[u8]) -> Result<(), KvError> {
@@ -75,6 +76,7 @@ impl Inode {
         match field {
             Accumulator::Length => self.length = number,
             Accumulator::Mtime => self.mtime = Some(number),
+            Accumulator::Atime => self.atime = Some(number),
             Accumulator::Allocated => self.allocated = number.cast_signed(),
             Accumulator::Entries => self.entries = number.cast_signed(),
             Accumulator::Subdirectories => self.subdirectories = number.cast_signed(),
@@ -94,6 +96,7 @@ impl Inode {
         Attributes {
             ino: self.ino,
             kind: identity.kind,
+            flags: identity.flags.only(InodeFlags::ABOUT_XATTRS),
             mode: identity.mode,
             uid: identity.uid,
             gid: identity.gid,
@@ -104,7 +107,7 @@ impl Inode {
             },
             length: if directory { at_least_zero(self.entries) } else { self.length },
             allocated: at_least_zero(self.allocated),
-            atime: identity.atime,
+            atime: self.atime.map_or(identity.atime, Timestamp::from_nanos),
             mtime: self.mtime(),
             ctime,
             btime: identity.btime,

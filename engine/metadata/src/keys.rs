@@ -12,7 +12,9 @@
 //! n ino(8) 04                         symlink target
 //! n ino(8) 05 chunk(8)                slice list
 //! n ino(8) 06 cookie(8) name          directory entry
-//! n ino(8) 07, 08                     reserved: extended attributes, back pointers
+//! n ino(8) 07                         index of the extended attributes: there if any is
+//! n ino(8) 07 name                    extended attribute
+//! n ino(8) 08                         reserved: back pointers
 //! n ino(8) 09 space(1) session(8) owner(8)   what an owner has locked (space 1: flock, 2: record locks)
 //! n ino(8) 09 ff session(8) number(8) a request that waits for a lock
 //! n ino(8) 0a                         place in the removal queue, while removal has not begun
@@ -57,6 +59,8 @@ pub enum Key<'a> {
     Lock(Ino, LockSpace, SessionId, u64),
     /// The session, and the request's number in it.
     Waiter(Ino, SessionId, u64),
+    XattrIndex(Ino),
+    Xattr(Ino, &'a [u8]),
     Queued(Ino),
     Object(ObjectId),
     Accounting,
@@ -93,6 +97,8 @@ pub enum Accumulator {
     Entries = 4,
     /// ADD. Those of them that are directories.
     Subdirectories = 5,
+    /// MAX, nanoseconds. Missing: the identity's atime holds.
+    Atime = 6,
 }
 
 /// What is counted of an account. Both are ADD. The volume's are `Counter`s.
@@ -136,6 +142,8 @@ impl<'a> Key<'a> {
                 key.inode(ino, LOCK).byte(space as u8).number(session.0).number(owner)
             }
             Key::Waiter(ino, session, number) => key.inode(ino, LOCK).byte(WAITER).number(session.0).number(number),
+            Key::XattrIndex(ino) => key.inode(ino, XATTR),
+            Key::Xattr(ino, name) => key.inode(ino, XATTR).bytes(name),
             Key::Queued(ino) => key.inode(ino, QUEUED),
             Key::Object(object) => key.byte(b'o').number(object.0),
             Key::Accounting => key.byte(b'q').byte(ACCOUNTING),
@@ -210,6 +218,8 @@ impl<'a> Key<'a> {
                 let (space, (session, owner)) = (LockSpace::from_u8(*space)?, pair(rest)?);
                 Some(Key::Lock(ino, space, SessionId(session), owner))
             }
+            (XATTR, []) => Some(Key::XattrIndex(ino)),
+            (XATTR, name) => Some(Key::Xattr(ino, name)),
             (QUEUED, []) => Some(Key::Queued(ino)),
             _ => None,
         }
@@ -257,7 +267,7 @@ impl<'a> Key<'a> {
 impl Accumulator {
     pub fn from_u8(byte: u8) -> Option<Self> {
         use Accumulator::*;
-        [Length, Mtime, Allocated, Entries, Subdirectories].into_iter().find(|field| *field as u8 == byte)
+        [Length, Mtime, Allocated, Entries, Subdirectories, Atime].into_iter().find(|field| *field as u8 == byte)
     }
 }
 
@@ -524,6 +534,7 @@ const INLINE: u8 = 0x03;
 const TARGET: u8 = 0x04;
 const CHUNK: u8 = 0x05;
 const DIRENT: u8 = 0x06;
+const XATTR: u8 = 0x07;
 const LOCK: u8 = 0x09;
 const QUEUED: u8 = 0x0a;
 

@@ -21,6 +21,7 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::Accumulator(INO, Accumulator::Allocated), "6e01020304050607080203"),
         (Key::Accumulator(INO, Accumulator::Entries), "6e01020304050607080204"),
         (Key::Accumulator(INO, Accumulator::Subdirectories), "6e01020304050607080205"),
+        (Key::Accumulator(INO, Accumulator::Atime), "6e01020304050607080206"),
         (Key::Inline(INO), "6e010203040506070803"),
         (Key::Target(INO), "6e010203040506070804"),
         (Key::Chunk(INO, 0x11_1213_1415), "6e0102030405060708050000001112131415"),
@@ -28,6 +29,8 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::Lock(INO, LockSpace::Flock, SESSION, TIME), "6e0102030405060708090111121314151617183132333435363738"),
         (Key::Lock(INO, LockSpace::Record, SESSION, TIME), "6e0102030405060708090211121314151617183132333435363738"),
         (Key::Waiter(INO, SESSION, TIME), "6e010203040506070809ff11121314151617183132333435363738"),
+        (Key::XattrIndex(INO), "6e010203040506070807"),
+        (Key::Xattr(INO, b"user.a"), "6e010203040506070807757365722e61"),
         (Key::Queued(INO), "6e01020304050607080a"),
         (Key::Object(OBJECT), "6f2122232425262728"),
         (Key::Accounting, "7100"),
@@ -92,22 +95,26 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::Bell(_) => 23,
         Key::Removal(..) => 24,
         Key::Deletion(..) => 25,
+        Key::XattrIndex(_) => 26,
+        Key::Xattr(..) => 27,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
+    kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..26).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..28).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_key_cut_short_or_with_bytes_too_many_is_no_key_unless_its_end_is_open() {
     for (key, _) in golden() {
         let bytes = key.encode();
-        let open_end = matches!(key, Key::Dirent(..));
+        let open_end = matches!(key, Key::Dirent(..) | Key::XattrIndex(_) | Key::Xattr(..));
         let longer = [&bytes[..], b"!"].concat();
         assert_eq!(Key::parse(&longer).is_some(), open_end, "{key:?}");
         for length in 0..bytes.len() {
             let cut = Key::parse(&bytes[..length]);
-            assert!(cut.is_none_or(|cut| open_end && matches!(cut, Key::Dirent(..))), "{key:?} cut to {length}");
+            let shorter = |cut: &Key<'_>| matches!(cut, Key::Dirent(..) | Key::XattrIndex(_) | Key::Xattr(..));
+            assert!(cut.is_none_or(|cut| open_end && shorter(&cut)), "{key:?} cut to {length}");
         }
     }
 }

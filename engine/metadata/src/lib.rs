@@ -30,9 +30,9 @@ pub use metadata::{
 };
 pub use operation::{
     AdjustUsage, Append, AppendedContent, CancelLockWait, CopyRange, Create, CreateNameless, DeleteQuota, EndSession,
-    Fallocate, ForgetObjects, Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp, RegisterSession, Release,
-    RemoveInode, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, SetQuota, Sustain, Truncate, Unlink,
-    WriteInline, WriteSlices,
+    Fallocate, ForgetObjects, Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp, NoteAccesses,
+    RegisterSession, Release, RemoveInode, RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, SetQuota,
+    SetXattr, Sustain, Truncate, Unlink, WriteInline, WriteSlices,
 };
 pub use records::{Accounting, OwnerState, SessionKind, SessionRecord};
 pub use reply::{Appended, Copied, Fallocated, LockOutcome, MetaReply, Removed, Renamed, Truncated};

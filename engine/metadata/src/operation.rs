@@ -6,7 +6,9 @@
 use crate::records::SessionRecord;
 use crate::{Account, Limits};
 use serde::{Deserialize, Serialize};
-use shoal_types::{FileKind, Ino, LockMode, LockRange, LockSpace, Name, ObjectId, SessionId, Slice, Timestamp};
+use shoal_types::{
+    FileKind, Ino, LockMode, LockRange, LockSpace, Name, ObjectId, SessionId, Slice, Timestamp, XattrMode, XattrName,
+};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum MetaOp {
@@ -16,6 +18,9 @@ pub enum MetaOp {
     Rmdir(Rmdir),
     Rename(Rename),
     SetAttributes(SetAttributes),
+    NoteAccesses(NoteAccesses),
+    SetXattr(SetXattr),
+    RemoveXattr(RemoveXattr),
     Truncate(Truncate),
     WriteInline(WriteInline),
     WriteSlices(WriteSlices),
@@ -53,9 +58,11 @@ pub struct Create {
     pub name: Name,
     pub ino: Ino,
     pub kind: FileKind,
-    /// Permission bits with the umask applied. A symlink always gets 0o777. The parent's setgid bit gives its group, and
-    /// to directories also the bit.
+    /// Permission bits. A symlink always gets 0o777. The parent's setgid bit gives its group, and to directories also the
+    /// bit.
     pub mode: u16,
+    /// Bits to take off the mode, unless the parent has a default ACL: then that decides.
+    pub umask: u16,
     pub uid: u32,
     pub gid: u32,
     /// Kept for devices only.
@@ -118,7 +125,8 @@ pub struct Rename {
     pub now: Timestamp,
 }
 
-/// Sets what is given, and the change time. Answers `Attributes`. `EDQUOT` for a new owner's limits.
+/// Sets what is given, and the change time. Answers `Attributes`. A new mode goes into the access ACL too. `EDQUOT` for a
+/// new owner's limits.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SetAttributes {
     pub ino: Ino,
@@ -127,8 +135,45 @@ pub struct SetAttributes {
     pub gid: Option<u32>,
     pub atime: Option<Timestamp>,
     pub mtime: Option<Timestamp>,
+    /// Set-id bits and capabilities go, as they do when content or owner change.
+    pub drop_privileges: bool,
     /// On behalf of the superuser: limits of users and groups don't stand against a new owner.
     pub exempt: bool,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// These inodes have been read at these times: their access times, unless they were read later still. Answers `Done`. One
+/// that is gone is left out.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NoteAccesses {
+    pub accesses: Vec<(Ino, Timestamp)>,
+    pub session: SessionId,
+}
+
+/// Sets an extended attribute, and the change time. Answers `Attributes`.
+///
+/// `EEXIST` and `ENODATA` as the mode says, `E2BIG` for a value beyond 64 KiB, `ENOSPC` when the names of the inode would
+/// take more than 64 KiB or its values more than 4 MiB. An access ACL sets the mode; one that says no more than the mode
+/// is not kept. For ACLs also `EINVAL`, `EOPNOTSUPP` on a symlink, `EACCES` for a default ACL on what is no directory.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SetXattr {
+    pub ino: Ino,
+    pub name: XattrName,
+    pub value: Vec<u8>,
+    pub mode: XattrMode,
+    /// An access ACL takes away the setgid bit: who sets it is not of the group.
+    pub drop_setgid: bool,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Removes an extended attribute, and sets the change time. Answers `Attributes`. `ENODATA` where there is none; but an
+/// ACL that is not there is as good as removed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RemoveXattr {
+    pub ino: Ino,
+    pub name: XattrName,
     pub session: SessionId,
     pub now: Timestamp,
 }
@@ -340,8 +385,10 @@ pub struct CreateNameless {
     /// Gives its group where its setgid bit is set.
     pub directory: Ino,
     pub ino: Ino,
-    /// Permission bits with the umask applied.
+    /// Permission bits.
     pub mode: u16,
+    /// Bits to take off the mode, unless the directory has a default ACL.
+    pub umask: u16,
     pub uid: u32,
     pub gid: u32,
     pub session: SessionId,

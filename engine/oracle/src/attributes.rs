@@ -1,7 +1,7 @@
-//! Setting attributes. Clearing set-id bits on chown or write is the caller's decision: it passes the wished mode.
+//! Setting attributes. Whether set-id bits go by a chown or a write is the caller's decision.
 
 use crate::Oracle;
-use shoal_types::{Attributes, FsResult, Ino, Timestamp};
+use shoal_types::{Attributes, FsResult, Ino, Timestamp, XattrName};
 
 impl Oracle {
     /// Sets what is given and always the change time.
@@ -17,11 +17,34 @@ impl Oracle {
         now: Timestamp,
     ) -> FsResult<Attributes> {
         let node = self.node_mut(ino)?;
-        node.mode = mode.map_or(node.mode, |mode| mode & 0o7777);
+        if let Some(mode) = mode {
+            node.mode = mode & 0o7777;
+            node.show_mode_in_acl();
+        }
         node.uid = uid.unwrap_or(node.uid);
         node.gid = gid.unwrap_or(node.gid);
         node.atime = atime.unwrap_or(node.atime);
         node.mtime = mtime.unwrap_or(node.mtime);
+        node.ctime = now;
+        Ok(self.describe(ino))
+    }
+
+    /// Somebody has read it, if it's still there.
+    pub fn note_access(&mut self, ino: Ino, now: Timestamp) {
+        if let Ok(node) = self.node_mut(ino) {
+            node.atime = now;
+        }
+    }
+
+    /// What a change of content or owner by an ordinary user does: setuid goes, setgid too if the group may execute, and
+    /// the capability. Directories keep their bits, which mean something else there.
+    pub fn drop_privileges(&mut self, ino: Ino, now: Timestamp) -> FsResult<Attributes> {
+        let directory = self.is_directory(ino);
+        let node = self.node_mut(ino)?;
+        if !directory {
+            node.mode &= if node.mode & 0o010 == 0 { !0o4000 } else { !0o6000 };
+        }
+        node.xattrs.remove(&XattrName::known(XattrName::CAPABILITY));
         node.ctime = now;
         Ok(self.describe(ino))
     }

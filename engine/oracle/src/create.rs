@@ -1,16 +1,19 @@
 //! New inodes: files, device nodes, directories and symbolic links.
 
+use crate::acls::inherited_acls;
 use crate::content::Content;
 use crate::tree::{Body, Directory, Node, Oracle};
 use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name, Timestamp};
 use std::collections::BTreeMap;
 
-/// What the creator decides about an inode. `mode` is cut to `0o7777` and has the umask applied already.
+/// What the creator decides about an inode. `mode` is cut to `0o7777`.
 #[derive(Clone, Copy, Debug)]
 pub struct NewNode {
     /// A number that no inode of this tree has ever had.
     pub ino: Ino,
     pub mode: u16,
+    /// Taken off the mode, except where the parent has a default ACL.
+    pub umask: u16,
     pub uid: u32,
     /// Replaced by the parent's group where the parent has its setgid bit.
     pub gid: u32,
@@ -96,8 +99,10 @@ impl Oracle {
     fn insert(&mut self, parent: Ino, new: NewNode, rdev: u32, body: Body, now: Timestamp) -> FsResult<&mut Node> {
         let inherited = self.node(parent)?;
         let gid = if inherited.mode & SETGID != 0 { inherited.gid } else { new.gid };
+        let (mode, xattrs) = inherited_acls(inherited, &new, body.kind());
         let node = Node {
-            mode: new.mode & 0o7777,
+            mode,
+            xattrs,
             uid: new.uid,
             gid,
             rdev,

@@ -1,7 +1,7 @@
 //! The simplest correct POSIX tree in memory: the executable specification that other code is judged by.
 //!
 //! Relies on `shoal-types` and on nothing that it judges. Never does I/O, never reads a clock: time arrives as an
-//! argument. Never checks permissions and never clears set-id bits: both belong to whoever knows the caller.
+//! argument. Never checks permissions, and clears set-id bits only when told to: both belong to whoever knows the caller.
 //!
 //! # Order of checks
 //!
@@ -17,10 +17,12 @@
 //! * `rename`: see `rename.rs`.
 //! * `truncate`, `write`, `read`, `fallocate`, `copy_range`: unknown inode (`ENOENT`), a directory (`EISDIR`), not a regular file (`EINVAL`),
 //!   beyond the largest offset (`EFBIG`).
+//! * Extended attributes: unknown inode (`ENOENT`); then see `xattrs.rs` and `acls.rs`.
 
 // A test that fails to unwrap has found what it looks for.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod acls;
 mod attributes;
 mod content;
 mod create;
@@ -34,6 +36,7 @@ mod read;
 mod remove;
 mod rename;
 mod tree;
+mod xattrs;
 
 pub use content::content_hash;
 pub use create::NewNode;

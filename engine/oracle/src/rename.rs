@@ -96,7 +96,7 @@ impl Oracle {
     }
 
     fn leave_whiteout(&mut self, ino: Ino, parent: Ino, name: &Name, now: Timestamp) {
-        let whiteout = NewNode { ino, mode: 0, uid: 0, gid: 0 };
+        let whiteout = NewNode { ino, mode: 0, umask: 0, uid: 0, gid: 0 };
         self.mknod(parent, name, whiteout, FileKind::CharDevice, 0, now).expect("the old name has just become free");
     }
 

@@ -8,7 +8,7 @@ pub fn name(text: &str) -> Name {
 }
 
 pub fn new(ino: u64) -> NewNode {
-    NewNode { ino: Ino(ino), mode: 0o755, uid: 7, gid: 8 }
+    NewNode { ino: Ino(ino), mode: 0o755, umask: 0, uid: 7, gid: 8 }
 }
 
 pub fn at(seconds: i64) -> Timestamp {

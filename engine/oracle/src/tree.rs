@@ -3,7 +3,7 @@
 //! Never leaves a node behind that has neither a name nor an open handle, except the root.
 
 use crate::content::Content;
-use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name, Timestamp};
+use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name, Timestamp, XattrName};
 use std::collections::BTreeMap;
 
 /// A whole file system in memory.
@@ -15,6 +15,7 @@ pub struct Oracle {
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub mode: u16,
+    pub xattrs: BTreeMap<XattrName, Vec<u8>>,
     pub uid: u32,
     pub gid: u32,
     pub rdev: u32,
@@ -57,6 +58,7 @@ impl Oracle {
     pub fn new() -> Self {
         let root = Node {
             mode: 0o755,
+            xattrs: BTreeMap::new(),
             uid: 0,
             gid: 0,
             rdev: 0,
@@ -108,6 +110,7 @@ impl Oracle {
         Attributes {
             ino,
             kind: node.body.kind(),
+            flags: node.flags(),
             mode: node.mode,
             uid: node.uid,
             gid: node.gid,

@@ -93,7 +93,7 @@ impl Run {
     fn create(&mut self, kind: FileKind, now: Timestamp) -> FsResult<()> {
         let (parent, name) = (self.any(), self.name());
         let (uid, gid) = self.host.owner();
-        let new = NewNode { ino: self.new_ino(), mode: self.mode(), uid, gid };
+        let new = NewNode { ino: self.new_ino(), mode: self.mode(), umask: 0, uid, gid };
         let target = b"somewhere/else";
         let expected = match kind {
             FileKind::Regular => self.oracle.create(parent, &name, new, now),
@@ -113,7 +113,7 @@ impl Run {
     fn create_nameless(&mut self, now: Timestamp) -> FsResult<()> {
         let directory = self.any();
         let (uid, gid) = self.host.owner();
-        let new = NewNode { ino: self.new_ino(), mode: self.mode(), uid, gid };
+        let new = NewNode { ino: self.new_ino(), mode: self.mode(), umask: 0, uid, gid };
         let expected = self.oracle.create_nameless(directory, new, now);
         let answered = self.host.create_nameless(directory, new.ino, new.mode);
         let result = self.agree(format!("create {} without a name in {directory}", new.ino), expected, answered);

@@ -43,10 +43,45 @@ impl FileKind {
     }
 }
 
+/// Marks of an inode, by their stored bits; 1 is free. Whoever knows what an inode has beside what `stat` tells need not
+/// look for what is not there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct InodeFlags(pub u32);
+
+impl InodeFlags {
+    /// Made without a name, so that it may still be given one.
+    pub const NEVER_NAMED: InodeFlags = InodeFlags(1);
+    /// Any extended attribute.
+    pub const XATTRS: InodeFlags = InodeFlags(2);
+    /// Of them `security.capability`.
+    pub const CAPABILITY: InodeFlags = InodeFlags(4);
+    pub const ACCESS_ACL: InodeFlags = InodeFlags(8);
+    pub const DEFAULT_ACL: InodeFlags = InodeFlags(16);
+    /// All that tell of extended attributes.
+    pub const ABOUT_XATTRS: InodeFlags =
+        InodeFlags(Self::XATTRS.0 | Self::CAPABILITY.0 | Self::ACCESS_ACL.0 | Self::DEFAULT_ACL.0);
+
+    #[must_use]
+    pub fn only(self, flags: InodeFlags) -> Self {
+        InodeFlags(self.0 & flags.0)
+    }
+
+    pub fn has(self, flag: InodeFlags) -> bool {
+        self.0 & flag.0 == flag.0
+    }
+
+    #[must_use]
+    pub fn with(self, flag: InodeFlags, there: bool) -> Self {
+        InodeFlags(if there { self.0 | flag.0 } else { self.0 & !flag.0 })
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Attributes {
     pub ino: Ino,
     pub kind: FileKind,
+    /// Those about extended attributes.
+    pub flags: InodeFlags,
     /// Permission bits with setuid, setgid and sticky: `st_mode & 0o7777`.
     pub mode: u16,
     pub uid: u32,
@@ -62,4 +97,24 @@ pub struct Attributes {
     pub mtime: Timestamp,
     pub ctime: Timestamp,
     pub btime: Timestamp,
+}
+
+impl Attributes {
+    /// It has a set-id bit or a capability that a change of its content by an ordinary user takes away.
+    pub fn is_privileged(&self) -> bool {
+        let set_id = self.kind != FileKind::Directory && without_set_id(self.mode) != self.mode;
+        set_id || self.flags.has(InodeFlags::CAPABILITY)
+    }
+}
+
+/// A mode without setuid, and without setgid where that gives a group's rights to whoever runs it. Setgid without
+/// group execution is left: it says nothing about running the file.
+pub fn without_set_id(mode: u16) -> u16 {
+    const SETUID: u16 = 0o4000;
+    const SETGID: u16 = 0o2000;
+    const GROUP_EXECUTE: u16 = 0o010;
+    match mode & GROUP_EXECUTE {
+        0 => mode & !SETUID,
+        _ => mode & !(SETUID | SETGID),
+    }
 }

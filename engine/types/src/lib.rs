@@ -2,6 +2,10 @@
 //!
 //! Relies on nothing of ours. Never does I/O, never reads a clock.
 
+// In tests a failed unwrap is a failed test, which is what it is for.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod acl;
 mod attributes;
 mod errno;
 mod ids;
@@ -10,8 +14,10 @@ mod name;
 mod settings;
 mod slice;
 mod time;
+mod xattr;
 
-pub use attributes::{Attributes, FileKind};
+pub use acl::{Acl, AclEntry, AclTag};
+pub use attributes::{Attributes, FileKind, InodeFlags, without_set_id};
 pub use errno::{Errno, FsResult};
 pub use ids::{Ino, ObjectId, SessionId};
 pub use lock::{LockMode, LockRange, LockSpace};
@@ -19,6 +25,7 @@ pub use name::Name;
 pub use settings::{SCHEMA_VERSION, VolumeSettings};
 pub use slice::{ObjectKind, Slice};
 pub use time::Timestamp;
+pub use xattr::{XattrMode, XattrName};
 
 /// Bytes of a file governed by one slice list. Fixed for ever: chunk numbers are part of keys.
 pub const CHUNK_BYTES: u64 = 64 << 20;

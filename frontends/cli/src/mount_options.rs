@@ -2,13 +2,13 @@
 //! option that nobody here understands is refused, because leaving it out may mean something its author counts on.
 
 use crate::failure::{Failure, Outcome};
-use crate::mount_request::MountRequest;
+use crate::mount_request::{AccessTimeOption, MountRequest};
 use crate::places;
 use std::path::Path;
 use std::str::FromStr;
 
 /// Options for `mount(8)`, systemd or the kernel's defaults: nothing for us to do.
-const IGNORED: [&str; 20] = [
+const IGNORED: [&str; 17] = [
     "rw",
     "defaults",
     "auto",
@@ -25,16 +25,13 @@ const IGNORED: [&str; 20] = [
     "exec",
     "async",
     "atime",
-    "relatime",
-    "noatime",
-    "nodiratime",
     "default_permissions",
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
 const KNOWN: &str = "ro, rw, allow_other, subdir=, cache_dir=, cache_size=, no_cache, shards=, write_buffer=, \
-    read_buffer=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, transport=, nosuid, nodev, noexec, \
-    root_squash, all_squash, anonuid=, anongid=, log_level=, \
-    log_file=";
+    read_buffer=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, \
+    strictatime, diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
+    anonuid=, anongid=, log_level=, log_file=";
 
 /// Lays a list over `request`; a later option wins.
 pub fn apply(request: &mut MountRequest, list: &str) -> Outcome<()> {
@@ -63,6 +60,15 @@ fn apply_word(request: &mut MountRequest, word: &str) -> Outcome<()> {
         "no_all_squash" => request.all_squash = false,
         "no_cache" => request.no_cache = true,
         "writeback_cache" => request.writeback_cache = true,
+        "relatime" => request.access_times = AccessTimeOption::Relatime,
+        "noatime" => request.access_times = AccessTimeOption::Noatime,
+        "strictatime" => request.access_times = AccessTimeOption::Strictatime,
+        "diratime" => request.directory_access_times = true,
+        "nodiratime" => request.directory_access_times = false,
+        "acl" => request.acl = true,
+        "noacl" => request.acl = false,
+        "xattr" => request.xattr = true,
+        "noxattr" => request.xattr = false,
         "nosuid" => request.restrictions.nosuid = true,
         "nodev" => request.restrictions.nodev = true,
         "noexec" => request.restrictions.noexec = true,
@@ -121,9 +127,14 @@ mod tests {
     #[test]
     fn what_mount_and_fstab_pass_is_understood() {
         let mut made = request();
-        apply(&mut made, "ro,nosuid,allow_other,cache_size=1G,shards=3,subdir=a/b,attr_timeout=0.5,noexec,exec")
-            .unwrap();
+        apply(
+            &mut made,
+            "ro,nosuid,allow_other,cache_size=1G,shards=3,subdir=a/b,attr_timeout=0.5,noexec,exec,noacl,noatime",
+        )
+        .unwrap();
         assert!(made.read_only && made.allow_other && made.restrictions.nosuid && !made.restrictions.noexec);
+        assert!(!made.acl && request().acl);
+        assert_eq!(made.access_times, AccessTimeOption::Noatime);
         assert_eq!((made.cache_size, made.shards), (ByteCount(1 << 30), Some(3)));
         assert_eq!(made.subdir.as_deref(), Some(Path::new("a/b")));
         assert_eq!(made.attr_timeout.0.as_millis(), 500);

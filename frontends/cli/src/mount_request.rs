@@ -23,6 +23,14 @@ pub const ANONYMOUS: u32 = 65_534;
 const WRITE_BUFFER_BYTES_MIN: ByteCount = ByteCount(16 << 20);
 const CACHE_BYTES_MIN: ByteCount = ByteCount(64 << 20);
 
+/// When a read sets the access time, in the words of mount(8).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum AccessTimeOption {
+    Relatime,
+    Noatime,
+    Strictatime,
+}
+
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct MountRequest {
     pub meta_url: MetaUrl,
@@ -40,6 +48,13 @@ pub struct MountRequest {
     pub entry_timeout: Span,
     pub writeback_cache: bool,
     pub transport: Transport,
+    /// Access control lists count. Without, nobody sees or sets any on this mount.
+    pub acl: bool,
+    /// Extended attributes are served. Without them there are no ACLs either, and the kernel asks for none.
+    pub xattr: bool,
+    pub access_times: AccessTimeOption,
+    /// Those of directories too.
+    pub directory_access_times: bool,
     pub read_only: bool,
     pub allow_other: bool,
     /// The superuser acts as the anonymous user.
@@ -74,6 +89,10 @@ impl MountRequest {
             entry_timeout: KERNEL_TIMEOUT,
             writeback_cache: false,
             transport: Transport::DevFuse,
+            acl: true,
+            xattr: true,
+            access_times: AccessTimeOption::Relatime,
+            directory_access_times: true,
             read_only: false,
             allow_other: false,
             root_squash: false,

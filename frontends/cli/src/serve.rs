@@ -5,7 +5,7 @@
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, chain};
-use crate::mount_request::MountRequest;
+use crate::mount_request::{AccessTimeOption, MountRequest};
 use crate::places;
 use crate::process::ProcessIdentity;
 use crate::sessions::Here;
@@ -17,7 +17,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use shoal_cache::CacheConfig;
-use shoal_client::{Config, KernelTimeouts, StartError, Volume};
+use shoal_client::{AccessTimes, Config, KernelTimeouts, StartError, Volume};
 use shoal_fuse::{MountError, MountOptions, Mounted, ServiceOptions, Stopper, UnmountError};
 use shoal_metadata::SessionKind;
 use shoal_object_store::{FaultyStore, ObjectStore, RetryingStore};
@@ -150,6 +150,11 @@ fn config(request: &MountRequest, opened: Opened, store: Arc<dyn ObjectStore>, s
         write_buffer_bytes: request.write_buffer.0,
         read_buffer_bytes: request.read_buffer.0,
         readahead_bytes_max: request.max_readahead.0,
+        access_times: match request.access_times {
+            AccessTimeOption::Relatime => AccessTimes::Relative,
+            AccessTimeOption::Noatime => AccessTimes::Never,
+            AccessTimeOption::Strictatime => AccessTimes::Always,
+        },
         timeouts: KernelTimeouts { attributes: request.attr_timeout.0, entries: request.entry_timeout.0 },
     })
 }
@@ -172,12 +177,16 @@ fn mount(
     options.default_permissions = request.squash().kernel_may_check();
     options.protocol.writeback_cache = request.writeback_cache;
     options.rings = request.transport.rings();
+    // With lists the kernel checks permissions by the ids it knows; whose ids are not believed is checked by modes alone.
+    let posix_acl = request.acl && request.xattr && !request.squash().is_on();
+    options.protocol.posix_acl = posix_acl;
     // Dropped on any failure from here on, which unmounts.
     let mounted = shoal_fuse::mount(&serving.mount_point, &options).map_err(explain_mount)?;
     request.restrictions.apply(&serving.mount_point, request.read_only)?;
     state(request, serving)?.write()?;
-    let (read_only, writeback_cache) = (request.read_only, request.writeback_cache);
-    let options = ServiceOptions { root, read_only, writeback_cache, squash: request.squash() };
+    let MountRequest { read_only, writeback_cache, xattr, directory_access_times, .. } = *request;
+    let squash = request.squash();
+    let options = ServiceOptions { root, read_only, writeback_cache, xattr, posix_acl, directory_access_times, squash };
     let loops = shoal_fuse::serve_volume(volume, &mounted, options)
         .map_err(|error| Failure::of_io(&serving.mount_point, "serving it", &error))?;
     let stopper = loops.stopper();

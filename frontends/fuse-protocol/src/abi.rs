@@ -121,6 +121,8 @@ pub const GETATTR_FH: u32 = 1 << 0;
 pub const RELEASE_FLUSH: u32 = 1 << 0;
 pub const RELEASE_FLOCK_UNLOCK: u32 = 1 << 1;
 pub const LK_FLOCK: u32 = 1 << 0;
+/// `setxattr_flags` of the long form: an access ACL takes the setgid bit away.
+pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
 pub const READ_LOCKOWNER: u32 = 1 << 1;
 /// A delayed write out of the page cache: handle and user are guesses.
 pub const WRITE_CACHE: u32 = 1 << 0;

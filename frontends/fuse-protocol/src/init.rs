@@ -1,7 +1,7 @@
 //! INIT: what the kernel offers, what we want, and what both therefore do. A pure function.
 //!
-//! Never asked for: AUTO_INVAL_DATA (we invalidate explicitly), the KILLPRIV family (the kernel sends the SETATTR itself),
-//! SETXATTR_EXT (the parser knows the short form only).
+//! Never asked for: AUTO_INVAL_DATA (we invalidate explicitly), the first HANDLE_KILLPRIV (it does not tell who may keep
+//! the bits).
 
 use crate::abi::{self, init};
 use crate::reply::init_out;
@@ -32,6 +32,8 @@ pub struct Config {
     pub over_io_uring: bool,
     /// Let the kernel read some files by itself, from backing files that we name. Not with `writeback_cache`.
     pub passthrough: bool,
+    /// The kernel asks for access control lists and checks permissions by them.
+    pub posix_acl: bool,
     /// `/proc/sys/fs/fuse/max_pages_limit`; 256 on kernels without it.
     pub max_pages_limit: u32,
 }
@@ -45,6 +47,7 @@ impl Default for Config {
             writeback_cache: false,
             over_io_uring: false,
             passthrough: false,
+            posix_acl: true,
             max_pages_limit: 256,
         }
     }
@@ -111,6 +114,9 @@ const WANTED: u64 = init::ASYNC_READ
     | init::CACHE_SYMLINKS
     | init::EXPLICIT_INVAL_DATA
     | init::INIT_EXT
+    | init::DONT_MASK
+    | init::HANDLE_KILLPRIV_V2
+    | init::SETXATTR_EXT
     | init::DIRECT_IO_ALLOW_MMAP;
 
 /// The agreement, and the body of the reply that tells the kernel.
@@ -122,14 +128,13 @@ pub fn negotiate(offer: &InitIn, config: &Config) -> Result<(Negotiated, [u8; 64
         return Err(Refused::TooOld { major: offer.major, minor: offer.minor });
     }
     let mut wanted = WANTED;
-    if config.writeback_cache {
-        wanted |= init::WRITEBACK_CACHE;
-    }
-    if config.over_io_uring {
-        wanted |= init::OVER_IO_URING;
-    }
-    if config.passthrough && !config.writeback_cache {
-        wanted |= init::PASSTHROUGH;
+    for (asked, flag) in [
+        (config.writeback_cache, init::WRITEBACK_CACHE),
+        (config.over_io_uring, init::OVER_IO_URING),
+        (config.passthrough && !config.writeback_cache, init::PASSTHROUGH),
+        (config.posix_acl, init::POSIX_ACL),
+    ] {
+        wanted |= if asked { flag } else { 0 };
     }
     let mut flags = wanted & offer.flags;
     if offer.flags & init::INIT_EXT == 0 {
@@ -192,13 +197,13 @@ mod tests {
     #[test]
     fn only_what_both_sides_want_is_agreed() {
         let (agreed, _) = negotiate(&modern(), &Config::default()).expect("agreed");
-        assert_eq!(agreed.flags, WANTED);
+        assert_eq!(agreed.flags, WANTED | init::POSIX_ACL);
         assert_eq!((agreed.max_write, agreed.max_pages), (1 << 20, 256));
         assert_eq!(agreed.max_readahead, 128 << 10);
         for never in [init::AUTO_INVAL_DATA, init::HANDLE_KILLPRIV] {
             assert_eq!(agreed.flags & never, 0);
         }
-        let old = InitIn { minor: 31, flags: init::ASYNC_READ | init::POSIX_ACL, ..modern() };
+        let old = InitIn { minor: 31, flags: init::ASYNC_READ | init::AUTO_INVAL_DATA, ..modern() };
         let (agreed, _) = negotiate(&old, &Config::default()).expect("agreed");
         assert_eq!((agreed.flags, agreed.minor), (init::ASYNC_READ, 31));
         assert_eq!(agreed.max_write, 128 << 10, "without MAX_PAGES a request has 32 pages");
@@ -216,6 +221,8 @@ mod tests {
         let config = Config { writeback_cache: true, ..Config::default() };
         assert!(negotiate(&modern(), &config).expect("agreed").0.writeback_cache);
         assert!(!negotiate(&modern(), &Config::default()).expect("agreed").0.writeback_cache);
+        let config = Config { posix_acl: false, ..Config::default() };
+        assert_eq!(negotiate(&modern(), &config).expect("agreed").0.flags & init::POSIX_ACL, 0);
     }
 
     #[test]

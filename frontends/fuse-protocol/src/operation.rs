@@ -89,6 +89,7 @@ pub enum Operation<'a> {
         name: &'a [u8],
         value: &'a [u8],
         flags: u32,
+        kill_sgid: bool,
     },
     /// `size` 0 asks how many bytes the value has.
     Getxattr {
@@ -349,11 +350,7 @@ fn parse_operation(code: u32, mut r: Reader<'_>) -> Result<Operation<'_>, Fault>
             r.skip(8)?;
             Operation::Flush { handle, lock_owner: r.u64()? }
         }
-        opcode::SETXATTR => {
-            // The short form: the extended one comes only if SETXATTR_EXT was negotiated, and it never is.
-            let (size, flags) = (r.u32()?, r.u32()?);
-            Operation::Setxattr { flags, name: attribute_name(r)?, value: r.bytes(size as usize)? }
-        }
+        opcode::SETXATTR => set_xattr(r)?,
         opcode::GETXATTR => {
             let size = r.u32()?;
             r.skip(4)?;
@@ -453,6 +450,19 @@ fn name<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], Fault> {
 fn attribute_name<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], Fault> {
     let name = r.text()?;
     if name.is_empty() { Err(Fault::Invalid) } else { Ok(name) }
+}
+
+/// The short form, or with SETXATTR_EXT the long one that has two words more before the name. Which of them it is can be
+/// seen: the message ends where the value does, and only the first of the two words may be other than zero.
+fn set_xattr<'a>(r: &mut Reader<'a>) -> Result<Operation<'a>, Fault> {
+    let (size, flags) = (r.u32()?, r.u32()?);
+    let short = Reader(r.0).text().is_ok_and(|name| name.len() + 1 + size as usize == r.0.len());
+    let long_flags = if short { 0 } else { r.u32()? };
+    if !short {
+        r.skip(4)?;
+    }
+    let kill_sgid = long_flags & abi::SETXATTR_ACL_KILL_SGID != 0;
+    Ok(Operation::Setxattr { flags, kill_sgid, name: attribute_name(r)?, value: r.bytes(size as usize)? })
 }
 
 fn target<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], Fault> {

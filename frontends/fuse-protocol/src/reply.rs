@@ -219,12 +219,13 @@ fn device_numbers(rdev: u32) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shoal_types::{FileKind, Ino};
+    use shoal_types::{FileKind, Ino, InodeFlags};
 
     fn sample() -> Attributes {
         Attributes {
             ino: Ino(0x0102),
             kind: FileKind::Regular,
+            flags: InodeFlags::default(),
             mode: 0o644,
             uid: 1000,
             gid: 100,

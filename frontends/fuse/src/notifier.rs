@@ -7,10 +7,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 
-/// Sends notifications, from any thread but a shard's.
+/// Sends notifications, from any thread but a shard's; that of attributes alone also from there, about an inode in use.
 ///
 /// The kernel takes the lock of the directory, or of the pages, before it forgets, and a request that is still in
-/// flight may hold that lock until it is answered. A shard that waited here could be the one that has to answer.
+/// flight may hold that lock until it is answered. A shard that waited here could be the one that has to answer. For
+/// attributes it takes no such lock.
 #[derive(Clone)]
 pub struct Notifier {
     device: RingFile,

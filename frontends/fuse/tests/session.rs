@@ -7,7 +7,7 @@ use shoal_fuse::{
     Interrupts, MountError, MountOptions, Mounted, Received, Reply, ReplyBody, RingUse, Service, mount, open,
 };
 use shoal_runtime::{ShardThreads, shard_threads};
-use shoal_types::{Attributes, Errno, FileKind, Ino, Timestamp};
+use shoal_types::{Attributes, Errno, FileKind, Ino, InodeFlags, Timestamp};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -62,6 +62,7 @@ fn attributes(ino: u64) -> Attributes {
     Attributes {
         ino: Ino(ino),
         kind,
+        flags: InodeFlags::default(),
         mode: 0o755,
         uid: 0,
         gid: 0,

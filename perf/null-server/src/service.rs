@@ -53,13 +53,15 @@ impl NullService {
                 let new = new.map(|new| New { target: target.into(), ..new });
                 send(reply, self.make(inode, name, new));
             }
-            Operation::Mknod { name, mode, rdev, .. } => send(reply, self.make(inode, name, new(header, mode, rdev))),
-            Operation::Mkdir { name, mode, .. } => {
-                let mode = FileKind::Directory.mode_bits() | mode & 0o7777;
+            Operation::Mknod { name, mode, rdev, umask } => {
+                send(reply, self.make(inode, name, new(header, mode & !umask, rdev)));
+            }
+            Operation::Mkdir { name, mode, umask } => {
+                let mode = FileKind::Directory.mode_bits() | mode & !umask & 0o7777;
                 send(reply, self.make(inode, name, new(header, mode, 0)));
             }
-            Operation::Create { name, mode, .. } => {
-                let entry = self.make(inode, name, new(header, mode, 0));
+            Operation::Create { name, mode, umask, .. } => {
+                let entry = self.make(inode, name, new(header, mode & !umask, 0));
                 send(reply, entry.map(|entry| create_out(&entry, NO_HANDLE, OPEN_FLAGS)));
             }
             Operation::Unlink { name } => done(reply, self.tree.remove(inode, name, false)),

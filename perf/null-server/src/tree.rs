@@ -5,7 +5,7 @@
 //! map parts are innermost. Permissions are the kernel's to check.
 
 use crate::inode::{Content, Directory, Entry, Inode, now};
-use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino};
+use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, InodeFlags};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -272,6 +272,7 @@ fn attributes(ino: u64, new: &New) -> Attributes {
     Attributes {
         ino: Ino(ino),
         kind: new.kind,
+        flags: InodeFlags::default(),
         mode: new.mode,
         uid: new.uid,
         gid: new.gid,

@@ -22,8 +22,21 @@ pub struct Config {
     /// Bytes fetched and kept in memory, all shards together.
     pub read_buffer_bytes: u64,
     pub readahead_bytes_max: u64,
+    pub access_times: AccessTimes,
     /// What the kernel may be told while no other mount of the volume lives.
     pub timeouts: KernelTimeouts,
+}
+
+/// When a read sets the access time, as the options of mount(8) say it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AccessTimes {
+    /// `relatime`: if the inode has changed since the last access, or that was a day ago.
+    #[default]
+    Relative,
+    /// `noatime`
+    Never,
+    /// `strictatime`
+    Always,
 }
 
 /// For how long a kernel may answer by itself.

@@ -73,6 +73,7 @@ async fn answer(shard: Rc<Shard>, message: Message) {
 
 /// Tries all files, whatever becomes of one.
 async fn flush_all(shard: &Rc<Shard>) -> FsResult<()> {
+    shard.store_accesses().await;
     let mut result = shard.lost.get().map_or(Ok(()), Err);
     let files = shard.all_files();
     // All uploads begin before the first is waited for.

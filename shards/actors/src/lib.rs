@@ -10,6 +10,7 @@
 // In tests a failed unwrap is a failed test, which is what it is for.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod access_times;
 mod budget;
 mod config;
 mod dispatch;
@@ -40,7 +41,7 @@ mod whole_directories;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, KernelTimeouts};
+pub use config::{AccessTimes, Config, KernelTimeouts};
 pub use file::{Fallocate, Fallocation, SeekTo};
 pub use limits::SESSION_EXPIRY;
 pub use locks::{KernelPages, LockHolder, LockInfo, LockRequest};

@@ -12,6 +12,9 @@ pub(crate) const CACHED_ATTRIBUTES_MAX: usize = 128 << 10;
 pub(crate) const WHOLE_DIRECTORIES_MAX: usize = 16 << 10;
 pub(crate) const WHOLE_FILTER_BITS: usize = 16 << 20;
 pub(crate) const WHOLE_NAMES_MAX: u64 = 2 << 20;
+/// Access times that are noted and not stored yet: shown to all shards, and kept by each.
+pub(crate) const CACHED_ACCESSES_MAX: usize = 64 << 10;
+pub(crate) const ACCESSES_NOTED_MAX: usize = 16 << 10;
 /// Files that a shard remembers as opened, and as synced (each generation).
 pub(crate) const OPENED_FILES_REMEMBERED: usize = 64 << 10;
 pub(crate) const SYNCED_FILES_REMEMBERED: usize = 64 << 10;
@@ -54,6 +57,9 @@ pub(crate) const FLUSH_DELAY: Duration = Duration::from_secs(3);
 /// How often a mount with appended bytes in its buffer looks whether it is still alone; well below the time for which a
 /// newcomer waits.
 pub(crate) const APPEND_LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Noted access times are stored after this time, and so many in one transaction.
+pub(crate) const ACCESS_DELAY: Duration = Duration::from_secs(1);
+pub(crate) const ACCESSES_PER_COMMIT: usize = 1000;
 /// Time between the tries of a flush that failed after the last close.
 pub(crate) const FLUSH_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Uploaded batches that one commit may carry.

@@ -4,7 +4,7 @@
 use crate::limits::{CACHED_ATTRIBUTES_MAX, CACHED_ENTRIES_MAX};
 use crate::seq_table::SeqTable;
 use crate::stamps::name_hash;
-use shoal_types::{Attributes, FileKind, Ino, Name, Timestamp};
+use shoal_types::{Attributes, FileKind, Ino, InodeFlags, Name, Timestamp};
 
 pub(crate) struct NameCache {
     /// Parent, length of the name, its bytes → inode (0: there is no such name), stamp, epoch.
@@ -93,12 +93,12 @@ fn entry_key(parent: Ino, name: &Name) -> Option<[u64; 2 + NAME_WORDS]> {
 }
 
 fn to_words(attributes: &Attributes) -> [u64; ATTRIBUTE_WORDS] {
-    let Attributes { ino: _, kind, mode, uid, gid, rdev, nlink, length, allocated, atime, mtime, ctime, btime } =
+    let Attributes { ino: _, kind, flags, mode, uid, gid, rdev, nlink, length, allocated, atime, mtime, ctime, btime } =
         *attributes;
     let seconds = |time: Timestamp| time.seconds.cast_unsigned();
     let nanos = |first: Timestamp, second: Timestamp| pair(first.nanoseconds, second.nanoseconds);
     [
-        kind as u64 | u64::from(mode) << 8,
+        kind as u64 | u64::from(mode) << 8 | u64::from(flags.0) << 32,
         pair(uid, gid),
         pair(rdev, nlink),
         length,
@@ -113,13 +113,14 @@ fn to_words(attributes: &Attributes) -> [u64; ATTRIBUTE_WORDS] {
 }
 
 fn from_words(ino: Ino, words: &[u64; ATTRIBUTE_WORDS]) -> Option<Attributes> {
-    let [kind_and_mode, owner, device_and_links, length, allocated, atime, mtime, ctime, btime, nanos, more_nanos] =
+    let [kind_mode_flags, owner, device_and_links, length, allocated, atime, mtime, ctime, btime, nanos, more_nanos] =
         *words;
     let time = |seconds: u64, nanoseconds| Timestamp::new(seconds.cast_signed(), nanoseconds);
     Some(Attributes {
         ino,
-        kind: FileKind::from_u8(kind_and_mode as u8)?,
-        mode: (kind_and_mode >> 8) as u16,
+        kind: FileKind::from_u8(kind_mode_flags as u8)?,
+        flags: InodeFlags(second(kind_mode_flags)),
+        mode: (kind_mode_flags >> 8) as u16,
         uid: first(owner),
         gid: second(owner),
         rdev: first(device_and_links),
@@ -185,6 +186,7 @@ mod tests {
         let attributes = Attributes {
             ino: Ino(5),
             kind: FileKind::BlockDevice,
+            flags: InodeFlags(u32::MAX - 5),
             mode: 0o7531,
             uid: u32::MAX,
             gid: 6,

@@ -174,6 +174,7 @@ mod tests {
         let mut attributes = Attributes {
             ino: Ino(7),
             kind: shoal_types::FileKind::Regular,
+            flags: Default::default(),
             mode: 0o644,
             uid: 0,
             gid: 0,

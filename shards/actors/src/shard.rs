@@ -1,5 +1,6 @@
 //! One shard: its own state, and the small steps that everything it does is made of.
 
+use crate::access_times::OwnAccesses;
 use crate::budget::Budget;
 use crate::file::{FileState, ReadBudget};
 use crate::kept_pages::KeptPages;
@@ -54,6 +55,7 @@ pub struct Shard {
     pub(crate) maintenance_due: Cell<bool>,
     /// The main loop has ended and tasks are being dropped: no new ones may be started.
     pub(crate) stopped: Cell<bool>,
+    pub(crate) accesses: OwnAccesses,
     inodes: Lease,
     objects: Lease,
 }
@@ -78,6 +80,7 @@ impl Shard {
             maintenance: LocalEvent::default(),
             maintenance_due: Cell::new(true),
             stopped: Cell::new(false),
+            accesses: OwnAccesses::default(),
             inodes: Lease::default(),
             objects: Lease::default(),
             shared,

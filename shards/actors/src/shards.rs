@@ -1,5 +1,6 @@
 //! The life of a mount's shards: session, threads, and the orderly end.
 
+use crate::access_times::NotedAccesses;
 use crate::config::{Config, KernelTimeouts};
 use crate::locks::{Bell, KernelPages, LockMarks};
 use crate::message::Message;
@@ -163,6 +164,8 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         stamps: Stamps::new(),
         names: NameCache::new(),
         whole: WholeDirectories::new(),
+        access_times: config.access_times,
+        accesses: NotedAccesses::new(),
         open_files: OpenFiles::default(),
         rooms: Rooms::default(),
         mailboxes,

@@ -1,6 +1,7 @@
 //! What all shards of one mount share: immutable settings, lock-free tables, and the ways to the outside.
 
-use crate::config::KernelTimeouts;
+use crate::access_times::NotedAccesses;
+use crate::config::{AccessTimes, KernelTimeouts};
 use crate::locks::{Bell, KernelPages, LockMarks};
 use crate::message::Message;
 use crate::metadata_workers::MetadataWorkers;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub stamps: Stamps,
     pub names: NameCache,
     pub whole: WholeDirectories,
+    pub access_times: AccessTimes,
+    pub accesses: NotedAccesses,
     pub open_files: OpenFiles,
     pub rooms: Rooms,
     pub mailboxes: Vec<Mailbox<Message>>,

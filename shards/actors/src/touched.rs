@@ -25,6 +25,11 @@ impl Touched {
                 touched
             }
             MetaOp::SetAttributes(set) => Self::default().inode(set.ino),
+            MetaOp::NoteAccesses(note) => {
+                Touched { inodes: note.accesses.iter().map(|(ino, _)| *ino).collect(), ..Self::default() }
+            }
+            MetaOp::SetXattr(set) => Self::default().inode(set.ino),
+            MetaOp::RemoveXattr(remove) => Self::default().inode(remove.ino),
             MetaOp::Truncate(truncate) => Self::default().inode(truncate.ino),
             MetaOp::Fallocate(fallocate) => Self::default().inode(fallocate.ino),
             MetaOp::CopyRange(copy) => Self::default().inode(copy.target),

@@ -14,7 +14,7 @@ mod volume;
 mod tests;
 
 pub use shoal_actors::{
-    Account, AttributeChanges, Config, DirectoryEntry, DirectoryPage, Fallocate, Fallocation, KernelPages,
+    AccessTimes, Account, AttributeChanges, Config, DirectoryEntry, DirectoryPage, Fallocate, Fallocation, KernelPages,
     KernelTimeouts, Limits, LockHolder, LockInfo, LockRequest, NewInode, NewTime, Opened, QuotaInfo, ReadReply,
     RenameFlags, Respond, SESSION_EXPIRY, SeekTo, Shard as LocalVolume, StartError, Usage,
 };

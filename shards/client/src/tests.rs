@@ -1,6 +1,6 @@
 //! The calls, from a thread that is no shard's.
 
-use crate::{Config, KernelTimeouts, NewInode, RenameFlags, Volume};
+use crate::{AccessTimes, Config, KernelTimeouts, NewInode, RenameFlags, Volume};
 use bytes::Bytes;
 use shoal_kv::MemoryKv;
 use shoal_metadata::{Metadata, SessionKind, SessionRecord};
@@ -39,13 +39,14 @@ fn volume() -> Volume {
         write_buffer_bytes: 4 << 20,
         read_buffer_bytes: 4 << 20,
         readahead_bytes_max: 4 << 20,
+        access_times: AccessTimes::default(),
         timeouts: KernelTimeouts::default(),
     })
     .unwrap()
 }
 
 fn new(kind: FileKind) -> NewInode {
-    NewInode { kind, mode: 0o755, uid: 0, gid: 0, rdev: 0, target: Vec::new() }
+    NewInode { kind, mode: 0o755, umask: 0, uid: 0, gid: 0, rdev: 0, target: Vec::new() }
 }
 
 fn name(name: &str) -> Name {

@@ -128,6 +128,16 @@ pub enum Problem {
     /// Inodes are counted for a quota that there is not.
     QuotaMissing,
 
+    // Extended attributes.
+    /// A value that the index does not list, or lists with another length.
+    XattrUnindexed {
+        name: Vec<u8>,
+    },
+    XattrMissing {
+        name: Vec<u8>,
+    },
+    XattrFlags,
+
     // Removal and sessions.
     SessionGone {
         session: SessionId,
@@ -202,6 +212,11 @@ impl fmt::Display for Problem {
             LiveAndQueued { object } => write!(f, "object {object} is in use and queued for deletion"),
             UsedBytes { recorded, counted } => write!(f, "it counts {recorded} used bytes, its inodes {counted}"),
             UsedInodes { recorded, counted } => write!(f, "it counts {recorded} inodes and has {counted}"),
+            XattrUnindexed { name } => {
+                write!(f, "its extended attribute '{}' is not what its index says", one_line(name))
+            }
+            XattrMissing { name } => write!(f, "its extended attribute '{}' has no value", one_line(name)),
+            XattrFlags => write!(f, "its flags do not tell which extended attributes it has"),
             AccountBytes { account, recorded, counted } => {
                 write!(f, "{account} is charged {recorded} bytes and has {counted}; see shoal quota check")
             }

@@ -6,9 +6,11 @@ use super::{Problem, Report};
 use crate::inode::Inode;
 use crate::keys::{self, Key};
 use crate::ops::slice_list;
-use crate::records::{Dirent, Identity, LockRecord, WaiterRecord, decode_content, decode_queued, decode_slices};
+use crate::records::{
+    Dirent, Identity, LockRecord, WaiterRecord, XattrIndex, decode_content, decode_queued, decode_slices,
+};
 use shoal_kv::KvResult;
-use shoal_types::{CHUNK_BYTES, FileKind, Ino, Name, Slice};
+use shoal_types::{CHUNK_BYTES, FileKind, Ino, InodeFlags, Name, Slice, XattrName};
 
 /// What has been seen of an inode while its keys pass by: the identity first, if there is one.
 pub(super) struct InodeCheck {
@@ -23,6 +25,9 @@ pub(super) struct InodeCheck {
     beyond: bool,
     entries: i64,
     subdirectories: i64,
+    /// What the index of extended attributes tells, less those that have been seen.
+    xattrs_missing: XattrIndex,
+    xattr_flags: InodeFlags,
     queued: Option<u64>,
     /// Some record can't be read, so the counts above tell nothing.
     incomplete: bool,
@@ -41,6 +46,8 @@ impl InodeCheck {
             beyond: false,
             entries: 0,
             subdirectories: 0,
+            xattrs_missing: XattrIndex::default(),
+            xattr_flags: InodeFlags::default(),
             queued: None,
             incomplete: false,
             identity_unreadable: false,
@@ -86,6 +93,11 @@ impl InodeCheck {
                 totals.waiters.insert((*session, self.ino, *number));
                 WaiterRecord::decode(value)?;
             }
+            Key::XattrIndex(_) => {
+                self.xattrs_missing = XattrIndex::decode(value)?;
+                self.xattr_flags = self.xattrs_missing.flags(InodeFlags::default());
+            }
+            Key::Xattr(ino, name) => self.xattr(*ino, name, value, report)?,
             Key::Queued(_) => self.queued = Some(decode_queued(value)?),
             _ => unreachable!("this is no key of an inode"),
         }
@@ -137,6 +149,27 @@ impl InodeCheck {
         Ok(())
     }
 
+    fn xattr(&mut self, ino: Ino, name: &[u8], value: &[u8], report: &mut Report) -> KvResult<()> {
+        let bytes = decode_content(value.to_vec())?.len() as u32;
+        let indexed = XattrName::new(name).ok().and_then(|known| self.xattrs_missing.0.remove(&known));
+        if indexed != Some(bytes) && !self.incomplete {
+            report.add(Some(ino), Problem::XattrUnindexed { name: name.to_vec() });
+        }
+        Ok(())
+    }
+
+    fn check_xattrs(&self, inode: &Inode, report: &mut Report) {
+        if self.incomplete {
+            return;
+        }
+        for name in self.xattrs_missing.0.keys() {
+            report.add(Some(self.ino), Problem::XattrMissing { name: name.as_bytes().to_vec() });
+        }
+        if inode.identity.flags.only(InodeFlags::ABOUT_XATTRS) != self.xattr_flags {
+            report.add(Some(self.ino), Problem::XattrFlags);
+        }
+    }
+
     pub fn end(self, tree: &mut Tree, totals: &mut Totals, report: &mut Report) {
         let Some(inode) = &self.inode else {
             match self.identity_unreadable {
@@ -150,6 +183,7 @@ impl InodeCheck {
         };
         self.check_kind(inode, report);
         self.check_counts(inode, report);
+        self.check_xattrs(inode, report);
         let identity = &inode.identity;
         tree.inode(
             self.ino,

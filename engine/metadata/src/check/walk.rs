@@ -135,6 +135,8 @@ fn inode_of(key: &Key) -> Option<Ino> {
         | Key::Dirent(ino, ..)
         | Key::Lock(ino, ..)
         | Key::Waiter(ino, ..)
+        | Key::XattrIndex(ino)
+        | Key::Xattr(ino, _)
         | Key::Queued(ino) => Some(ino),
         _ => None,
     }

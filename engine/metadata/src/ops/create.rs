@@ -3,7 +3,7 @@
 //! Of the parent only its identity is read, so that creates of different names in one directory never conflict.
 
 use super::charges::{Charges, Fit};
-use super::parent;
+use super::{acls, parent};
 use crate::inode::Inode;
 use crate::keys::{Accumulator, Key};
 use crate::records::{Identity, Rules, encode_content};
@@ -16,6 +16,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Create) -> Meta
     check_target(*kind, target)?;
     let (rules, directory) = parent::require_free_name(transaction, *session, *parent, name)?;
     let mut inode = Inode::new(*ino, new_identity(operation, &directory, rules));
+    acls::inherit(transaction, &mut inode, (*parent, &directory), operation.umask)?;
     let mut charges = Charges::exempt(rules, operation.uid == SUPERUSER);
     put_new(transaction, &mut charges, *ino, &inode.identity);
     charges.settle(transaction, Fit::Whole)?;
@@ -57,6 +58,7 @@ fn new_identity(operation: &Create, directory: &Identity, rules: Rules) -> Ident
 }
 
 /// The mark of a name that a lower layer's entry must not shine through: a character device 0:0, with no permissions.
+/// Nobody asks for its lists, but what is made in a directory inherits them.
 pub(super) fn put_whiteout(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
@@ -64,11 +66,14 @@ pub(super) fn put_whiteout(
     parent: Ino,
     directory: &Identity,
     now: Timestamp,
-) {
+) -> MetaResult<()> {
     let gid = inherited_group(directory).unwrap_or(0);
     let (quota, owners) = (directory.quota, charges.rules().owners);
     let identity = Identity { gid, quota, owners, ..Identity::new(FileKind::CharDevice, parent, now) };
-    put_new(transaction, charges, ino, &identity);
+    let mut inode = Inode::new(ino, identity);
+    acls::inherit(transaction, &mut inode, (parent, directory), NO_UMASK)?;
+    put_new(transaction, charges, ino, &inode.identity);
+    Ok(())
 }
 
 /// What a new inode's group is, where the directory decides it.
@@ -83,5 +88,6 @@ pub(super) fn put_new(transaction: &mut dyn Transaction, charges: &mut Charges, 
 
 const SETGID: u16 = 0o2000;
 pub(super) const SUPERUSER: u32 = 0;
+const NO_UMASK: u16 = 0;
 /// The kernel's `PATH_MAX` without the final NUL.
 const TARGET_BYTES_MAX: usize = 4095;

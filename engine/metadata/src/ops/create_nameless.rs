@@ -2,15 +2,15 @@
 
 use super::charges::{Charges, Fit};
 use super::create::{SUPERUSER, inherited_group, put_new};
-use super::{orphan, session};
+use super::{acls, orphan, session};
 use crate::inode::{self, Inode};
 use crate::records::Identity;
 use crate::{CreateNameless, MetaReply, MetaResult};
 use shoal_kv::Transaction;
-use shoal_types::{Errno, FileKind};
+use shoal_types::{Errno, FileKind, InodeFlags};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &CreateNameless) -> MetaResult<MetaReply> {
-    let CreateNameless { directory, ino, mode, uid, gid, session, now } = *operation;
+    let CreateNameless { directory, ino, mode, umask, uid, gid, session, now } = *operation;
     let rules = session::require(transaction, session)?;
     let parent = inode::identity(transaction, directory)?;
     if !parent.is_directory() {
@@ -20,15 +20,17 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &CreateNameless)
         mode: mode & 0o7777,
         uid,
         gid: inherited_group(&parent).unwrap_or(gid),
-        flags: Identity::NEVER_NAMED,
+        flags: InodeFlags::NEVER_NAMED,
         nlink: 0,
         quota: parent.quota,
         owners: rules.owners,
         ..Identity::new(FileKind::Regular, directory, now)
     };
+    let mut inode = Inode::new(ino, identity);
+    acls::inherit(transaction, &mut inode, (directory, &parent), umask)?;
     let mut charges = Charges::exempt(rules, uid == SUPERUSER);
-    put_new(transaction, &mut charges, ino, &identity);
+    put_new(transaction, &mut charges, ino, &inode.identity);
     charges.settle(transaction, Fit::Whole)?;
     orphan::sustain(transaction, ino, session);
-    Ok(MetaReply::Attributes(Inode::new(ino, identity).attributes()))
+    Ok(MetaReply::Attributes(inode.attributes()))
 }

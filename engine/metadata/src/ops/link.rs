@@ -6,7 +6,7 @@ use crate::keys::Key;
 use crate::records::Identity;
 use crate::{Link, MetaReply, MetaResult};
 use shoal_kv::Transaction;
-use shoal_types::{Errno, Ino, SessionId};
+use shoal_types::{Errno, Ino, InodeFlags, SessionId};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Link) -> MetaResult<MetaReply> {
     let Link { ino, parent, name, session, now } = operation;
@@ -39,10 +39,10 @@ fn stop_sustaining(
     identity: &mut Identity,
 ) -> MetaResult<()> {
     let sustained = Key::Sustained(session, ino).encode();
-    if identity.flags & Identity::NEVER_NAMED == 0 || transaction.get(&sustained)?.is_none() {
+    if !identity.flags.has(InodeFlags::NEVER_NAMED) || transaction.get(&sustained)?.is_none() {
         return Err(Errno::ENOENT.into());
     }
-    identity.flags &= !Identity::NEVER_NAMED;
+    identity.flags = identity.flags.with(InodeFlags::NEVER_NAMED, false);
     transaction.delete(&sustained);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! One file an operation: its transaction. `Err(MetaError::Refused)` means that nothing is to change.
 
+mod acls;
 mod adjust_usage;
 mod append;
 pub(crate) mod charges;
@@ -18,18 +19,21 @@ mod lease_objects;
 mod link;
 pub(crate) mod live_bytes;
 mod lock_waits;
+mod note_accesses;
 mod orphan;
 mod parent;
 mod quota;
 mod register_session;
 mod release;
 mod remove_inode;
+mod remove_xattr;
 mod rename;
 mod replace_slices;
 mod rmdir;
 mod session;
 mod set_attributes;
 pub(crate) mod set_lock;
+mod set_xattr;
 pub(crate) mod slice_list;
 mod sustain;
 mod truncate;
@@ -37,6 +41,7 @@ mod unlink;
 mod walk_quotas;
 mod write_inline;
 mod write_slices;
+mod xattrs;
 
 use crate::{MetaOp, MetaReply, MetaResult};
 use shoal_kv::Transaction;
@@ -50,6 +55,9 @@ pub(crate) fn run(transaction: &mut dyn Transaction, operation: &MetaOp) -> Meta
         MetaOp::Rmdir(operation) => rmdir::run(transaction, operation),
         MetaOp::Rename(operation) => rename::run(transaction, operation),
         MetaOp::SetAttributes(operation) => set_attributes::run(transaction, operation),
+        MetaOp::NoteAccesses(operation) => note_accesses::run(transaction, operation),
+        MetaOp::SetXattr(operation) => set_xattr::run(transaction, operation),
+        MetaOp::RemoveXattr(operation) => remove_xattr::run(transaction, operation),
         MetaOp::Truncate(operation) => truncate::run(transaction, operation),
         MetaOp::WriteInline(operation) => write_inline::run(transaction, operation),
         MetaOp::WriteSlices(operation) => write_slices::run(transaction, operation),

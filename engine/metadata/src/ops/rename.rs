@@ -111,7 +111,7 @@ fn replace(
     let mut old_counts = Counts::default().lose(source.kind);
     if let Some(whiteout) = operation.whiteout {
         let directory = inode::identity(transaction, *old_parent)?;
-        create::put_whiteout(transaction, charges, whiteout, *old_parent, &directory, *now);
+        create::put_whiteout(transaction, charges, whiteout, *old_parent, &directory, *now)?;
         parent::put_name(transaction, *old_parent, old_name, whiteout, FileKind::CharDevice);
         old_counts = old_counts.gain(FileKind::CharDevice);
     }

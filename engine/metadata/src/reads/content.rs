@@ -46,5 +46,5 @@ fn decode_chunk((key, value): &Pair) -> KvResult<(u64, Vec<Slice>)> {
     Ok((chunk, decode_slices(value)?))
 }
 
-/// A file's identity, three accumulators, inline data, and the first chunk.
-const PAIRS_MAX: usize = 6;
+/// A file's identity, four accumulators, inline data, and the first chunk.
+const PAIRS_MAX: usize = 7;

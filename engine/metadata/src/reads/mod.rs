@@ -10,5 +10,6 @@ mod queues;
 mod quotas;
 mod sessions;
 mod usage;
+mod xattrs;
 
 pub(crate) use path::DEPTH_MAX;

@@ -6,8 +6,8 @@ use crate::{
     Appended, Copied, Fallocated, Limits, LockOutcome, LockRanges, MetaReply, QuotaState, Removed, Renamed, Truncated,
 };
 use shoal_types::{
-    Attributes, Errno, FileKind, Ino, LockMode, LockRange, LockSpace, ObjectId, ObjectKind, SCHEMA_VERSION, SessionId,
-    Slice, Timestamp, VolumeSettings,
+    Attributes, Errno, FileKind, Ino, InodeFlags, LockMode, LockRange, LockSpace, ObjectId, ObjectKind, SCHEMA_VERSION,
+    SessionId, Slice, Timestamp, VolumeSettings, XattrName,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -54,7 +54,7 @@ fn identity() -> Identity {
         uid: 0x0102_0304,
         gid: 0x1112_1314,
         rdev: 0x2122_2324,
-        flags: 0x3132_3334,
+        flags: InodeFlags(0x3132_3334),
         parent: Ino(0x4142_4344_4546_4748),
         generation: 0x5152_5354_5556_5758,
         nlink: 0x6162_6364,
@@ -73,6 +73,7 @@ fn attributes() -> Attributes {
     Attributes {
         ino: Ino(300),
         kind: FileKind::Symlink,
+        flags: InodeFlags::XATTRS,
         mode: 0o777,
         uid: 1000,
         gid: 1001,
@@ -115,6 +116,18 @@ fn an_identity_has_its_golden_bytes() {
 fn a_directory_entry_has_its_golden_bytes() {
     let dirent = Dirent { ino: Ino(0x0102_0304_0506_0708), kind: FileKind::Directory };
     check_exact(&dirent, "01020807060504030201", Dirent::encode, Dirent::decode);
+}
+
+#[test]
+fn an_index_of_extended_attributes_has_its_golden_bytes_and_a_cut_one_is_refused() {
+    let name = |name: &str| XattrName::new(name.as_bytes()).unwrap();
+    let index = XattrIndex([(name("user.a"), 0x0001_0000), (name("security.b"), 0)].into());
+    check(&index, "010a00000073656375726974792e6206000001757365722e61", XattrIndex::encode, XattrIndex::decode);
+    let bytes = index.encode();
+    for length in (0..bytes.len()).filter(|length| ![1, 15].contains(length)) {
+        assert!(XattrIndex::decode(&bytes[..length]).is_err(), "cut to {length} bytes");
+    }
+    assert!(XattrIndex::decode(b"\x01\x01\0\0\0x").is_err(), "a name that no attribute can have");
 }
 
 #[test]
@@ -273,13 +286,13 @@ fn every_reply_in_an_operation_record_has_its_golden_bytes() {
     let renamed = |replaced| Renamed { moved: Ino(301), replaced };
     let replies = [
         (MetaReply::Done, "01080706050403020100"),
-        (MetaReply::Attributes(attributes()), "01080706050403020101ac0202ff03e807e907000105000101040206030804"),
+        (MetaReply::Attributes(attributes()), "01080706050403020101ac020202ff03e807e907000105000101040206030804"),
         (MetaReply::Removed(removed), "01080706050403020102ac020100"),
         (MetaReply::Renamed(renamed(None)), "01080706050403020103ad0200"),
         (MetaReply::Renamed(renamed(Some(removed))), "01080706050403020103ad0201ac020100"),
         (
             MetaReply::Truncated(Truncated { attributes: attributes(), done: true }),
-            "01080706050403020104ac0202ff03e807e90700010500010104020603080401",
+            "01080706050403020104ac020202ff03e807e90700010500010104020603080401",
         ),
         (MetaReply::NotInline, "01080706050403020105"),
         (MetaReply::Replaced(true), "0108070605040302010601"),
@@ -289,16 +302,16 @@ fn every_reply_in_an_operation_record_has_its_golden_bytes() {
         (MetaReply::Lock(LockOutcome::Blocked { abroad: true }), "0108070605040302010a0101"),
         (
             MetaReply::Fallocated(Fallocated { attributes: attributes(), reached: 300 }),
-            "0108070605040302010bac0202ff03e807e907000105000101040206030804ac02",
+            "0108070605040302010bac020202ff03e807e907000105000101040206030804ac02",
         ),
         (
             MetaReply::Copied(Copied { attributes: attributes(), count: 300 }),
-            "0108070605040302010cac0202ff03e807e907000105000101040206030804ac02",
+            "0108070605040302010cac020202ff03e807e907000105000101040206030804ac02",
         ),
         (MetaReply::CopyBytes(300), "0108070605040302010dac02"),
         (
             MetaReply::Appended(Appended { attributes: attributes(), offset: 300 }),
-            "0108070605040302010eac0202ff03e807e907000105000101040206030804ac02",
+            "0108070605040302010eac020202ff03e807e907000105000101040206030804ac02",
         ),
     ];
     for (reply, golden) in replies {

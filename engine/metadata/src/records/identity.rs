@@ -10,7 +10,7 @@
 use super::fields::{push_time, time_at, u16_at, u32_at, u64_at};
 use super::{body, damaged};
 use shoal_kv::KvResult;
-use shoal_types::{FileKind, Ino, Timestamp};
+use shoal_types::{FileKind, Ino, InodeFlags, Timestamp};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
@@ -20,8 +20,8 @@ pub struct Identity {
     pub uid: u32,
     pub gid: u32,
     pub rdev: u32,
-    /// `NEVER_NAMED`; others are kept as they are.
-    pub flags: u32,
+    /// Those that are not known here are kept as they are.
+    pub flags: InodeFlags,
     /// Of a directory: the one that holds it. Of anything else a hint: where it was last created or moved.
     pub parent: Ino,
     pub generation: u64,
@@ -29,6 +29,7 @@ pub struct Identity {
     pub nlink: u32,
     /// Grows whenever the file is cut, so that a write in flight meanwhile conflicts.
     pub truncation_epoch: u64,
+    /// Holds while there is no atime accumulator.
     pub atime: Timestamp,
     /// Holds while there is no mtime accumulator.
     pub mtime: Timestamp,
@@ -44,9 +45,6 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Made without a name, so that it may still be given one.
-    pub const NEVER_NAMED: u32 = 1;
-
     /// With one name in `parent`, of 0:0 and without permissions.
     pub fn new(kind: FileKind, parent: Ino, now: Timestamp) -> Self {
         Identity {
@@ -55,7 +53,7 @@ impl Identity {
             uid: 0,
             gid: 0,
             rdev: 0,
-            flags: 0,
+            flags: InodeFlags::default(),
             parent,
             generation: 0,
             nlink: 1,
@@ -74,7 +72,7 @@ impl Identity {
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.extend_from_slice(&[FORMAT, self.kind as u8]);
         bytes.extend_from_slice(&self.mode.to_le_bytes());
-        for field in [self.uid, self.gid, self.rdev, self.flags] {
+        for field in [self.uid, self.gid, self.rdev, self.flags.0] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
         bytes.extend_from_slice(&self.parent.0.to_le_bytes());
@@ -104,7 +102,7 @@ impl Identity {
             uid: u32_at(bytes, 4),
             gid: u32_at(bytes, 8),
             rdev: u32_at(bytes, 12),
-            flags: u32_at(bytes, 16),
+            flags: InodeFlags(u32_at(bytes, 16)),
             parent: Ino(u64_at(bytes, 20)),
             generation: u64_at(bytes, 28),
             nlink: u32_at(bytes, 36),

@@ -17,6 +17,7 @@ mod quota;
 mod session;
 mod settings;
 mod slices;
+mod xattr_index;
 
 pub use accounting::{Accounting, OwnerState, Rules};
 pub use dirent::Dirent;
@@ -30,6 +31,7 @@ pub use quota::{Quota, decode_walk, encode_walk};
 pub use session::{SessionKind, SessionRecord};
 pub use settings::{decode_settings, encode_settings};
 pub use slices::{decode_slices, encode_slices, is_sound};
+pub use xattr_index::XattrIndex;
 
 use shoal_kv::{KvError, KvResult};
 

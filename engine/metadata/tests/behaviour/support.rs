@@ -55,6 +55,7 @@ impl Mount {
             name: name(text),
             ino: Ino(ino),
             kind,
+            umask: 0,
             mode: 0o755,
             uid: 0,
             gid: 0,
@@ -103,6 +104,7 @@ impl Mount {
 
     pub fn set_mtime(&self, ino: u64, mtime: Timestamp, now: Timestamp) -> MetaResult<Attributes> {
         let set = SetAttributes {
+            drop_privileges: false,
             ino: Ino(ino),
             mode: None,
             uid: None,

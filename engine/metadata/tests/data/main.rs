@@ -13,3 +13,4 @@ mod sessions;
 mod support;
 mod truncate;
 mod writes;
+mod xattrs;

@@ -55,6 +55,7 @@ impl Volume {
             name: self::name(name),
             ino,
             kind,
+            umask: 0,
             mode: 0o644,
             uid: 1,
             gid: 2,

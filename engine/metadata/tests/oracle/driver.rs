@@ -114,6 +114,9 @@ impl Driver {
         let looked_up = self.metadata.lookup(parent, &name).map_err(|error| error.errno());
         assert_eq!(comparable(looked_up), comparable(self.oracle.lookup(parent, &name)), "{context}");
         self.compare_inode(ino, &context);
+        let xattr = self.chooser.xattr_name();
+        let value = self.metadata.get_xattr(ino, &xattr).map_err(|error| error.errno());
+        assert_eq!(value, self.oracle.get_xattr(ino, &xattr), "{context}: {xattr}");
         let limit = 1 + self.chooser.below(4);
         self.compare_listing(parent, limit, &context);
     }
@@ -123,6 +126,8 @@ impl Driver {
         assert_eq!(comparable(found), comparable(self.oracle.get_attributes(ino)), "{context}");
         let target = self.metadata.read_link(ino).map_err(|error| error.errno());
         assert_eq!(target, self.oracle.read_link(ino), "{context}");
+        let xattrs = self.metadata.list_xattrs(ino).map_err(|error| error.errno());
+        assert_eq!(xattrs, self.oracle.list_xattrs(ino), "{context}");
     }
 
     fn compare_listing(&self, ino: Ino, limit: usize, context: &str) {

@@ -52,6 +52,21 @@ const EVERY_OUTCOME: &[(&str, &[Option<Errno>])] = &[
         ],
     ),
     ("SetAttributes", &[None, Some(Errno::ENOENT)]),
+    ("NoteAccesses", &[None]),
+    (
+        "SetXattr",
+        &[
+            None,
+            Some(Errno::ENOENT),
+            Some(Errno::EEXIST),
+            Some(Errno::ENODATA),
+            Some(Errno::E2BIG),
+            Some(Errno::EINVAL),
+            Some(Errno::EACCES),
+            Some(Errno::EOPNOTSUPP),
+        ],
+    ),
+    ("RemoveXattr", &[None, Some(Errno::ENODATA)]),
     ("Truncate", &[None, Some(Errno::ENOENT), Some(Errno::EISDIR), Some(Errno::EINVAL)]),
     ("WriteInline", &[None, Some(Errno::ENOENT)]),
     ("Fallocate", &[None, Some(Errno::ENOENT), Some(Errno::EISDIR), Some(Errno::EINVAL)]),
@@ -73,5 +88,5 @@ fn metadata_agrees_with_the_oracle_through_conflicts_and_unknown_results() {
 #[test]
 fn metadata_agrees_with_the_oracle_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    judge(200..212, 400, |seed| SqliteKv::open(&folder.path().join(format!("{seed}.db")), true).unwrap());
+    judge(200..214, 400, |seed| SqliteKv::open(&folder.path().join(format!("{seed}.db")), true).unwrap());
 }

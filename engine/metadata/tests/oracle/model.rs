@@ -20,8 +20,23 @@ pub fn expect(oracle: &mut Oracle, operation: &MetaOp) -> FsResult<MetaReply> {
         }
         MetaOp::Rename(rename) => expect_rename(oracle, rename).map(MetaReply::Renamed),
         MetaOp::SetAttributes(o) => {
+            if o.drop_privileges {
+                // The mode comes first, and what has become privileged by it is so no more.
+                let mode = o.mode.or_else(|| oracle.get_attributes(o.ino).ok().map(|found| found.mode));
+                oracle.set_attributes(o.ino, mode, None, None, None, None, o.now)?;
+                oracle.drop_privileges(o.ino, o.now)?;
+                return attributes(oracle.set_attributes(o.ino, None, o.uid, o.gid, o.atime, o.mtime, o.now));
+            }
             attributes(oracle.set_attributes(o.ino, o.mode, o.uid, o.gid, o.atime, o.mtime, o.now))
         }
+        MetaOp::NoteAccesses(o) => {
+            for (ino, time) in &o.accesses {
+                oracle.note_access(*ino, *time);
+            }
+            Ok(MetaReply::Done)
+        }
+        MetaOp::SetXattr(o) => attributes(oracle.set_xattr(o.ino, &o.name, &o.value, o.mode, o.drop_setgid, o.now)),
+        MetaOp::RemoveXattr(o) => attributes(oracle.remove_xattr(o.ino, &o.name, o.now)),
         MetaOp::Truncate(o) => {
             let attributes = without_allocated(oracle.truncate(o.ino, o.length, o.now)?);
             Ok(MetaReply::Truncated(Truncated { attributes, done: true }))
@@ -38,7 +53,7 @@ pub fn expect(oracle: &mut Oracle, operation: &MetaOp) -> FsResult<MetaReply> {
             Ok(MetaReply::Fallocated(Fallocated { attributes, reached: o.end }))
         }
         MetaOp::CreateNameless(o) => {
-            let new = NewNode { ino: o.ino, mode: o.mode, uid: o.uid, gid: o.gid };
+            let new = NewNode { ino: o.ino, mode: o.mode, umask: o.umask, uid: o.uid, gid: o.gid };
             attributes(oracle.create_nameless(o.directory, new, o.now))
         }
         other => panic!("the oracle does not know {other:?}"),
@@ -69,8 +84,8 @@ fn attributes(result: FsResult<Attributes>) -> FsResult<MetaReply> {
 }
 
 fn expect_create(oracle: &mut Oracle, create: &Create) -> FsResult<Attributes> {
-    let Create { parent, name, ino, kind, mode, uid, gid, rdev, target, now, .. } = create;
-    let new = NewNode { ino: *ino, mode: *mode, uid: *uid, gid: *gid };
+    let Create { parent, name, ino, kind, mode, umask, uid, gid, rdev, target, now, .. } = create;
+    let new = NewNode { ino: *ino, mode: *mode, umask: *umask, uid: *uid, gid: *gid };
     match kind {
         FileKind::Directory => oracle.mkdir(*parent, name, new, *now),
         FileKind::Symlink => oracle.symlink(*parent, name, new, target, *now),

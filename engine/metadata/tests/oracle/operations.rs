@@ -2,10 +2,11 @@
 
 use shoal_kv::Random;
 use shoal_metadata::{
-    Create, CreateNameless, Fallocate, Link, MetaOp, Rename, Rmdir, SetAttributes, Truncate, Unlink, WriteInline,
+    Create, CreateNameless, Fallocate, Link, MetaOp, NoteAccesses, RemoveXattr, Rename, Rmdir, SetAttributes, SetXattr,
+    Truncate, Unlink, WriteInline,
 };
 use shoal_oracle::Oracle;
-use shoal_types::{FileKind, Ino, Name, SessionId, Timestamp};
+use shoal_types::{Acl, AclEntry, AclTag, FileKind, Ino, Name, SessionId, Timestamp, XattrMode, XattrName};
 
 pub struct Chooser {
     pub random: Random,
@@ -19,21 +20,29 @@ impl Chooser {
     pub fn operation(&mut self, oracle: &Oracle, open: &[Ino]) -> MetaOp {
         let (session, now, open) = (self.session, self.tick(), open.to_vec());
         let (parent, name) = (self.directory(oracle), self.name());
-        match self.random.below(26) {
+        match self.random.below(33) {
             0..=7 => MetaOp::Create(self.create(parent, name, now)),
             8 | 9 => MetaOp::Link(Link { ino: self.ino(oracle), parent, name, session, now }),
             10..=12 => MetaOp::Unlink(Unlink { parent, name, open, session, now }),
             13 | 14 => MetaOp::Rmdir(Rmdir { parent, name, open, session, now }),
             15..=19 => MetaOp::Rename(self.rename(oracle, open, now)),
             20 => MetaOp::SetAttributes(self.set_attributes(oracle, now)),
-            21 => MetaOp::Truncate(Truncate {
+            24 => MetaOp::NoteAccesses(NoteAccesses {
+                accesses: (0..1 + self.below(3)).map(|_| (self.ino(oracle), now)).collect(),
+                session,
+            }),
+            21 | 25..=28 => MetaOp::SetXattr(self.set_xattr(oracle, now)),
+            22 => {
+                MetaOp::RemoveXattr(RemoveXattr { ino: self.xattr_ino(oracle), name: self.xattr_name(), session, now })
+            }
+            23 => MetaOp::Truncate(Truncate {
                 ino: self.ino(oracle),
                 length: self.random.below(CONTENT_BYTES),
                 session,
                 now,
             }),
-            22 => MetaOp::Fallocate(self.fallocate(oracle, now)),
-            23 => MetaOp::CreateNameless(self.create_nameless(parent, now)),
+            29 => MetaOp::Fallocate(self.fallocate(oracle, now)),
+            30 => MetaOp::CreateNameless(self.create_nameless(parent, now)),
             _ => MetaOp::WriteInline(self.write(oracle, now)),
         }
     }
@@ -49,6 +58,7 @@ impl Chooser {
             ino: self.new_ino(),
             kind,
             mode: self.mode(),
+            umask: [0, 0o022, 0o077, 0o777][self.below(4)],
             uid: self.random.below(3) as u32,
             gid: self.random.below(3) as u32,
             rdev: self.random.below(3) as u32,
@@ -60,7 +70,8 @@ impl Chooser {
 
     fn create_nameless(&mut self, directory: Ino, now: Timestamp) -> CreateNameless {
         let (uid, gid) = (self.random.below(3) as u32, self.random.below(3) as u32);
-        CreateNameless { directory, ino: self.new_ino(), mode: self.mode(), uid, gid, session: self.session, now }
+        let (ino, mode, umask) = (self.new_ino(), self.mode(), [0, 0o022][self.below(2)]);
+        CreateNameless { directory, ino, mode, umask, uid, gid, session: self.session, now }
     }
 
     fn fallocate(&mut self, oracle: &Oracle, now: Timestamp) -> Fallocate {
@@ -101,10 +112,60 @@ impl Chooser {
             gid: self.random.chance(0.3).then_some(8),
             atime: self.random.chance(0.3).then_some(far),
             mtime: self.random.chance(0.5).then_some(far),
+            drop_privileges: self.random.chance(0.3),
             exempt: false,
             session: self.session,
             now,
         }
+    }
+
+    fn set_xattr(&mut self, oracle: &Oracle, now: Timestamp) -> SetXattr {
+        let name = self.xattr_name();
+        // Few bytes, or so many that a second such value meets a limit.
+        let bytes = [0, 1, 300, XattrName::VALUE_BYTES_MAX, XattrName::VALUE_BYTES_MAX + 1][self.below(5)];
+        let value = match name.is_acl() {
+            true => self.acl(),
+            false => vec![self.random.next_u64() as u8; bytes],
+        };
+        SetXattr {
+            ino: self.xattr_ino(oracle),
+            name,
+            value,
+            mode: [XattrMode::Any, XattrMode::Any, XattrMode::Create, XattrMode::Replace][self.below(4)],
+            drop_setgid: self.random.chance(0.3),
+            session: self.session,
+            now,
+        }
+    }
+
+    /// Few have them, so that some have many.
+    fn xattr_ino(&mut self, oracle: &Oracle) -> Ino {
+        let oldest = oracle.inodes().into_iter().nth(self.below(6));
+        if self.random.chance(0.5) { oldest.unwrap_or(Ino::ROOT) } else { self.ino(oracle) }
+    }
+
+    pub fn xattr_name(&mut self) -> XattrName {
+        let acls = [XattrName::ACCESS_ACL, XattrName::DEFAULT_ACL];
+        let names = ["user.a", "user.b", "trusted.a", XattrName::CAPABILITY].into_iter().chain(acls);
+        let names: Vec<&str> = names.collect();
+        XattrName::new(names[self.below(names.len())].as_bytes()).unwrap()
+    }
+
+    /// Often with nobody named, sometimes empty, sometimes none at all.
+    fn acl(&mut self) -> Vec<u8> {
+        let mut entry = |tag, id| AclEntry { tag, permissions: self.random.below(8) as u16, id };
+        let mut entries = vec![entry(AclTag::Owner, 0), entry(AclTag::OwningGroup, 0), entry(AclTag::Other, 0)];
+        let (user, group, mask) = (entry(AclTag::User, 5), entry(AclTag::Group, 6), entry(AclTag::Mask, 0));
+        match self.random.below(8) {
+            0 | 1 => {}
+            2 | 3 => entries.extend([user, mask]),
+            4 => entries.extend([mask]),
+            5 => entries.extend([user, group, mask]),
+            6 => return vec![2, 0, 0, 0],
+            _ => return vec![2, 0, 0, 0, 1],
+        }
+        entries.sort_by_key(|entry| entry.tag);
+        Acl::new(entries).unwrap().to_bytes()
     }
 
     fn write(&mut self, oracle: &Oracle, now: Timestamp) -> WriteInline {

@@ -61,7 +61,13 @@ fn names_follow_their_arguments_in_order() {
     assert_eq!(operation_of(&symlink), Operation::Symlink { name: b"name", target: b"/some/target" });
 
     let setxattr = message(opcode::SETXATTR, &with(words(&[3, 1]), b"user.a\0\x01\x00\x02"));
-    assert_eq!(operation_of(&setxattr), Operation::Setxattr { name: b"user.a", value: &[1, 0, 2], flags: 1 });
+    let (name, value) = (&b"user.a"[..], &[1, 0, 2][..]);
+    assert_eq!(operation_of(&setxattr), Operation::Setxattr { name, value, flags: 1, kill_sgid: false });
+    for kill_sgid in [false, true] {
+        let words = words(&[3, 0, u32::from(kill_sgid), 0]);
+        let setxattr = message(opcode::SETXATTR, &with(words, b"user.a\0\x01\x00\x02"));
+        assert_eq!(operation_of(&setxattr), Operation::Setxattr { name, value, flags: 0, kill_sgid });
+    }
 
     let mknod = message(opcode::MKNOD, &with(words(&[0o020600, 0x0501, 0o22, 0]), b"tty\0"));
     assert_eq!(operation_of(&mknod), Operation::Mknod { name: b"tty", mode: 0o020600, rdev: 0x0501, umask: 0o22 });

@@ -45,13 +45,14 @@ pub fn serve_volume(volume: &Volume, mounted: &Mounted, options: ServiceOptions)
     let passthrough = Passthrough::new(mounted).filter(|_| options.read_only);
     let rings = mounted.negotiated().over_io_uring;
     for (shard, connection) in mounted.connections(shards)?.into_iter().enumerate() {
-        let interrupts = mounted.interrupts();
+        let (interrupts, notifier) = (mounted.interrupts(), mounted.notifier());
         let passthrough = passthrough.clone();
         let report = report.clone();
         let stop = stopper.clone();
         let stale_pages = stale_pages.clone();
         volume.run(shard, move |local| {
-            let service = VolumeService::new(local.clone(), options, interrupts.clone(), stale_pages, passthrough);
+            let service =
+                VolumeService::new(local.clone(), options, interrupts.clone(), stale_pages, notifier, passthrough);
             shoal_runtime::spawn(async move {
                 let result = stop.ends(shard, connection.serve(service, interrupts)).await;
                 if let Err(error) = &result {

@@ -20,13 +20,22 @@ impl VolumeService {
     }
 
     pub(super) async fn setattr(&self, header: &Header, ino: Ino, changes: &SetAttributes) -> FsResult<[u8; 104]> {
+        self.drop_for_setattr(header, ino, changes).await?;
         let changes = AttributeChanges { exempt: header.uid == SUPERUSER, ..attribute_changes(changes) };
         let attributes = self.volume.set_attributes(ino, changes).await?;
         Ok(attr_out(self.volume.timeouts().attributes, &attributes))
     }
 
+    async fn read_link(&self, ino: Ino) -> FsResult<Vec<u8>> {
+        let target = self.volume.read_link(ino).await?;
+        if !self.read_only {
+            self.volume.note_access(&self.volume.get_attributes(ino).await?);
+        }
+        Ok(target)
+    }
+
     pub(super) async fn readlink<R: Reply>(&self, ino: Ino, reply: R) {
-        match self.volume.read_link(ino).await {
+        match self.read_link(ino).await {
             Ok(target) => reply.send(Ok(ReplyBody::Bytes(&target))),
             Err(errno) => reply.send(Err(errno)),
         }
@@ -42,6 +51,7 @@ fn attribute_changes(changes: &SetAttributes) -> AttributeChanges {
         length: changes.size,
         atime: changes.atime.map(new_time),
         mtime: changes.mtime.map(new_time),
+        drop_privileges: changes.kill_suidgid,
         exempt: false,
     }
 }
@@ -70,6 +80,7 @@ mod tests {
             atime: Some(SetTime::Now),
             mtime: Some(SetTime::At(at)),
             ctime: Some(Timestamp::new(9, 9)),
+            kill_suidgid: true,
             ..SetAttributes::default()
         };
         let expected = AttributeChanges {
@@ -79,6 +90,7 @@ mod tests {
             length: Some(3),
             atime: Some(NewTime::Now),
             mtime: Some(NewTime::At(at)),
+            drop_privileges: true,
             exempt: false,
         };
         assert_eq!(attribute_changes(&asked), expected);

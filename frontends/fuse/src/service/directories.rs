@@ -40,7 +40,16 @@ impl VolumeService {
         reply.send(listed.as_ref().map(|buffer| ReplyBody::Bytes(buffer.as_bytes())).map_err(|errno| *errno));
     }
 
+    /// Reading from the beginning counts as one access.
+    async fn note_listing(&self, ino: Ino, offset: u64) -> FsResult<()> {
+        if offset == 0 && self.directory_access_times {
+            self.volume.note_access(&self.volume.get_attributes(ino).await?);
+        }
+        Ok(())
+    }
+
     async fn list(&self, ino: Ino, offset: u64, size: u32) -> FsResult<DirectoryBuffer> {
+        self.note_listing(ino, offset).await?;
         let mut buffer = DirectoryBuffer::new(size);
         for (at, ino, name) in self.dots(ino, offset).await? {
             if !buffer.push(ino.0, at, FileKind::Directory, name) {
@@ -58,6 +67,7 @@ impl VolumeService {
     }
 
     async fn list_plus(&self, ino: Ino, offset: u64, size: u32) -> FsResult<DirectoryPlusBuffer> {
+        self.note_listing(ino, offset).await?;
         let mut buffer = DirectoryPlusBuffer::new(size);
         for (at, ino, name) in self.dots(ino, offset).await? {
             if !buffer.push(&NO_ENTRY, ino.0, at, FileKind::Directory, name) {

@@ -10,7 +10,15 @@ use std::time::Duration;
 
 /// Inode numbers are never used again, so they need no generation beside them.
 const GENERATION: u64 = 0;
-const SYMLINK_MODE: u16 = 0o777;
+const SYMLINK_MODE: u32 = 0o777;
+
+/// What open(2), mkdir(2) and mknod(2) ask for, and the caller's umask: which of it counts is up to the parent's ACL.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Permissions {
+    /// `st_mode`.
+    pub mode: u32,
+    pub umask: u32,
+}
 
 impl VolumeService {
     pub(super) async fn lookup(&self, parent: Ino, name: &[u8]) -> FsResult<EntryOut> {
@@ -64,9 +72,9 @@ impl VolumeService {
         parent: Ino,
         name: &[u8],
         flags: u32,
-        mode: u32,
+        permissions: Permissions,
     ) -> FsResult<[u8; 144]> {
-        let new = new_inode(header, FileKind::Regular, mode);
+        let new = new_inode(header, FileKind::Regular, permissions);
         let opened = match self.volume.create_open(parent, &Name::new(name)?, new).await {
             Err(Errno::EEXIST) if !OFlags::from_bits_retain(flags).contains(OFlags::EXCL) => Err(Errno::ESTALE),
             other => other,
@@ -75,8 +83,14 @@ impl VolumeService {
     }
 
     /// The kernel lets linkat(2) name it unless it was opened with O_EXCL, which is for the kernel alone to know.
-    pub(super) async fn tmpfile(&self, header: &Header, directory: Ino, mode: u32) -> FsResult<[u8; 144]> {
-        let opened = self.volume.create_nameless(directory, new_inode(header, FileKind::Regular, mode)).await?;
+    pub(super) async fn tmpfile(
+        &self,
+        header: &Header,
+        directory: Ino,
+        permissions: Permissions,
+    ) -> FsResult<[u8; 144]> {
+        let new = new_inode(header, FileKind::Regular, permissions);
+        let opened = self.volume.create_nameless(directory, new).await?;
         Ok(create_out(&self.entry(&opened.attributes)?, self.next_handle(), WRITER_FLAGS))
     }
 
@@ -85,20 +99,26 @@ impl VolumeService {
         header: &Header,
         parent: Ino,
         name: &[u8],
-        st_mode: u32,
+        permissions: Permissions,
         rdev: u32,
     ) -> FsResult<EntryOut> {
-        let kind = FileKind::from_mode(st_mode).ok_or(Errno::EINVAL)?;
+        let kind = FileKind::from_mode(permissions.mode).ok_or(Errno::EINVAL)?;
         let rdev = if matches!(kind, FileKind::CharDevice | FileKind::BlockDevice) { rdev } else { 0 };
-        self.make(parent, name, NewInode { rdev, ..new_inode(header, kind, st_mode) }).await
+        self.make(parent, name, NewInode { rdev, ..new_inode(header, kind, permissions) }).await
     }
 
-    pub(super) async fn mkdir(&self, header: &Header, parent: Ino, name: &[u8], mode: u32) -> FsResult<EntryOut> {
-        self.make(parent, name, new_inode(header, FileKind::Directory, mode)).await
+    pub(super) async fn mkdir(
+        &self,
+        header: &Header,
+        parent: Ino,
+        name: &[u8],
+        permissions: Permissions,
+    ) -> FsResult<EntryOut> {
+        self.make(parent, name, new_inode(header, FileKind::Directory, permissions)).await
     }
 
     pub(super) async fn symlink(&self, header: &Header, parent: Ino, name: &[u8], target: &[u8]) -> FsResult<EntryOut> {
-        let new = new_inode(header, FileKind::Symlink, u32::from(SYMLINK_MODE));
+        let new = new_inode(header, FileKind::Symlink, Permissions { mode: SYMLINK_MODE, umask: 0 });
         self.make(parent, name, NewInode { target: target.to_vec(), ..new }).await
     }
 
@@ -114,9 +134,9 @@ impl VolumeService {
 }
 
 /// Owned by who asks; a set-group-id parent's group is the volume's to pass on.
-fn new_inode(header: &Header, kind: FileKind, st_mode: u32) -> NewInode {
+fn new_inode(header: &Header, kind: FileKind, Permissions { mode, umask }: Permissions) -> NewInode {
     let Header { uid, gid, .. } = *header;
-    NewInode { kind, mode: permissions(st_mode), uid, gid, rdev: 0, target: Vec::new() }
+    NewInode { kind, mode: permissions(mode), umask: permissions(umask), uid, gid, rdev: 0, target: Vec::new() }
 }
 
 pub(super) fn permissions(st_mode: u32) -> u16 {
@@ -130,7 +150,7 @@ mod tests {
     #[test]
     fn a_new_inode_belongs_to_its_maker_and_keeps_only_permission_bits() {
         let header = Header { opcode: 0, unique: 1, nodeid: 1, uid: 7, gid: 8, pid: 9 };
-        let new = new_inode(&header, FileKind::Regular, 0o106_755);
-        assert_eq!((new.uid, new.gid, new.mode, new.rdev), (7, 8, 0o6755, 0));
+        let new = new_inode(&header, FileKind::Regular, Permissions { mode: 0o106_755, umask: 0o022 });
+        assert_eq!((new.uid, new.gid, new.mode, new.umask, new.rdev), (7, 8, 0o6755, 0o022, 0));
     }
 }

@@ -9,7 +9,7 @@ use crate::transport::{Reply, ReplyBody};
 use rustix::fs::OFlags;
 use shoal_client::SeekTo;
 use shoal_fuse_protocol::abi::{fopen, whence};
-use shoal_fuse_protocol::{lseek_out, open_backed_out, open_out};
+use shoal_fuse_protocol::{Header, lseek_out, open_backed_out, open_out};
 use shoal_types::{Errno, FsResult, Ino};
 
 /// Of a file just created: nobody can have cached anything wrong about it.
@@ -19,9 +19,15 @@ pub(super) const WRITER_FLAGS: u32 = fopen::KEEP_CACHE | fopen::PARALLEL_DIRECT_
 const BACKED_FLAGS: u32 = fopen::NOFLUSH;
 
 impl VolumeService {
-    pub(super) async fn open(&self, ino: Ino, flags: u32) -> FsResult<[u8; 16]> {
+    pub(super) async fn open(&self, header: &Header, ino: Ino, flags: u32, kill_suidgid: bool) -> FsResult<[u8; 16]> {
+        if kill_suidgid {
+            self.drop_privileges(header, ino).await?;
+        }
         let truncate = OFlags::from_bits_retain(flags).contains(OFlags::TRUNC);
         let opened = self.volume.open(ino, truncate).await?;
+        if self.counts_as_access(flags) {
+            self.volume.note_access(&opened.attributes);
+        }
         let flags = open_flags(flags, opened.keep_cache, opened.tell_closes) | self.appender_flags(flags);
         if let Some(passthrough) = &self.passthrough
             && let Some(id) = passthrough.open(&self.volume, ino, opened.attributes.length).await
@@ -39,6 +45,13 @@ impl VolumeService {
         let only_writes = flags & OFlags::ACCMODE == OFlags::WRONLY;
         let direct = flags.contains(OFlags::APPEND) && (only_writes || !self.volume.is_alone());
         if direct { fopen::DIRECT_IO } else { 0 }
+    }
+
+    /// What is read after this the kernel may have cached, and then it does not ask for it: so the opening counts.
+    pub(super) fn counts_as_access(&self, flags: u32) -> bool {
+        let flags = OFlags::from_bits_retain(flags);
+        let reads = flags & OFlags::ACCMODE != OFlags::WRONLY;
+        reads && !flags.contains(OFlags::NOATIME) && !self.read_only
     }
 
     /// Of a file that is being opened; no other open file of this mount has it.

@@ -4,12 +4,14 @@
 //! nobody looks up, and what may be believed for how long is asked of the volume at each reply. It never blocks: what must
 //! wait is a task of the shard, and whoever has the bytes of a read or the outcome of a write answers, on whatever thread.
 //!
-//! Permissions are the kernel's to check (`default_permissions`), but for callers whose ids are not believed (`squash`). So is the umask: without DONT_MASK, which INIT never
-//! asks for, modes arrive masked. Set-id bits of files that are written to are cleared by a SETATTR that the kernel
-//! sends before; its write-back cache needs nothing from us but that the times it sets are kept.
+//! Permissions are the kernel's to check (`default_permissions`), by our ACLs where it asks for them, but for callers whose
+//! ids are not believed (`squash`). The umask is ours to apply (DONT_MASK), because a default ACL takes its place. Set-id
+//! bits and capabilities are ours to take away when the kernel says that somebody writes, truncates or changes the owner
+//! who may not keep them (HANDLE_KILLPRIV_V2). The kernel's write-back cache needs nothing from us but that the times it
+//! sets are kept.
 //!
-//! Groups of requests, one a file: `entries`, `attributes`, `remove`, `files`, `locks`, `read_write`, `ranges`,
-//! `directories`, `statfs`; `unsupported` tells about the rest.
+//! Groups of requests, one a file: `entries`, `attributes`, `xattrs`, `privileges`, `remove`, `files`, `locks`,
+//! `read_write`, `ranges`, `directories`, `statfs`; `unsupported` tells about the rest.
 
 mod attach;
 mod attributes;
@@ -20,6 +22,7 @@ mod kernel_pages;
 mod locks;
 mod nodes;
 mod passthrough;
+mod privileges;
 mod ranges;
 mod read_only;
 mod read_write;
@@ -30,14 +33,17 @@ mod statfs;
 mod subdirectory;
 mod unsupported;
 mod waiting;
+mod xattrs;
 
 pub use attach::{Serving, Stopper, serve_volume};
 pub use squash::{Squash, Squashed};
 pub use subdirectory::{resolve, resolve_blocking};
 
 use crate::interrupts::Interrupts;
+use crate::notifier::Notifier;
 use crate::session::{Service, open};
 use crate::transport::{Received, Reply, ReplyBody};
+use entries::Permissions;
 use locks::Asker;
 use nodes::Nodes;
 use passthrough::Passthrough;
@@ -61,11 +67,25 @@ pub struct ServiceOptions {
     pub writeback_cache: bool,
     /// Whose ids are not believed.
     pub squash: Squash,
+    /// Extended attributes are served; otherwise the kernel is told never to ask for any.
+    pub xattr: bool,
+    /// Access control lists are shown and set; the kernel then checks permissions by them.
+    pub posix_acl: bool,
+    /// Listing a directory may set its access time.
+    pub directory_access_times: bool,
 }
 
 impl Default for ServiceOptions {
     fn default() -> Self {
-        ServiceOptions { root: Ino::ROOT, read_only: false, writeback_cache: false, squash: Squash::default() }
+        ServiceOptions {
+            root: Ino::ROOT,
+            read_only: false,
+            writeback_cache: false,
+            squash: Squash::default(),
+            xattr: true,
+            posix_acl: true,
+            directory_access_times: true,
+        }
     }
 }
 
@@ -76,11 +96,15 @@ pub struct VolumeService {
     read_only: bool,
     writeback_cache: bool,
     squash: Squash,
+    xattr: bool,
+    posix_acl: bool,
+    directory_access_times: bool,
     waiting: Rc<Waiting>,
     stale_pages: StalePages,
     interrupts: Arc<Interrupts>,
     /// The next one; those of different shards never meet.
     handles: Cell<u64>,
+    notifier: Notifier,
     passthrough: Option<Arc<Passthrough>>,
 }
 
@@ -92,9 +116,11 @@ impl VolumeService {
         options: ServiceOptions,
         interrupts: Arc<Interrupts>,
         stale_pages: StalePages,
+        notifier: Notifier,
         passthrough: Option<Arc<Passthrough>>,
     ) -> Rc<Self> {
-        let ServiceOptions { root, read_only, writeback_cache, squash } = options;
+        let ServiceOptions { root, read_only, writeback_cache, squash, xattr, posix_acl, directory_access_times } =
+            options;
         // 0 is what directories have.
         let handles = Cell::new((volume.count() + volume.index()) as u64);
         Rc::new(VolumeService {
@@ -103,10 +129,14 @@ impl VolumeService {
             read_only,
             writeback_cache,
             squash,
+            xattr,
+            posix_acl,
+            directory_access_times: directory_access_times && !read_only,
             waiting: Waiting::new(interrupts.clone()),
             stale_pages,
             interrupts,
             handles,
+            notifier,
             passthrough,
         })
     }
@@ -115,12 +145,18 @@ impl VolumeService {
         let ino = self.nodes.ino(header.nodeid);
         match *operation {
             Operation::Lookup { name } => send(reply, self.lookup(ino, name).await),
-            Operation::Create { name, flags, mode, .. } => {
-                send(reply, self.create(header, ino, name, flags, mode).await);
+            Operation::Create { name, flags, mode, umask, .. } => {
+                send(reply, self.create(header, ino, name, flags, Permissions { mode, umask }).await);
             }
-            Operation::Tmpfile { mode, .. } => send(reply, self.tmpfile(header, ino, mode).await),
-            Operation::Mknod { name, mode, rdev, .. } => send(reply, self.mknod(header, ino, name, mode, rdev).await),
-            Operation::Mkdir { name, mode, .. } => send(reply, self.mkdir(header, ino, name, mode).await),
+            Operation::Mknod { name, mode, rdev, umask } => {
+                send(reply, self.mknod(header, ino, name, Permissions { mode, umask }, rdev).await);
+            }
+            Operation::Mkdir { name, mode, umask } => {
+                send(reply, self.mkdir(header, ino, name, Permissions { mode, umask }).await);
+            }
+            Operation::Tmpfile { mode, umask, .. } => {
+                send(reply, self.tmpfile(header, ino, Permissions { mode, umask }).await);
+            }
             Operation::Symlink { name, target } => send(reply, self.symlink(header, ino, name, target).await),
             Operation::Link { inode, new_name } => {
                 send(reply, self.link(self.nodes.ino(inode), ino, new_name).await);
@@ -135,7 +171,7 @@ impl VolumeService {
                 let to = (self.nodes.ino(new_parent), new_name);
                 done(reply, self.rename((ino, name), to, flags).await);
             }
-            Operation::Open { flags, .. } => send(reply, self.open(ino, flags).await),
+            Operation::Open { flags, kill_suidgid } => send(reply, self.open(header, ino, flags, kill_suidgid).await),
             Operation::Opendir { .. } => send(reply, self.opendir(ino).await),
             Operation::Release { handle, .. } | Operation::Releasedir { handle, .. } => {
                 self.release(ino, handle, reply).await;
@@ -143,18 +179,34 @@ impl VolumeService {
             Operation::Flush { lock_owner, .. } => self.flush(ino, lock_owner, reply).await,
             Operation::Fsync { .. } => self.fsync(ino, reply).await,
             Operation::Fsyncdir { .. } => done(reply, self.volume.sync_metadata().await),
-            Operation::Read { offset, size, .. } => self.read(header.unique, ino, offset, size, reply).await,
+            Operation::Read { offset, size, flags, .. } => {
+                self.read(header.unique, ino, offset, size, flags, reply).await;
+            }
             Operation::Readdir { offset, size, .. } => self.readdir(ino, offset, size, reply).await,
             Operation::Readdirplus { offset, size, .. } => self.readdirplus(ino, offset, size, reply).await,
             Operation::Fallocate { offset, length, mode, .. } => {
-                done(reply, self.fallocate(ino, offset, length, mode).await);
+                done(reply, self.fallocate(header, ino, offset, length, mode).await);
             }
             Operation::CopyFileRange { offset, target_inode, target_offset, length, flags, wide, .. } => {
                 let (from, to) = ((ino, offset), (self.nodes.ino(target_inode), target_offset));
-                send(reply, self.copy_file_range(from, to, length, flags, wide).await);
+                send(reply, self.copy_file_range(header, from, to, length, flags, wide).await);
             }
             Operation::Lseek { offset, whence, .. } => send(reply, self.lseek(ino, offset, whence).await),
             Operation::Syncfs => done(reply, self.volume.sync_volume().await),
+            Operation::Getxattr { .. }
+            | Operation::Listxattr { .. }
+            | Operation::Setxattr { .. }
+            | Operation::Removexattr { .. }
+                if !self.xattr =>
+            {
+                reply.send(Err(Errno::ENOSYS));
+            }
+            Operation::Getxattr { name, size } => self.getxattr(ino, name, size, reply).await,
+            Operation::Listxattr { size } => self.listxattr(header, ino, size, reply).await,
+            Operation::Setxattr { name, value, flags, kill_sgid } => {
+                done(reply, self.setxattr(ino, name, value, flags, kill_sgid).await);
+            }
+            Operation::Removexattr { name } => done(reply, self.removexattr(ino, name).await),
             // It has been permitted. Without squashing, ENOSYS tells the kernel to decide by itself.
             Operation::Access { .. } if self.squash.is_on() => done(reply, Ok(())),
             Operation::Statfs => send(reply, self.statfs(ino).await),
@@ -179,19 +231,25 @@ impl VolumeService {
 impl<R: Reply> Service<R> for VolumeService {
     async fn dispatch(self: Rc<Self>, received: Received<R>) {
         let Received { message, reply } = received;
-        let Some((Request { header, operation }, reply)) = open(&message, reply) else { return };
+        let Some((Request { header, mut operation }, reply)) = open(&message, reply) else { return };
         if self.read_only && read_only::changes_something(&operation) {
             return reply.send(Err(Errno::EROFS));
         }
         let (header, checked) = self.squash.caller(header);
-        if checked && let Err(errno) = self.permit(&header, &operation).await {
-            return reply.send(Err(errno));
+        if checked {
+            squash::drop_privileges_with(&mut operation);
+            if let Err(errno) = self.permit(&header, &operation).await {
+                return reply.send(Err(errno));
+            }
         }
         match operation {
             // Apart from the others because it takes the message along.
             Operation::Write { offset, data, write_flags, flags, .. } => {
                 let (ino, length) = (self.nodes.ino(header.nodeid), data.len());
                 let flags = WriteFlags::new(&header, write_flags, flags);
+                if let Err(errno) = self.drop_for_write(&header, ino, flags).await {
+                    return reply.send(Err(errno));
+                }
                 self.write(ino, offset, message.into_write_data(length), flags, reply).await;
             }
             operation => self.answer(&header, &operation, reply).await,

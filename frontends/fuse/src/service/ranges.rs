@@ -6,19 +6,29 @@
 use super::VolumeService;
 use rustix::fs::FallocateFlags;
 use shoal_client::{Fallocate, Fallocation};
-use shoal_fuse_protocol::copied_out;
+use shoal_fuse_protocol::{Header, copied_out};
 use shoal_types::{Errno, FsResult, Ino};
 
 /// The narrow reply counts in 32 bits. Whole pages, so that a copy in pieces stays aligned.
 const NARROW_COPY_BYTES_MAX: u64 = !4095 & u32::MAX as u64;
 
 impl VolumeService {
-    pub(super) async fn fallocate(&self, ino: Ino, offset: u64, length: u64, mode: u32) -> FsResult<()> {
-        self.volume.fallocate(ino, fallocation(mode)?, offset, length).await
+    pub(super) async fn fallocate(
+        &self,
+        header: &Header,
+        ino: Ino,
+        offset: u64,
+        length: u64,
+        mode: u32,
+    ) -> FsResult<()> {
+        let what = fallocation(mode)?;
+        self.drop_privileges_for_range(header, ino).await?;
+        self.volume.fallocate(ino, what, offset, length).await
     }
 
     pub(super) async fn copy_file_range(
         &self,
+        header: &Header,
         from: (Ino, u64),
         to: (Ino, u64),
         length: u64,
@@ -28,6 +38,7 @@ impl VolumeService {
         if flags != 0 {
             return Err(Errno::EINVAL);
         }
+        self.drop_privileges_for_range(header, to.0).await?;
         let length = if wide { length } else { length.min(NARROW_COPY_BYTES_MAX) };
         let copied = self.volume.copy_range(from, to, length).await?;
         Ok(copied_out(copied, wide))

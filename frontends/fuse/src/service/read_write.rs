@@ -17,7 +17,10 @@ use shoal_types::{Errno, FsResult, Ino};
 const READ_BYTES_MAX: usize = 16 << 20;
 
 impl VolumeService {
-    pub(super) async fn read<R: Reply>(&self, unique: u64, ino: Ino, offset: u64, size: u32, mut reply: R) {
+    pub(super) async fn read<R: Reply>(&self, unique: u64, ino: Ino, offset: u64, size: u32, flags: u32, mut reply: R) {
+        if self.counts_as_access(flags) {
+            self.volume.note_read(ino);
+        }
         let length = (size as usize).min(READ_BYTES_MAX);
         let buffer = reply.data_buffer(length);
         let answer = self.waiting.enter(unique, reply);
@@ -92,7 +95,7 @@ impl WriteFlags {
     }
 
     /// Not what the kernel writes back: those pages have their place.
-    fn appends(self) -> bool {
+    pub fn appends(self) -> bool {
         OFlags::from_bits_retain(self.open).contains(OFlags::APPEND) && self.write & WRITE_CACHE == 0
     }
 }

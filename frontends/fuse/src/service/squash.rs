@@ -8,7 +8,7 @@
 use super::VolumeService;
 use super::read_only::wants_to_write;
 use rustix::fs::{Access, OFlags};
-use shoal_fuse_protocol::{Header, Operation, SetAttributes, SetTime};
+use shoal_fuse_protocol::{Header, Operation, SetAttributes, SetTime, abi};
 use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -45,6 +45,22 @@ impl Squash {
             Squashed::Root if header.gid == 0 => (Header { gid: self.gid, ..header }, false),
             Squashed::Root | Squashed::Nobody => (header, false),
         }
+    }
+}
+
+/// Somebody without privileges asks for this, whom the kernel takes for the superuser: it may not keep set-id bits and the
+/// capability of what it changes.
+pub(super) fn drop_privileges_with(operation: &mut Operation<'_>) {
+    match operation {
+        Operation::Write { write_flags, .. } => *write_flags |= abi::WRITE_KILL_SUIDGID,
+        Operation::Open { flags, kill_suidgid } => {
+            *kill_suidgid |= OFlags::from_bits_retain(*flags).contains(OFlags::TRUNC);
+        }
+        Operation::Setattr(changes) => {
+            changes.kill_suidgid |= changes.size.is_some() || changes.uid.is_some() || changes.gid.is_some();
+        }
+        Operation::Setxattr { kill_sgid, .. } => *kill_sgid = true,
+        _ => {}
     }
 }
 
@@ -176,7 +192,7 @@ const FMODE_EXEC: u32 = 0x20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shoal_types::Timestamp;
+    use shoal_types::{InodeFlags, Timestamp};
 
     fn header(uid: u32, gid: u32) -> Header {
         Header { opcode: 0, unique: 1, nodeid: 1, uid, gid, pid: 9 }
@@ -187,6 +203,7 @@ mod tests {
         Attributes {
             ino: Ino(7),
             kind: FileKind::Regular,
+            flags: InodeFlags::default(),
             mode,
             uid: 1,
             gid: 2,
@@ -213,6 +230,25 @@ mod tests {
         assert_eq!(ids(Squashed::Root, 7, 0), (7, 65_533, false));
         assert_eq!(ids(Squashed::Root, 7, 8), (7, 8, false));
         assert_eq!(ids(Squashed::Everybody, 7, 8), (65_534, 65_533, true));
+    }
+
+    #[test]
+    fn who_is_not_believed_takes_set_id_bits_away_with_what_it_changes() {
+        let opened = |flags: OFlags| {
+            let mut operation = Operation::Open { flags: flags.bits(), kill_suidgid: false };
+            drop_privileges_with(&mut operation);
+            matches!(operation, Operation::Open { kill_suidgid: true, .. })
+        };
+        assert!(opened(OFlags::WRONLY | OFlags::TRUNC));
+        assert!(!opened(OFlags::WRONLY), "what is written counts");
+        let set = |changes: SetAttributes| {
+            let mut operation = Operation::Setattr(changes);
+            drop_privileges_with(&mut operation);
+            matches!(operation, Operation::Setattr(SetAttributes { kill_suidgid: true, .. }))
+        };
+        assert!(set(SetAttributes { size: Some(0), ..SetAttributes::default() }));
+        assert!(set(SetAttributes { gid: Some(7), ..SetAttributes::default() }));
+        assert!(!set(SetAttributes { mode: Some(0o4755), ..SetAttributes::default() }));
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //!
 //! | request | after ENOSYS |
 //! |---|---|
-//! | SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR | programs get EOPNOTSUPP at once, without a request |
 //! | ACCESS | the kernel checks permissions, or everything is allowed, as the mount's options say |
 //! | POLL | always ready, as regular files are |
 //! | BMAP | not asked again; only swap files and LILO want to know |

@@ -1,6 +1,6 @@
 //! A volume in a temporary folder, mounted by this very process.
 
-use shoal_client::{Config, KernelTimeouts, Volume};
+use shoal_client::{AccessTimes, Config, KernelTimeouts, Volume};
 use shoal_fuse::{MountOptions, Mounted, ServiceOptions, Serving, mount, resolve_blocking, serve_volume};
 use shoal_kv_sqlite::SqliteKv;
 use shoal_metadata::{Metadata, SessionKind, SessionRecord};
@@ -102,6 +102,7 @@ impl Disk {
             write_buffer_bytes: 32 * MIB,
             read_buffer_bytes: 32 * MIB,
             readahead_bytes_max: 4 * MIB,
+            access_times: AccessTimes::default(),
             timeouts: KernelTimeouts { attributes: how.timeouts, entries: how.timeouts },
         };
         Volume::start(config).unwrap()

@@ -26,17 +26,31 @@ impl Shard {
         if let Some(pending) = pending {
             pending.overlay(&mut attributes);
         }
+        self.shared.accesses.overlay(&mut attributes);
         Ok(attributes)
     }
 
     pub async fn set_attributes(self: &Rc<Self>, ino: Ino, changes: AttributeChanges) -> FsResult<Attributes> {
+        // Most files have nothing to drop, and then there need not be a transaction for it.
+        let drop_privileges = changes.drop_privileges && self.get_attributes(ino).await?.is_privileged();
+        let mut rest = AttributeChanges { length: None, drop_privileges, ..changes };
+        let nothing = AttributeChanges { exempt: changes.exempt, ..AttributeChanges::default() };
+        if rest == nothing && changes.length.is_none() {
+            return self.get_attributes(ino).await;
+        }
         let now = now();
         let truncated = match changes.length {
-            Some(length) => Some(self.truncate(ino, length, now).await?),
+            Some(length) => {
+                if drop_privileges {
+                    // First, so that no crash leaves changed content with the rights of the old.
+                    let drop_only = AttributeChanges { drop_privileges, ..AttributeChanges::default() };
+                    self.set_identity(ino, drop_only, now).await?;
+                    rest.drop_privileges = false;
+                }
+                Some(self.truncate(ino, length, now).await?)
+            }
             None => None,
         };
-        let rest = AttributeChanges { length: None, ..changes };
-        let nothing = AttributeChanges { exempt: changes.exempt, ..AttributeChanges::default() };
         match truncated {
             Some(attributes) if rest == nothing => Ok(attributes),
             _ => self.set_identity(ino, rest, now).await,
@@ -53,7 +67,6 @@ impl Shard {
             // The writes came first, so the time given now must be the one that stays.
             self.flush_inode(ino).await?;
         }
-        let pending = self.pending(ino);
         let time = |new: Option<NewTime>| {
             new.map(|new| match new {
                 NewTime::Now => now,
@@ -67,12 +80,22 @@ impl Shard {
             gid: changes.gid,
             atime: time(changes.atime),
             mtime: time(changes.mtime),
+            drop_privileges: changes.drop_privileges,
             exempt: changes.exempt,
             session: self.shared.session,
             now,
         };
+        if changes.atime.is_some() {
+            self.shared.accesses.forget(ino);
+        }
+        self.change_inode(ino, MetaOp::SetAttributes(operation)).await
+    }
+
+    /// Runs an operation that changes one inode and answers its attributes.
+    pub(super) async fn change_inode(self: &Rc<Self>, ino: Ino, operation: MetaOp) -> FsResult<Attributes> {
+        let pending = self.pending(ino);
         let seen = self.see_attributes(ino);
-        let reply = self.mutate(MetaOp::SetAttributes(operation), Durability::Visible).await?;
+        let reply = self.mutate(operation, Durability::Visible).await?;
         let mut attributes = reply.into_attributes()?;
         let after = self.see_attributes(ino);
         if after.epoch == seen.epoch && after.stamp == seen.stamp + 1 {
@@ -82,6 +105,7 @@ impl Shard {
         if let Some(pending) = pending {
             pending.overlay(&mut attributes);
         }
+        self.shared.accesses.overlay(&mut attributes);
         Ok(attributes)
     }
 

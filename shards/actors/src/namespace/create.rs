@@ -30,8 +30,9 @@ impl Shard {
     pub async fn create_nameless(self: &Rc<Self>, directory: Ino, new: NewInode) -> FsResult<Opened> {
         let ino = self.next_inode(true).await?;
         let handle = self.count_handle(ino);
-        let NewInode { mode, uid, gid, .. } = new;
-        let operation = CreateNameless { directory, ino, mode, uid, gid, session: self.shared.session, now: now() };
+        let NewInode { mode, umask, uid, gid, .. } = new;
+        let (session, now) = (self.shared.session, now());
+        let operation = CreateNameless { directory, ino, mode, umask, uid, gid, session, now };
         let reply = self.mutate(MetaOp::CreateNameless(operation), Durability::Visible).await?;
         let attributes = reply.into_attributes()?;
         handle.set_sustained(true);
@@ -47,6 +48,7 @@ impl Shard {
             ino,
             kind: new.kind,
             mode: new.mode,
+            umask: new.umask,
             uid: new.uid,
             gid: new.gid,
             rdev: new.rdev,

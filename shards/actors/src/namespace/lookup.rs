@@ -66,6 +66,7 @@ impl Shard {
         if let Some(pending) = pending {
             pending.overlay(&mut attributes);
         }
+        self.shared.accesses.overlay(&mut attributes);
         Ok(attributes)
     }
 }

@@ -13,6 +13,7 @@ mod open;
 mod remove;
 mod rename;
 mod volume;
+mod xattrs;
 
 use shoal_types::{Attributes, FileKind, Timestamp};
 
@@ -20,8 +21,10 @@ use shoal_types::{Attributes, FileKind, Timestamp};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewInode {
     pub kind: FileKind,
-    /// Permission bits with the umask applied.
+    /// Permission bits.
     pub mode: u16,
+    /// Bits to take off the mode, unless the parent has a default ACL.
+    pub umask: u16,
     pub uid: u32,
     pub gid: u32,
     pub rdev: u32,
@@ -38,6 +41,8 @@ pub struct AttributeChanges {
     pub length: Option<u64>,
     pub atime: Option<NewTime>,
     pub mtime: Option<NewTime>,
+    /// Set-id bits and the capability go, if there are any.
+    pub drop_privileges: bool,
     /// On behalf of the superuser: limits of users and groups don't stand against a new owner.
     pub exempt: bool,
 }

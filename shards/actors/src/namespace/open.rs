@@ -47,7 +47,8 @@ impl Shard {
         let handle = self.count_handle(ino);
         let mut attributes = self.living_attributes(ino, &handle).await?;
         self.revalidate(&handle.file, epoch).await?;
-        if truncate && attributes.length > 0 {
+        // Also of an empty file: its times move.
+        if truncate {
             attributes = self.truncate(ino, 0, now()).await?;
         }
         let keep_cache = self.kept_pages.note_open(ino, epoch);

@@ -1,5 +1,6 @@
 //! Whole volumes in this process: shards, a metadata engine, a store in memory.
 
+mod accesses;
 mod compacting;
 mod copying;
 mod failing_store;
@@ -12,7 +13,7 @@ mod store;
 mod syncing;
 mod two_mounts;
 
-use crate::{AttributeChanges, Config, Fallocate, Fallocation, KernelTimeouts, NewInode, Shard, Shards};
+use crate::{AccessTimes, AttributeChanges, Config, Fallocate, Fallocation, KernelTimeouts, NewInode, Shard, Shards};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use shoal_cache::CacheConfig;
@@ -59,6 +60,7 @@ fn config(kv: Arc<dyn Kv>, store: &Arc<TestStore>, shards: usize) -> Config {
         write_buffer_bytes: (shards as u64) << 20,
         read_buffer_bytes: (shards as u64) << 20,
         readahead_bytes_max: 4 << 20,
+        access_times: AccessTimes::default(),
         timeouts: KernelTimeouts { attributes: Duration::from_secs(1), entries: Duration::from_secs(1) },
     }
 }
@@ -107,7 +109,7 @@ fn name(name: &str) -> Name {
 }
 
 fn new(kind: FileKind) -> NewInode {
-    NewInode { kind, mode: 0o644, uid: 0, gid: 0, rdev: 0, target: Vec::new() }
+    NewInode { kind, mode: 0o644, umask: 0, uid: 0, gid: 0, rdev: 0, target: Vec::new() }
 }
 
 fn create_open(volume: &Shards, shard: usize, called: &str) -> Ino {

@@ -188,7 +188,7 @@ impl History {
     fn nameless(&mut self, directory: Ino, name: &str) -> MetaResult<MetaReply> {
         let (ino, session) = (self.volume.lease_inodes(1), self.volume.session);
         let uid = self.random.below(3) as u32;
-        let create = CreateNameless { directory, ino, mode: 0o644, uid, gid: uid + 100, session, now: at(6) };
+        let create = CreateNameless { directory, ino, mode: 0o644, umask: 0, uid, gid: uid + 100, session, now: at(6) };
         let reply = self.volume.try_run(MetaOp::CreateNameless(create))?;
         self.inodes.push(ino);
         match self.random.chance(0.5) {
