@@ -12,11 +12,25 @@ pub(super) fn path(target: &Running) -> PathBuf {
     target.root.join("content")
 }
 
-/// Writes the file and reads it twice; and some more where that has left holes in the local cache, which may leave out
-/// what it has no time for. What is missing then is part of what is measured.
+/// Writes the file and reads it until it's cached.
 pub(super) fn prepare(target: &Running, bytes: u64) -> Outcome<()> {
     let path = path(target);
     write(&path, bytes).during(format_args!("writing {}", path.display()))?;
+    read_until_cached(target, bytes)
+}
+
+/// The same on a mount that is read-only once the file is there.
+pub(super) fn prepare_read_only(target: &Running, bytes: u64) -> Outcome<()> {
+    let path = path(target);
+    write(&path, bytes).during(format_args!("writing {}", path.display()))?;
+    target.make_read_only()?;
+    read_until_cached(target, bytes)
+}
+
+/// Twice; and some more where that has left holes in the local cache, which may leave out what it has no time for. What is
+/// missing then is part of what is measured.
+fn read_until_cached(target: &Running, bytes: u64) -> Outcome<()> {
+    let path = path(target);
     for pass in 1..=PASSES_MAX {
         let read = read(&path).during(format_args!("reading {}", path.display()))?;
         if read != bytes {
@@ -27,14 +41,6 @@ pub(super) fn prepare(target: &Running, bytes: u64) -> Outcome<()> {
         }
     }
     Ok(())
-}
-
-/// The same on a mount that is read-only from then on, and reads the file once more.
-pub(super) fn prepare_read_only(target: &Running, bytes: u64) -> Outcome<()> {
-    prepare(target, bytes)?;
-    target.make_read_only()?;
-    let path = path(target);
-    read(&path).during(format_args!("reading {}", path.display())).map(|_| ())
 }
 
 pub(super) fn remove(target: &Running) -> Outcome<()> {
