@@ -25,6 +25,9 @@ impl Adoption {
     }
 }
 
+/// One part in so many of a file may lie on disk without a name in the index.
+const UNNAMED_SHARE: u64 = 8;
+
 impl CachePart {
     /// One bounded step of the shard's background work: adopts some of what is there, and evicts what is too much.
     /// Returns whether there is more to adopt. Worth calling now and then afterwards too: it looks at the free space.
@@ -80,9 +83,12 @@ impl CachePart {
         if count == ADOPTED_BLOCKS_PER_STEP {
             return Ok(Some(first + count));
         }
-        // A crash between data and index leaves bytes that no entry names. A block's worth of them is let pass.
+        // A crash between data and index leaves bytes that no entry names, and so does a block that changed under its
+        // store. Some are let pass: more room is taken than is accounted for, but not much more.
         let known = self.clock.borrow().bytes(ino);
-        if known == 0 || DiskFile::allocated(&self.shared.slot, ino)? > known + BLOCK_BYTES {
+        let allocated = DiskFile::allocated(&self.shared.slot, ino)?;
+        if known == 0 || allocated > known + (known / UNNAMED_SHARE).max(BLOCK_BYTES) {
+            tracing::debug!(%ino, known, allocated, "a cache file of which the index names too little is dropped");
             self.drop_unless_open(ino)?;
         }
         Ok(None)
