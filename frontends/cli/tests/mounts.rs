@@ -85,23 +85,7 @@ fn the_kernel_reads_cached_files_of_a_read_only_mount_by_itself() {
     sandbox.umount(&point);
     let cache = sandbox.path("cached");
     let point = sandbox.mount(&url, "mnt", &["--read-only", "--cache-dir", cache.to_str().unwrap()]);
-    // A lent file ends where its content does; before, it's whole units.
-    let is_lent = || files_below(&cache).iter().any(|file| fs::metadata(file).unwrap().len() == content.len() as u64);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let mut opened = loop {
-        let mut read = File::open(point.join("a")).unwrap();
-        // What the kernel holds of the file would not be read from us, and so not be cached.
-        rustix::fs::fadvise(&read, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        let mut seen = Vec::new();
-        read.read_to_end(&mut seen).unwrap();
-        assert!(seen == content);
-        drop(read);
-        let opened = File::open(point.join("a")).unwrap();
-        if is_lent() {
-            break opened;
-        }
-        assert!(Instant::now() < deadline, "{}", sandbox.logs());
-    };
+    let mut opened = open_lent(&point.join("a"), &cache, &content);
     let mut second = File::open(point.join("a")).unwrap();
     let daemon = sandbox.daemon(&url);
     kill(daemon, "KILL");
@@ -115,6 +99,49 @@ fn the_kernel_reads_cached_files_of_a_read_only_mount_by_itself() {
     sandbox.mount(&url, "mnt", &["--read-only", "--cache-dir", cache.to_str().unwrap()]);
     assert!(fs::read(point.join("a")).unwrap() == content, "the cache survives");
     sandbox.umount(&point);
+}
+
+/// What one mount closes, another sees when it opens the file, although somebody there still has the old content open.
+#[test]
+fn a_changed_file_is_read_anew_beside_those_who_read_its_old_content_from_the_cache() {
+    let mut sandbox = Sandbox::new();
+    let url = sandbox.format("a.db");
+    let writer = sandbox.mount(&url, "writer", &[]);
+    let (old, new) = (noise(2 * MIB + 5, 1), noise(3 * MIB, 2));
+    fs::write(writer.join("a"), &old).unwrap();
+    let cache = sandbox.path("cached");
+    let reader = sandbox.mount(&url, "reader", &["--read-only", "--cache-dir", cache.to_str().unwrap()]);
+    let mut held = open_lent(&reader.join("a"), &cache, &old);
+    fs::write(writer.join("a"), &new).unwrap();
+    assert!(fs::read(reader.join("a")).unwrap() == new);
+    let mut seen = Vec::new();
+    held.read_to_end(&mut seen).unwrap();
+    assert!(seen == old, "an open descriptor goes on with what it was given");
+    drop(held);
+    assert!(fs::read(reader.join("a")).unwrap() == new);
+    sandbox.umount(&reader);
+    sandbox.umount(&writer);
+}
+
+/// Reads the file until it's cached as a whole and opened with the cache's data file behind it.
+fn open_lent(path: &Path, cache: &Path, content: &[u8]) -> File {
+    // A lent file ends where its content does; before, it's whole units.
+    let is_lent = || files_below(cache).iter().any(|file| fs::metadata(file).unwrap().len() == content.len() as u64);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let mut read = File::open(path).unwrap();
+        // What the kernel holds of the file would not be read from us, and so not be cached.
+        rustix::fs::fadvise(&read, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let mut seen = Vec::new();
+        read.read_to_end(&mut seen).unwrap();
+        assert!(seen == content);
+        drop(read);
+        let opened = File::open(path).unwrap();
+        if is_lent() {
+            return opened;
+        }
+        assert!(Instant::now() < deadline, "the file is never lent");
+    }
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {

@@ -4,6 +4,7 @@
 //! how often a file is open, and the kernel tells everything else with each request.
 
 use super::VolumeService;
+use super::passthrough::{Version, Way};
 use super::read_only::wants_to_write;
 use crate::transport::{Reply, ReplyBody};
 use rustix::fs::OFlags;
@@ -29,12 +30,17 @@ impl VolumeService {
             self.volume.note_access(&opened.attributes);
         }
         let flags = open_flags(flags, opened.keep_cache, opened.tell_closes) | self.appender_flags(flags);
-        if let Some(passthrough) = &self.passthrough
-            && let Some(id) = passthrough.open(&self.volume, ino, opened.attributes.length).await
-        {
-            return Ok(open_backed_out(self.next_handle(), flags & BACKED_FLAGS | fopen::PASSTHROUGH, id));
-        }
-        Ok(open_out(self.next_handle(), flags))
+        let (length, ctime) = (opened.attributes.length, opened.attributes.ctime);
+        let way = match &self.passthrough {
+            Some(passthrough) => passthrough.open(&self.volume, ino, Version { length, ctime }).await,
+            None => Way::FromUs,
+        };
+        let backed = flags & BACKED_FLAGS | fopen::PASSTHROUGH;
+        Ok(match way {
+            Way::FromUs => open_out(self.next_handle(), flags),
+            Way::FromBackingFile(id) => open_backed_out(self.next_handle(), backed, id),
+            Way::FromUsBesides(id) => open_backed_out(self.next_handle(), backed | fopen::DIRECT_IO, id),
+        })
     }
 
     /// Through its cache the kernel sends a write that crosses a page in two, which would be two appends. And while others

@@ -13,7 +13,7 @@ use rustix::ioctl::{IoctlOutput, Opcode, Setter, ioctl};
 use shoal_client::LocalVolume;
 use shoal_fuse_protocol::abi::{IOCTL_BACKING_CLOSE, IOCTL_BACKING_OPEN};
 use shoal_runtime::RingFile;
-use shoal_types::Ino;
+use shoal_types::{Ino, Timestamp};
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -33,8 +33,24 @@ pub(super) struct Passthrough {
 enum Opens {
     /// The kernel asks us for their bytes.
     Plain { count: u32 },
-    /// It reads the backing file.
-    Backed { count: u32, backing_id: u32 },
+    /// It reads the backing file, whose content is that of `version`.
+    Backed { count: u32, backing_id: u32, version: Version },
+}
+
+/// Moves with every change of a file's content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Version {
+    pub length: u64,
+    pub ctime: Timestamp,
+}
+
+/// How the kernel is to read a file that is being opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    FromUs,
+    FromBackingFile(u32),
+    /// From us, although others read a backing file that holds what the file held before; the kernel has to be told its id.
+    FromUsBesides(u32),
 }
 
 /// Smaller files are read in fewer requests than their opening would cost.
@@ -46,23 +62,22 @@ impl Passthrough {
         mounted.negotiated().passthrough.then(|| Arc::new(passthrough(mounted.device())))
     }
 
-    /// Counts an open of a file of `length` bytes. The backing id if the kernel is to read it by itself; `close` has to
-    /// be told.
-    pub async fn open(&self, volume: &Rc<LocalVolume>, ino: Ino, length: u64) -> Option<u32> {
-        if let Some(backing_id) = self.count_open(ino) {
-            return Some(backing_id);
+    /// Counts an open of a file that has just been validated as `version`. `close` has to be told.
+    pub async fn open(&self, volume: &Rc<LocalVolume>, ino: Ino, version: Version) -> Way {
+        let way = self.count_open(ino, version);
+        if way != Way::FromUs || version.length < BYTES_MIN || self.refused.load(Relaxed) {
+            return way;
         }
-        if length < BYTES_MIN || self.refused.load(Relaxed) {
-            return None;
-        }
-        let lent = volume.lend(ino).await.ok().flatten()?;
+        let Ok(Some(lent)) = volume.lend(ino).await else { return way };
         let backing_id = self.register(&lent);
-        let taken = backing_id.filter(|backing_id| self.turn_plain_into_backed(ino, *backing_id));
-        if taken.is_none() {
-            backing_id.inspect(|backing_id| self.unregister(*backing_id));
-            volume.give_back(ino).await;
+        if let Some(backing_id) = backing_id {
+            if self.turn_plain_into_backed(ino, backing_id, version) {
+                return Way::FromBackingFile(backing_id);
+            }
+            self.unregister(backing_id);
         }
-        taken
+        volume.give_back(ino).await;
+        way
     }
 
     /// One open of this kind less.
@@ -74,25 +89,28 @@ impl Passthrough {
         }
     }
 
-    fn count_open(&self, ino: Ino) -> Option<u32> {
+    fn count_open(&self, ino: Ino, version: Version) -> Way {
         match self.opens().entry(ino).or_insert(Opens::Plain { count: 0 }) {
             Opens::Plain { count } => {
                 *count += 1;
-                None
+                Way::FromUs
             }
-            Opens::Backed { count, backing_id } => {
+            Opens::Backed { count, backing_id, version: backed } => {
                 *count += 1;
-                Some(*backing_id)
+                match *backed == version {
+                    true => Way::FromBackingFile(*backing_id),
+                    false => Way::FromUsBesides(*backing_id),
+                }
             }
         }
     }
 
     /// Only the one who opens it may be there.
-    fn turn_plain_into_backed(&self, ino: Ino, backing_id: u32) -> bool {
+    fn turn_plain_into_backed(&self, ino: Ino, backing_id: u32, version: Version) -> bool {
         let mut opens = self.opens();
         let alone = opens.get(&ino) == Some(&Opens::Plain { count: 1 });
         if alone {
-            opens.insert(ino, Opens::Backed { count: 1, backing_id });
+            opens.insert(ino, Opens::Backed { count: 1, backing_id, version });
         }
         alone
     }
@@ -102,7 +120,7 @@ impl Passthrough {
         let mut opens = self.opens();
         let (count, backing_id) = match opens.get_mut(&ino) {
             Some(Opens::Plain { count }) => (count, None),
-            Some(Opens::Backed { count, backing_id }) => (count, Some(*backing_id)),
+            Some(Opens::Backed { count, backing_id, .. }) => (count, Some(*backing_id)),
             None => return None,
         };
         *count -= 1;
@@ -181,13 +199,17 @@ mod tests {
     #[test]
     fn descriptors_of_an_inode_are_all_of_one_kind() {
         let (table, ino) = (table(), Ino(7));
-        assert_eq!(table.count_open(ino), None);
-        assert!(table.turn_plain_into_backed(ino, 3));
-        assert_eq!((table.count_open(ino), table.count_open(Ino(8))), (Some(3), None));
-        assert_eq!((table.count_close(ino), table.count_close(ino)), (None, Some(3)));
-        assert_eq!(table.count_open(ino), None);
-        assert_eq!(table.count_open(ino), None);
-        assert!(!table.turn_plain_into_backed(ino, 4), "somebody else reads through us");
+        let old = Version { length: 5, ctime: Timestamp::new(1, 0) };
+        let new = Version { ctime: Timestamp::new(2, 0), ..old };
+        assert_eq!(table.count_open(ino, old), Way::FromUs);
+        assert!(table.turn_plain_into_backed(ino, 3, old));
+        assert_eq!(table.count_open(ino, old), Way::FromBackingFile(3));
+        assert_eq!(table.count_open(ino, new), Way::FromUsBesides(3), "the backing file holds what was there before");
+        assert_eq!(table.count_open(Ino(8), old), Way::FromUs);
+        assert_eq!([(); 3].map(|()| table.count_close(ino)), [None, None, Some(3)]);
+        assert_eq!(table.count_open(ino, new), Way::FromUs);
+        assert_eq!(table.count_open(ino, new), Way::FromUs);
+        assert!(!table.turn_plain_into_backed(ino, 4, new), "somebody else reads through us");
         assert_eq!((table.count_close(ino), table.count_close(ino), table.count_close(Ino(8))), (None, None, None));
         assert!(table.opens().is_empty());
     }
