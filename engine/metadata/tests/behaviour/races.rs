@@ -111,7 +111,8 @@ fn work_at_random(faults: Faults) {
             });
         }
     });
-    assert!(succeeded.load(Ordering::Relaxed) > 500, "{succeeded:?} of 2000 succeeded");
+    // How many find the names they want is a matter of interleaving; some must, or nothing was tested.
+    assert!(succeeded.load(Ordering::Relaxed) > 200, "{succeeded:?} of 2000 succeeded");
     mounts[0].assert_sound();
 }
 
