@@ -33,13 +33,13 @@ impl VolumeService {
         let (length, ctime) = (opened.attributes.length, opened.attributes.ctime);
         let way = match &self.passthrough {
             Some(passthrough) => passthrough.open(&self.volume, ino, Version { length, ctime }).await,
-            None => Way::FromUs,
+            None => Way::Ours,
         };
         let backed = flags & BACKED_FLAGS | fopen::PASSTHROUGH;
         Ok(match way {
-            Way::FromUs => open_out(self.next_handle(), flags),
-            Way::FromBackingFile(id) => open_backed_out(self.next_handle(), backed, id),
-            Way::FromUsBesides(id) => open_backed_out(self.next_handle(), backed | fopen::DIRECT_IO, id),
+            Way::Ours => open_out(self.next_handle(), flags),
+            Way::Backed(id) => open_backed_out(self.next_handle(), backed, id),
+            Way::BesideOld(id) => open_backed_out(self.next_handle(), backed | fopen::DIRECT_IO, id),
         })
     }
 

@@ -47,10 +47,10 @@ pub(super) struct Version {
 /// How the kernel is to read a file that is being opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Way {
-    FromUs,
-    FromBackingFile(u32),
-    /// From us, although others read a backing file that holds what the file held before; the kernel has to be told its id.
-    FromUsBesides(u32),
+    Ours,
+    Backed(u32),
+    /// As `Ours`, although others read a backing file with what the file held before; the kernel has to be told its id.
+    BesideOld(u32),
 }
 
 /// Smaller files are read in fewer requests than their opening would cost.
@@ -65,14 +65,14 @@ impl Passthrough {
     /// Counts an open of a file that has just been validated as `version`. `close` has to be told.
     pub async fn open(&self, volume: &Rc<LocalVolume>, ino: Ino, version: Version) -> Way {
         let way = self.count_open(ino, version);
-        if way != Way::FromUs || version.length < BYTES_MIN || self.refused.load(Relaxed) {
+        if way != Way::Ours || version.length < BYTES_MIN || self.refused.load(Relaxed) {
             return way;
         }
         let Ok(Some(lent)) = volume.lend(ino).await else { return way };
         let backing_id = self.register(&lent);
         if let Some(backing_id) = backing_id {
             if self.turn_plain_into_backed(ino, backing_id, version) {
-                return Way::FromBackingFile(backing_id);
+                return Way::Backed(backing_id);
             }
             self.unregister(backing_id);
         }
@@ -93,13 +93,13 @@ impl Passthrough {
         match self.opens().entry(ino).or_insert(Opens::Plain { count: 0 }) {
             Opens::Plain { count } => {
                 *count += 1;
-                Way::FromUs
+                Way::Ours
             }
             Opens::Backed { count, backing_id, version: backed } => {
                 *count += 1;
                 match *backed == version {
-                    true => Way::FromBackingFile(*backing_id),
-                    false => Way::FromUsBesides(*backing_id),
+                    true => Way::Backed(*backing_id),
+                    false => Way::BesideOld(*backing_id),
                 }
             }
         }
@@ -201,14 +201,14 @@ mod tests {
         let (table, ino) = (table(), Ino(7));
         let old = Version { length: 5, ctime: Timestamp::new(1, 0) };
         let new = Version { ctime: Timestamp::new(2, 0), ..old };
-        assert_eq!(table.count_open(ino, old), Way::FromUs);
+        assert_eq!(table.count_open(ino, old), Way::Ours);
         assert!(table.turn_plain_into_backed(ino, 3, old));
-        assert_eq!(table.count_open(ino, old), Way::FromBackingFile(3));
-        assert_eq!(table.count_open(ino, new), Way::FromUsBesides(3), "the backing file holds what was there before");
-        assert_eq!(table.count_open(Ino(8), old), Way::FromUs);
+        assert_eq!(table.count_open(ino, old), Way::Backed(3));
+        assert_eq!(table.count_open(ino, new), Way::BesideOld(3), "the backing file holds what was there before");
+        assert_eq!(table.count_open(Ino(8), old), Way::Ours);
         assert_eq!([(); 3].map(|()| table.count_close(ino)), [None, None, Some(3)]);
-        assert_eq!(table.count_open(ino, new), Way::FromUs);
-        assert_eq!(table.count_open(ino, new), Way::FromUs);
+        assert_eq!(table.count_open(ino, new), Way::Ours);
+        assert_eq!(table.count_open(ino, new), Way::Ours);
         assert!(!table.turn_plain_into_backed(ino, 4, new), "somebody else reads through us");
         assert_eq!((table.count_close(ino), table.count_close(ino), table.count_close(Ino(8))), (None, None, None));
         assert!(table.opens().is_empty());
