@@ -3,7 +3,6 @@
 use super::kernel_pages::PageForgetter;
 use super::nodes::Nodes;
 use super::passthrough::Passthrough;
-use super::stale_pages::StalePages;
 use super::{ServiceOptions, VolumeService};
 use crate::mount::Mounted;
 use futures_util::task::AtomicWaker;
@@ -39,9 +38,9 @@ pub fn serve_volume(volume: &Volume, mounted: &Mounted, options: ServiceOptions)
     let shards = volume.count();
     let (report, ended) = mpsc::channel();
     let stopper = Stopper::new(shards);
-    let stale_pages = StalePages::start(mounted.notifier())?;
     let nodes = Nodes { root: options.root };
-    volume.set_kernel_pages(PageForgetter::new(mounted.notifier().downgrade(), nodes, options.writeback_cache));
+    let kernel_pages = PageForgetter::new(mounted.notifier().downgrade(), nodes, options.writeback_cache);
+    volume.set_kernel_pages(kernel_pages.clone());
     let passthrough = Passthrough::new(mounted).filter(|_| options.read_only);
     let rings = mounted.negotiated().over_io_uring;
     for (shard, connection) in mounted.connections(shards)?.into_iter().enumerate() {
@@ -49,10 +48,10 @@ pub fn serve_volume(volume: &Volume, mounted: &Mounted, options: ServiceOptions)
         let passthrough = passthrough.clone();
         let report = report.clone();
         let stop = stopper.clone();
-        let stale_pages = stale_pages.clone();
+        let kernel_pages = kernel_pages.clone();
         volume.run(shard, move |local| {
             let service =
-                VolumeService::new(local.clone(), options, interrupts.clone(), stale_pages, notifier, passthrough);
+                VolumeService::new(local.clone(), options, interrupts.clone(), kernel_pages, notifier, passthrough);
             shoal_runtime::spawn(async move {
                 let result = stop.ends(shard, connection.serve(service, interrupts)).await;
                 if let Err(error) = &result {

@@ -7,7 +7,7 @@ use super::nodes::Nodes;
 use crate::notifier::WeakNotifier;
 use shoal_client::KernelPages;
 use shoal_types::Ino;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Ends its threads when it's dropped.
@@ -27,6 +27,8 @@ struct Pool {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// Those that nobody waits for; each once, so never more than there are files open.
+    stale: BTreeSet<Ino>,
     threads: usize,
     idle: usize,
     ended: bool,
@@ -44,13 +46,16 @@ impl PageForgetter {
         let (state, changed) = (Mutex::default(), Condvar::new());
         Arc::new(PageForgetter { pool: Arc::new(Pool { notifier, nodes, state, changed }), keep_writes })
     }
-}
 
-impl KernelPages for PageForgetter {
-    fn forget(&self, ino: Ino, done: Box<dyn FnOnce() + Send>) {
+    /// Of a file whose pages a request has made wrong: to be called after the answer to it. Must not block.
+    pub fn forget_soon(&self, ino: Ino) {
         let mut state = self.pool.state();
-        state.jobs.push_back(Job { ino, done });
-        if state.idle < state.jobs.len() && state.threads < THREADS_MAX {
+        state.stale.insert(ino);
+        self.hand_out(state);
+    }
+
+    fn hand_out(&self, mut state: MutexGuard<'_, State>) {
+        if state.idle < state.jobs.len() + state.stale.len() && state.threads < THREADS_MAX {
             let pool = self.pool.clone();
             match std::thread::Builder::new().name("page-forgetter".into()).spawn(move || pool.work()) {
                 Ok(_) => state.threads += 1,
@@ -58,6 +63,14 @@ impl KernelPages for PageForgetter {
             }
         }
         self.pool.changed.notify_one();
+    }
+}
+
+impl KernelPages for PageForgetter {
+    fn forget(&self, ino: Ino, done: Box<dyn FnOnce() + Send>) {
+        let mut state = self.pool.state();
+        state.jobs.push_back(Job { ino, done });
+        self.hand_out(state);
     }
 
     fn keep_writes(&self) -> bool {
@@ -85,6 +98,9 @@ impl Pool {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
+            }
+            if let Some(ino) = state.stale.pop_first() {
+                return Some(Job { ino, done: Box::new(|| ()) });
             }
             if state.ended {
                 return None;

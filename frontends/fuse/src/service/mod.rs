@@ -28,7 +28,6 @@ mod read_only;
 mod read_write;
 mod remove;
 mod squash;
-mod stale_pages;
 mod statfs;
 mod subdirectory;
 mod unsupported;
@@ -44,6 +43,7 @@ use crate::notifier::Notifier;
 use crate::session::{Service, open};
 use crate::transport::{Received, Reply, ReplyBody};
 use entries::Permissions;
+use kernel_pages::PageForgetter;
 use locks::Asker;
 use nodes::Nodes;
 use passthrough::Passthrough;
@@ -51,7 +51,6 @@ use read_write::WriteFlags;
 use shoal_client::LocalVolume;
 use shoal_fuse_protocol::{Header, Operation, Request};
 use shoal_types::{Errno, FsResult, Ino};
-use stale_pages::StalePages;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -100,7 +99,7 @@ pub struct VolumeService {
     posix_acl: bool,
     directory_access_times: bool,
     waiting: Rc<Waiting>,
-    stale_pages: StalePages,
+    kernel_pages: Arc<PageForgetter>,
     interrupts: Arc<Interrupts>,
     /// The next one; those of different shards never meet.
     handles: Cell<u64>,
@@ -109,13 +108,13 @@ pub struct VolumeService {
 }
 
 impl VolumeService {
-    /// `interrupts`, `stale_pages` and `passthrough` are shared by all shards of a mount; `serve` gets the same
+    /// `interrupts`, `kernel_pages` and `passthrough` are shared by all shards of a mount; `serve` gets the same
     /// interrupts.
     fn new(
         volume: Rc<LocalVolume>,
         options: ServiceOptions,
         interrupts: Arc<Interrupts>,
-        stale_pages: StalePages,
+        kernel_pages: Arc<PageForgetter>,
         notifier: Notifier,
         passthrough: Option<Arc<Passthrough>>,
     ) -> Rc<Self> {
@@ -133,7 +132,7 @@ impl VolumeService {
             posix_acl,
             directory_access_times: directory_access_times && !read_only,
             waiting: Waiting::new(interrupts.clone()),
-            stale_pages,
+            kernel_pages,
             interrupts,
             handles,
             notifier,

@@ -60,13 +60,11 @@ impl VolumeService {
         if !flags.appends() {
             return self.volume.write(ino, offset, data, flags.exempt, respond).await;
         }
-        let (written, node, stale_pages) = (data.len() as u32, self.nodes.node(ino), self.stale_pages.clone());
+        let (written, kernel_pages) = (data.len() as u32, self.kernel_pages.clone());
         let appended = move |begin: FsResult<u64>| {
             respond(begin.map(|_| written));
-            if let (Ok(begin), Ok(node)) = (begin, node)
-                && begin != offset
-            {
-                stale_pages.forget(node);
+            if begin.is_ok_and(|begin| begin != offset) {
+                kernel_pages.forget_soon(ino);
             }
         };
         self.volume.append(ino, data, flags.exempt, appended).await;
