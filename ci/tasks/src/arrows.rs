@@ -46,8 +46,9 @@ fn engine_allows(from: &str, dependency: &Dependency) -> bool {
         "metadata" => to == "kv",
         "file-data" => to == "object-format",
         "kv" | "object-format" | "object-store" => false,
-        // A metadata engine adapts one store to the trait and knows nothing else.
-        _ => from.starts_with("kv-") && to == "kv",
+        "kv-remote" => to == "kv",
+        // A metadata engine adapts one store to the trait; those on a server share what lies between.
+        _ => from.starts_with("kv-") && (to == "kv" || to == "kv-remote"),
     }
 }
 
@@ -97,10 +98,22 @@ mod tests {
 
     #[test]
     fn inside_the_engine_only_the_arrows_of_the_table_exist() {
-        for (from, to) in [("kv", "types"), ("kv-sqlite", "kv"), ("metadata", "kv"), ("file-data", "object-format")] {
+        for (from, to) in [
+            ("kv", "types"),
+            ("kv-sqlite", "kv"),
+            ("kv-redis", "kv-remote"),
+            ("metadata", "kv"),
+            ("file-data", "object-format"),
+        ] {
             assert_eq!(objections(&format!("engine/{from}"), &format!("engine/{to}"), false), 0, "{from} uses {to}");
         }
-        for (from, to) in [("types", "kv"), ("metadata", "kv-sqlite"), ("kv", "kv-sqlite"), ("object-store", "kv")] {
+        for (from, to) in [
+            ("types", "kv"),
+            ("metadata", "kv-sqlite"),
+            ("kv", "kv-sqlite"),
+            ("kv-remote", "kv-redis"),
+            ("object-store", "kv"),
+        ] {
             assert_eq!(objections(&format!("engine/{from}"), &format!("engine/{to}"), false), 1, "{from} uses {to}");
         }
     }

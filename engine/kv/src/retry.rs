@@ -35,7 +35,7 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, duration: Duration);
 }
 
-/// Runs `attempt` until it ends in anything but `Conflict` or `UnknownResult`, or the time is over.
+/// Runs `attempt` until it ends in anything but `Conflict`, `Unavailable` or `UnknownResult`, or the time is over.
 pub fn retry<T>(
     policy: &RetryPolicy,
     clock: &dyn Clock,
@@ -51,7 +51,7 @@ pub fn retry<T>(
             Err(error) => error,
         };
         state.maybe_committed |= matches!(error, KvError::UnknownResult(_));
-        let again = matches!(error, KvError::Conflict | KvError::UnknownResult(_));
+        let again = matches!(error, KvError::Conflict | KvError::Unavailable(_) | KvError::UnknownResult(_));
         let pause = Duration::from_nanos(random.below(delay.as_nanos().max(1) as u64));
         if !again || clock.now() + pause >= deadline {
             return Err(last_word(error, state));
@@ -142,6 +142,14 @@ mod tests {
         let result = retry::<()>(&policy, &clock, &mut Random::new(3), |_| Err(KvError::Conflict));
         assert_eq!(result, Err(KvError::Conflict));
         assert!(clock.now() < policy.total_max && clock.now() > policy.total_max / 2);
+    }
+
+    #[test]
+    fn a_store_that_is_away_for_a_while_is_waited_for() {
+        let away = || Err(KvError::Unavailable("it restarts".into()));
+        let (result, attempts) = run(vec![away(), away(), Ok(())]);
+        assert_eq!((result, attempts.len()), (Ok(()), 3));
+        assert!(attempts.iter().all(|attempt| !attempt.maybe_committed));
     }
 
     #[test]

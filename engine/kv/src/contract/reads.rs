@@ -11,12 +11,18 @@ pub fn a_reader_sees_one_snapshot(open: &Open<'_>) {
     let store = open();
     let (reading, writing) = (store.client(), store.client());
     write_both(&writing, b"old");
+    let mut runs = 0;
     reading
         .read(&mut |reader| {
             let first = reader.get(b"a")?;
-            write_both(&writing, b"new");
+            // Only its first run is disturbed: an engine without old versions gives up a snapshot that has passed.
+            runs += 1;
+            if runs == 1 {
+                write_both(&writing, b"new");
+            }
             assert_eq!(reader.get(b"b")?, first);
-            assert!(reader.scan(&KeyRange::prefix(b"b"), 9, Direction::Forward)?.iter().all(|(_, v)| v == b"old"));
+            let scanned = reader.scan(&KeyRange::prefix(b"b"), 9, Direction::Forward)?;
+            assert!(scanned.into_iter().all(|(_, value)| Some(value) == first));
             Ok(())
         })
         .unwrap_or_else(|error| panic!("{error}"));

@@ -1,0 +1,147 @@
+//! A server process: started, asked until it answers, killed, started again over the same data.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// What differs between servers.
+pub trait Program: Send + 'static {
+    /// Makes what the server needs in its folder before it is first started.
+    fn prepare(&self, folder: &Path);
+
+    /// In the foreground, with all its files in `folder`, listening on this port of 127.0.0.1.
+    fn command(&self, folder: &Path, port: u16) -> Command;
+
+    /// Succeeds once the server answers.
+    fn probe(&self, folder: &Path, port: u16) -> Command;
+
+    /// The META-URL of the volume with this prefix on a server at this port.
+    fn url(&self, port: u16, prefix: &str) -> String;
+}
+
+pub struct Server<P: Program> {
+    program: P,
+    folder: TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl<P: Program> Server<P> {
+    pub fn start(program: P) -> Self {
+        let folder = tempfile::Builder::new().prefix("shoal-server-").tempdir().expect("a folder can be made");
+        program.prepare(folder.path());
+        let mut server = Server { program, folder, port: free_port(), child: None };
+        server.restart();
+        server
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn url(&self, prefix: &str) -> String {
+        self.program.url(self.port, prefix)
+    }
+
+    /// The same through a proxy that listens there.
+    pub fn url_through(&self, port: u16, prefix: &str) -> String {
+        self.program.url(port, prefix)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// SIGKILL: it has no chance to put anything away.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("a child of ours can be killed");
+            child.wait().expect("a child of ours can be waited for");
+        }
+    }
+
+    /// Starts it over the data it had, and waits until it answers.
+    pub fn restart(&mut self) {
+        self.kill();
+        let log = File::options().create(true).append(true).open(self.log()).expect("the folder can be written to");
+        let mut command = guarded(&self.program.command(self.folder.path(), self.port));
+        let errors = log.try_clone().expect("a file can be shared");
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let program = std::any::type_name::<P>();
+        self.child = Some(spawn(command).unwrap_or_else(|error| panic!("starting {program}: {error}")));
+        let deadline = Instant::now() + START_TIME_MAX;
+        loop {
+            let mut probe = self.program.probe(self.folder.path(), self.port);
+            if probe.stdin(Stdio::null()).output().is_ok_and(|output| output.status.success()) {
+                return;
+            }
+            let ended = self.child.as_mut().expect("it was just started").try_wait().expect("a child can be asked");
+            let log = || std::fs::read_to_string(self.log()).unwrap_or_default();
+            assert!(ended.is_none(), "{program} ended ({ended:?}): {}", log());
+            assert!(Instant::now() < deadline, "{program} does not answer after {START_TIME_MAX:?}: {}", log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+}
+
+impl<P: Program> Drop for Server<P> {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The path of a program, which Debian may keep outside of PATH. Panics with the package that brings it.
+pub(crate) fn find(names: &[&str], package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/bin")]);
+    let candidates = folders.flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    candidates.into_iter().find(|candidate| candidate.is_file()).unwrap_or_else(|| {
+        panic!("there is no {}: install the package {package} (ci/install does)", names.join(" or "))
+    })
+}
+
+/// The command as one that the kernel kills when the thread that started it ends.
+fn guarded(command: &Command) -> Command {
+    let mut guarded = Command::new("setpriv");
+    guarded.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
+    guarded
+}
+
+/// Starts it on a thread that lives as long as this process.
+fn spawn(command: Command) -> std::io::Result<Child> {
+    type Order = (Command, SyncSender<std::io::Result<Child>>);
+    static ORDERS: LazyLock<SyncSender<Order>> = LazyLock::new(|| {
+        let (orders, taken) = mpsc::sync_channel::<Order>(16);
+        thread::spawn(move || {
+            for (mut command, result) in taken {
+                // Who ordered it waits for it.
+                let _ = result.send(command.spawn());
+            }
+        });
+        orders
+    });
+    let (result, started) = mpsc::sync_channel(1);
+    ORDERS.send((command, result)).expect("the thread lives as long as the process");
+    started.recv().expect("the thread answers every order")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("the loopback has free ports");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+const START_TIME_MAX: Duration = Duration::from_secs(90);

@@ -1,0 +1,104 @@
+-- Applies one transaction, all of it or nothing. Everything that can be refused is refused before the first write.
+--
+-- Arguments: the channel to tell of it, the commit's number in its slot, for how many seconds an unused slot is kept;
+-- the evidence; then, each list with its length before it: ranges to clear (two ends), keys to delete, pairs to put,
+-- updates (key, how many, then kind and operand each), and pairs whose key is completed with a stamp.
+-- Answer: `done`, `moved`, `slot`, or `damaged` or `limit` with the key and the bytes of its value.
+
+local slot = KEYS[4]
+local channel, slot_number, slot_seconds = text(), text(), text()
+local slot_before = redis.call('GET', slot)
+if not slot_before or string.sub(slot_before, 1, 1) == 'c' then
+  return { 'slot' }
+end
+if not evidence_holds() then
+  return { 'moved' }
+end
+
+local WORD = 4294967296
+
+-- Numbers here are doubles, which hold 53 bits: so 64-bit numbers are taken in halves.
+local update = {}
+function update.add(base, amount)
+  local base_low, base_high = struct.unpack('<I4I4', base)
+  local low, high = struct.unpack('<I4I4', amount)
+  low, high = low + base_low, high + base_high
+  if low >= WORD then
+    low, high = low - WORD, high + 1
+  end
+  return struct.pack('<I4I4', low, high % WORD)
+end
+function update.max(base, other)
+  local base_low, base_high = struct.unpack('<I4I4', base)
+  local low, high = struct.unpack('<I4I4', other)
+  if high > base_high or (high == base_high and low > base_low) then
+    return other
+  end
+  return base
+end
+
+local cleared, deleted, put = {}, {}, {}
+for i = 1, number() do
+  cleared[i] = { text(), text() }
+end
+for i = 1, number() do
+  deleted[i] = text()
+end
+for i = 1, number() do
+  put[i] = { text(), text() }
+end
+
+local value_bytes_max = number()
+local updated, operations = {}, {}
+for i = 1, number() do
+  updated[i] = text()
+  operations[i] = {}
+  for j = 1, number() do
+    operations[i][j] = { text(), text() }
+  end
+end
+for i, found in ipairs(stored(updated)) do
+  local value = found and string.sub(found, 9)
+  for _, operation in ipairs(operations[i]) do
+    local kind, operand = operation[1], operation[2]
+    if kind == 'append' then
+      value = (value or '') .. operand
+      if #value > value_bytes_max then
+        return { 'limit', updated[i], #value }
+      end
+    else
+      value = value or string.rep('\0', 8)
+      if #value ~= 8 then
+        return { 'damaged', updated[i], #value }
+      end
+      value = update[kind](value, operand)
+    end
+  end
+  put[#put + 1] = { updated[i], value }
+end
+
+local this_commit = last_commit + 1
+local stamp = struct.pack('>I8', this_commit)
+for _ = 1, number() do
+  put[#put + 1] = { text() .. stamp .. '\0\0', text() }
+end
+
+-- Heard by others when all of this is done, and refused, if at all, before anything is.
+redis.call('PUBLISH', channel, this_commit)
+redis.call('SET', commits, string.format('%.0f', this_commit))
+redis.call('SET', slot, slot_number, 'EX', slot_seconds)
+local function delete(keys)
+  in_parts(keys, function(...)
+    redis.call('HDEL', values, ...)
+    redis.call('ZREM', order, ...)
+  end)
+end
+for _, range in ipairs(cleared) do
+  delete(redis.call('ZRANGEBYLEX', order, range[1], range[2]))
+end
+delete(deleted)
+for _, pair in ipairs(put) do
+  redis.call('HSET', values, pair[1], stamp .. pair[2])
+  redis.call('ZADD', order, 0, pair[1])
+end
+return { 'done' }

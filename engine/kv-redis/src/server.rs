@@ -1,0 +1,123 @@
+//! Where the server is, and how to get a connection to it.
+
+use crate::connection::RedisConnection;
+use crate::durability::Durability;
+use crate::error;
+use crate::listener::RedisListener;
+use crate::scripts::Scripts;
+use redis::io::tcp::TcpSettings;
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use shoal_kv::KvResult;
+use shoal_kv_remote::{Address, AddressError, Failure, Listener, Server};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub struct RedisServer {
+    client: Client,
+    names: Arc<Names>,
+    answer_max: Duration,
+    /// Numbers for slots that nobody else uses.
+    slots: (RandomState, AtomicU64),
+}
+
+/// Of the keys of one volume on the server, and of the channel that tells of commits.
+pub(crate) struct Names {
+    pub order: String,
+    pub values: String,
+    pub commits: String,
+    pub slot_prefix: String,
+    pub channel: String,
+}
+
+impl RedisServer {
+    /// `answer_max` bounds the wait for a connection and for each answer; a server that is slower counts as lost.
+    pub fn new(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
+        address.check_options(&["prefix"])?;
+        let database = match address.path.as_str() {
+            "" => 0,
+            path => path.parse().map_err(|_| AddressError("the path is the number of a database, like /0".into()))?,
+        };
+        let mut login = RedisConnectionInfo::default().set_db(database).set_skip_set_lib_name();
+        if let Some(user) = &address.user {
+            login = login.set_username(user);
+        }
+        if let Some(password) = &address.password {
+            login = login.set_password(password);
+        }
+        let place = ConnectionAddr::Tcp(address.host.clone(), address.port.unwrap_or(PORT_DEFAULT));
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = |place: ConnectionAddr| -> redis::RedisResult<ConnectionInfo> {
+            Ok(place.into_connection_info()?.set_tcp_settings(tcp).set_redis_settings(login))
+        };
+        let client = info(place).and_then(Client::open).map_err(|error| AddressError(error.to_string()))?;
+        let names = Arc::new(Names::new(address.prefix()?));
+        Ok(RedisServer { client, names, answer_max, slots: (RandomState::new(), AtomicU64::new(0)) })
+    }
+
+    /// What acknowledged commits survive, as the server is set now.
+    pub fn durability(&self) -> KvResult<Durability> {
+        Durability::of(&mut self.open().map_err(Failure::into_error)?)
+    }
+
+    /// Removes everything of the volume. Nobody may use it.
+    pub fn destroy(&self) -> KvResult<()> {
+        let names = &self.names;
+        let mut connection = self.open().map_err(Failure::into_error)?;
+        redis::cmd("UNLINK")
+            .arg(&[&names.order, &names.values, &names.commits])
+            .exec(&mut connection)
+            .map_err(|error| error::translate(error).into_error())
+    }
+
+    fn open(&self) -> Result<redis::Connection, Failure> {
+        let connection = self.client.get_connection_with_timeout(self.answer_max).map_err(error::translate)?;
+        let limits = |connection: &redis::Connection| {
+            connection.set_read_timeout(Some(self.answer_max))?;
+            connection.set_write_timeout(Some(self.answer_max))
+        };
+        limits(&connection).map_err(error::translate)?;
+        Ok(connection)
+    }
+
+    fn new_slot(&self) -> u64 {
+        let (state, counter) = &self.slots;
+        state.hash_one(counter.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Server for RedisServer {
+    type Connection = RedisConnection;
+
+    fn connect(&self) -> Result<RedisConnection, Failure> {
+        let mut connection = self.open()?;
+        let scripts = Scripts::load(&mut connection)?;
+        RedisConnection::new(connection, scripts, self.names.clone(), self.new_slot())
+    }
+
+    fn listen(&self) -> KvResult<Option<Box<dyn Listener>>> {
+        let connection = self.open().map_err(Failure::into_error)?;
+        let listener = RedisListener::new(connection, &self.names.channel).map_err(Failure::into_error)?;
+        Ok(Some(Box::new(listener)))
+    }
+}
+
+impl Names {
+    fn new(prefix: &str) -> Self {
+        let name = |what: &str| format!("{{{prefix}}}{what}");
+        Names {
+            order: name("order"),
+            values: name("values"),
+            commits: name("commits"),
+            slot_prefix: name("slot:"),
+            channel: name("committed"),
+        }
+    }
+
+    pub fn slot(&self, slot: u64) -> String {
+        format!("{}{slot:016x}", self.slot_prefix)
+    }
+}
+
+const PORT_DEFAULT: u16 = 6379;

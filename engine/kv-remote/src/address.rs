@@ -1,0 +1,190 @@
+//! Where a server is: `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/PATH][?NAME=VALUE&…]`.
+//!
+//! Shown and debugged without the password, whoever prints it. User, password and values may be percent-encoded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    pub scheme: String,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    /// A name or an address; IPv6 without its brackets.
+    pub host: String,
+    pub port: Option<u16>,
+    /// Without the slash before it.
+    pub path: String,
+    pub options: BTreeMap<String, String>,
+}
+
+/// Why a text is no address. Never quotes the text, which may hold a password.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AddressError(pub String);
+
+impl Address {
+    /// Whether every option is one of `known`; else the first that is not.
+    pub fn check_options(&self, known: &[&str]) -> Result<(), AddressError> {
+        match self.options.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(AddressError(format!("there is no option '{name}'; there are: {}", known.join(", ")))),
+            None => Ok(()),
+        }
+    }
+
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str)
+    }
+
+    /// The option `prefix`, under which several volumes live side by side on one server: letters, digits, `_` and `-`.
+    pub fn prefix(&self) -> Result<&str, AddressError> {
+        let prefix = self.option("prefix").unwrap_or(PREFIX_DEFAULT);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        match !prefix.is_empty() && prefix.len() <= PREFIX_BYTES_MAX && prefix.bytes().all(fits) {
+            true => Ok(prefix),
+            false => {
+                Err(AddressError(format!("the prefix must be 1 to {PREFIX_BYTES_MAX} letters, digits, '_' and '-'")))
+            }
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let wrong = |what: &str| AddressError(what.to_string());
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        // The last one: a password that was not encoded may hold others.
+        let (login, place) = match authority.rsplit_once('@') {
+            Some((login, place)) => (Some(login), place),
+            None => (None, authority),
+        };
+        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
+            Some((user, password)) => (decoded_part(user)?, decoded_part(password)?),
+            None => (None, None),
+        };
+        let (host, port) = split_place(place)?;
+        let mut options = BTreeMap::new();
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            let (name, value) = option.split_once('=').ok_or_else(|| wrong("an option has no value"))?;
+            options.insert(name.to_string(), decoded(value)?);
+        }
+        Ok(Address { scheme: scheme.to_string(), user, password, host, port, path: decoded(path)?, options })
+    }
+}
+
+fn split_place(place: &str) -> Result<(String, Option<u16>), AddressError> {
+    let (host, port) = match place.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((host, port))) => (host, port.strip_prefix(':')),
+        Some(None) => return Err(AddressError("a '[' is not closed".into())),
+        None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return Err(AddressError("it names no host".into()));
+    }
+    let port =
+        port.map(str::parse).transpose().map_err(|_| AddressError("the port is no number up to 65535".into()))?;
+    Ok((host.to_string(), port))
+}
+
+fn decoded_part(text: &str) -> Result<Option<String>, AddressError> {
+    Ok(Some(decoded(text)?).filter(|text| !text.is_empty()))
+}
+
+fn decoded(text: &str) -> Result<String, AddressError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| byte.and_then(|byte| (byte as char).to_digit(16));
+        bytes.push(match byte {
+            b'%' => match (digit(rest.next()), digit(rest.next())) {
+                (Some(high), Some(low)) => (high * 16 + low) as u8,
+                _ => return Err(AddressError("a '%' is not followed by two hexadecimal digits".into())),
+            },
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| AddressError("it is not UTF-8 when decoded".into()))
+}
+
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/,".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.scheme)?;
+        if let Some(user) = &self.user {
+            write!(f, "{}@", encoded(user))?;
+        }
+        match self.host.contains(':') {
+            true => write!(f, "[{}]", self.host)?,
+            false => write!(f, "{}", self.host)?,
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "/{}", encoded(&self.path))?;
+        }
+        for (number, (name, value)) in self.options.iter().enumerate() {
+            write!(f, "{}{name}={}", if number == 0 { '?' } else { '&' }, encoded(value))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+const PREFIX_DEFAULT: &str = "shoal";
+const PREFIX_BYTES_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Address {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_encoded_password_is_decoded_and_never_shown() {
+        let address = parse("redis://me%40home:s%3Ae%40cret@db.example:6380/2?prefix=v1&a=b");
+        assert_eq!(address.user.as_deref(), Some("me@home"));
+        assert_eq!(address.password.as_deref(), Some("s:e@cret"));
+        assert_eq!((address.host.as_str(), address.port, address.path.as_str()), ("db.example", Some(6380), "2"));
+        assert_eq!(address.prefix(), Ok("v1"));
+        assert_eq!(address.to_string(), "redis://me%40home@db.example:6380/2?a=b&prefix=v1");
+        assert!(!format!("{address:?}").contains("cret"));
+        assert_eq!(parse(&address.to_string()), Address { password: None, ..address });
+    }
+
+    #[test]
+    fn a_password_alone_and_an_ipv6_host() {
+        let address = parse("redis://:secret@[::1]:7");
+        assert_eq!((address.user.as_deref(), address.password.as_deref()), (None, Some("secret")));
+        assert_eq!((address.host.as_str(), address.port), ("::1", Some(7)));
+        assert_eq!(address.to_string(), "redis://[::1]:7");
+        assert_eq!(address.prefix(), Ok("shoal"));
+    }
+
+    #[test]
+    fn refusals_never_quote_what_may_be_a_password() {
+        for text in
+            ["redis:/secret", "redis://u:secret@", "redis://u:secret@h:99999", "redis://u:%zzsecret@h", "x://[::1"]
+        {
+            let AddressError(why) = text.parse::<Address>().unwrap_err();
+            assert!(!why.contains("secret"), "{why}");
+        }
+        assert!(parse("x://h?prefix=a/b").prefix().is_err());
+        assert!(parse("x://h?prefx=a").check_options(&["prefix"]).is_err());
+    }
+}

@@ -1,0 +1,140 @@
+//! What metadata engines on a server have in common. An adapter crate implements [`Server`] and [`Connection`] (four
+//! questions of one round trip each), and [`RemoteKv`] makes an engine of it.
+//!
+//! * **Transactions** are optimistic. The body runs on a worker's thread ([`client`]); its reads are one snapshot
+//!   ([`snapshot`]), its writes are buffered. The commit carries what was read, and the server applies it only if that
+//!   still holds: serializable, phantoms included. So a transaction costs a round trip for each read that depends on an
+//!   earlier one, and one for the commit. Conflicts run the body again.
+//! * **Lost answers.** A commit whose answer was lost has either happened or will never happen, and its worker finds out
+//!   which before it goes on ([`job`]). So no operation is applied twice, and none needs a record of its own to tell.
+//! * **A server that is away** is waited for, with a bound: restarts and fail-overs delay operations and then fail them
+//!   with `Unavailable`. A connection that gives no answer in time is dropped, which is the adapter's business.
+//! * **Durability** is the server's: a commit is reported when the server has acknowledged it, whichever way it is set.
+
+// In tests a failed unwrap is a failed test, which is what it is for.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod address;
+mod client;
+mod job;
+mod pool;
+mod server;
+mod snapshot;
+mod transaction;
+mod watch;
+
+pub use address::{Address, AddressError};
+pub use server::{
+    Answer, Asked, Commit, CommitEnd, Connection, Evidence, Failure, Listener, SeenRange, Server, Versioned,
+    VersionedPair,
+};
+
+use client::Client;
+use shoal_kv::retry::RetryPolicy;
+use shoal_kv::{Durability, Job, Kv, KvError, KvResult, Reader, Watch};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle, ThreadId};
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug)]
+pub struct RemoteOptions {
+    /// Transactions in flight at once; each needs a thread and a connection.
+    pub workers: usize,
+    /// How long conflicts and a server that is away are put up with.
+    pub retry: RetryPolicy,
+}
+
+impl Default for RemoteOptions {
+    fn default() -> Self {
+        let retry = RetryPolicy { total_max: Duration::from_secs(30), ..RetryPolicy::default() };
+        RemoteOptions { workers: 16, retry }
+    }
+}
+
+/// A metadata engine on a server.
+pub struct RemoteKv<S: Server> {
+    client: Arc<Client<S>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    thread_ids: Vec<ThreadId>,
+}
+
+impl<S: Server> RemoteKv<S> {
+    /// Fails at once if the server can't be reached now.
+    pub fn open(server: S, options: RemoteOptions) -> KvResult<Arc<Self>> {
+        let client = Arc::new(Client::new(server, options));
+        client.pool.give_back(client.pool.take()?);
+        let threads = (0..options.workers.max(1)).map(|number| {
+            let client = client.clone();
+            let worker = thread::Builder::new().name(format!("metadata-commit-{number}"));
+            worker.spawn(move || client.work()).map_err(|error| KvError::Other(format!("starting a thread: {error}")))
+        });
+        let threads = threads.collect::<KvResult<Vec<_>>>().inspect_err(|_| client.queue.close())?;
+        let thread_ids = threads.iter().map(|thread| thread.thread().id()).collect();
+        Ok(Arc::new(RemoteKv { client, threads: Mutex::new(threads), thread_ids }))
+    }
+
+    pub fn server(&self) -> &S {
+        self.client.pool.server()
+    }
+
+    /// Questions asked of the server so far, other than to connect: what operations are held to budgets with.
+    pub fn round_trips(&self) -> u64 {
+        self.client.round_trips.load(Ordering::Relaxed)
+    }
+
+    /// Commits that were refused so far because what they had read had changed.
+    pub fn conflicts(&self) -> u64 {
+        self.client.conflicts.load(Ordering::Relaxed)
+    }
+}
+
+impl<S: Server> Kv for RemoteKv<S> {
+    fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
+        self.client.read(body)
+    }
+
+    fn reads_are_local(&self) -> bool {
+        false
+    }
+
+    fn submit(&self, job: Box<dyn Job>, durability: Durability) {
+        self.client.submit(job, durability);
+    }
+
+    /// No server tells cheaply.
+    fn foreign_epoch(&self) -> Option<u64> {
+        None
+    }
+
+    /// It can, but then the job ends with it and is never run again: nothing needs a record to be found by a later run.
+    fn results_may_be_unknown(&self) -> bool {
+        false
+    }
+
+    fn watch(&self, key: &[u8]) -> KvResult<Box<dyn Watch>> {
+        Ok(Box::new(watch::RemoteWatch::new(self.client.clone(), key)?))
+    }
+
+    fn close(&self) -> KvResult<()> {
+        self.client.queue.close();
+        // The last handle may be dropped by a job's `done`, on a worker: that one cannot wait for itself.
+        if self.thread_ids.contains(&thread::current().id()) {
+            return Ok(());
+        }
+        // Held while waiting, so that a second closer returns no earlier than the first.
+        let mut threads = self.threads.lock().expect("no panic under this lock");
+        for thread in threads.drain(..) {
+            thread.join().map_err(|_| KvError::Other("a worker of the metadata store panicked".into()))?;
+        }
+        self.client.pool.close();
+        Ok(())
+    }
+}
+
+impl<S: Server> Drop for RemoteKv<S> {
+    fn drop(&mut self) {
+        // An error here is a worker's panic, which has been printed already.
+        let _ = self.close();
+    }
+}
