@@ -120,6 +120,7 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         MetaOp::LeaseInodes(operation) => Some(operation.session),
         MetaOp::LeaseObjects(operation) => Some(operation.session),
         MetaOp::AdjustUsage(operation) => Some(operation.session),
+        MetaOp::RemoveTree(operation) => Some(operation.session),
         // There is no session yet: an earlier run is known by what it registered.
         MetaOp::RegisterSession(_) => None,
         MetaOp::NoteAccesses(_)
@@ -133,7 +134,9 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         | MetaOp::CancelLockWait(_)
         | MetaOp::SetQuota(_)
         | MetaOp::DeleteQuota(_)
-        | MetaOp::WalkQuotas => None,
+        | MetaOp::WalkQuotas
+        | MetaOp::SetTrash(_)
+        | MetaOp::PurgeTrash(_) => None,
     }
 }
 

@@ -1,15 +1,17 @@
 //! Makes an empty volume in a store: everything at once, durably, or nothing.
 
 use crate::keys::{Counter, Key};
-use crate::records::{Accounting, Identity, Quota, encode_settings};
-use crate::{Account, Limits, MetaResult, QuotaState};
-use shoal_kv::{Durability, Kv, Transaction, Verdict};
+use crate::ops::trash;
+use crate::records::{Accounting, Identity, Quota, Rules, encode_settings};
+use crate::{Account, Limits, MetaError, MetaResult, QuotaState};
+use shoal_kv::{Durability, Kv, KvResult, Transaction, Verdict};
 use shoal_types::{Errno, FileKind, Ino, Timestamp, VolumeSettings};
 
 pub(crate) fn format(
     kv: &(dyn Kv + 'static),
     settings: &VolumeSettings,
     limits: Limits,
+    trash_days: u32,
     owner: (u32, u32),
     now: Timestamp,
 ) -> MetaResult<()> {
@@ -24,12 +26,18 @@ pub(crate) fn format(
         transaction.put(&Key::Identity(Ino::ROOT).encode(), &root(owner, now).encode());
         if !limits.is_none() {
             let quota = Quota { state: QuotaState::Active, limits, around: Vec::new() };
-            let accounting = Accounting { volume: true, any: true, ..Accounting::default() };
             transaction.put(&Key::Quota(Account::Volume).encode(), &quota.encode());
+        }
+        let limited = !limits.is_none();
+        let accounting = Accounting { volume: limited, any: limited, trash_days, ..Accounting::default() };
+        if accounting != Accounting::default() {
             transaction.put(&Key::Accounting.encode(), &accounting.encode());
         }
         for (counter, first) in COUNTERS {
             put_counter(transaction, counter, first);
+        }
+        if trash_days > 0 {
+            make_trash(transaction, accounting.rules(), now)?;
         }
         Ok((true, Verdict::Commit))
     })?;
@@ -37,6 +45,13 @@ pub(crate) fn format(
         true => Ok(()),
         false => Err(Errno::EEXIST.into()),
     }
+}
+
+fn make_trash(transaction: &mut dyn Transaction, rules: Rules, now: Timestamp) -> KvResult<()> {
+    trash::make(transaction, rules, now).map_err(|error| match error {
+        MetaError::Store(error) => error,
+        MetaError::Refused(errno) => unreachable!("an empty root has no entry in the way: {errno}"),
+    })
 }
 
 fn root(owner: (u32, u32), now: Timestamp) -> Identity {

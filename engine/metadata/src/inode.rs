@@ -96,7 +96,7 @@ impl Inode {
         Attributes {
             ino: self.ino,
             kind: identity.kind,
-            flags: identity.flags.only(InodeFlags::ABOUT_XATTRS),
+            flags: identity.flags.only(InodeFlags::SHOWN),
             mode: identity.mode,
             uid: identity.uid,
             gid: identity.gid,

@@ -18,6 +18,7 @@
 //! n ino(8) 09 space(1) session(8) owner(8)   what an owner has locked (space 1: flock, 2: record locks)
 //! n ino(8) 09 ff session(8) number(8) a request that waits for a lock
 //! n ino(8) 0a                         place in the removal queue, while removal has not begun
+//! n ino(8) 0b                         where it was removed from, if its name in the trash doesn't tell all of it
 //! o object(8)                         live bytes
 //! q 00                                what is counted and limited
 //! q kind(1) id(8) 01                  quota of an account: kind 1 the volume, 2 a directory, 3 a user, 4 a group
@@ -62,6 +63,7 @@ pub enum Key<'a> {
     XattrIndex(Ino),
     Xattr(Ino, &'a [u8]),
     Queued(Ino),
+    Origin(Ino),
     Object(ObjectId),
     Accounting,
     Quota(Account),
@@ -145,6 +147,7 @@ impl<'a> Key<'a> {
             Key::XattrIndex(ino) => key.inode(ino, XATTR),
             Key::Xattr(ino, name) => key.inode(ino, XATTR).bytes(name),
             Key::Queued(ino) => key.inode(ino, QUEUED),
+            Key::Origin(ino) => key.inode(ino, ORIGIN),
             Key::Object(object) => key.byte(b'o').number(object.0),
             Key::Accounting => key.byte(b'q').byte(ACCOUNTING),
             Key::Quota(account) => key.account(account, QUOTA_RECORD),
@@ -221,6 +224,7 @@ impl<'a> Key<'a> {
             (XATTR, []) => Some(Key::XattrIndex(ino)),
             (XATTR, name) => Some(Key::Xattr(ino, name)),
             (QUEUED, []) => Some(Key::Queued(ino)),
+            (ORIGIN, []) => Some(Key::Origin(ino)),
             _ => None,
         }
     }
@@ -537,6 +541,7 @@ const DIRENT: u8 = 0x06;
 const XATTR: u8 = 0x07;
 const LOCK: u8 = 0x09;
 const QUEUED: u8 = 0x0a;
+const ORIGIN: u8 = 0x0b;
 
 /// Where a lock has its space.
 const WAITER: u8 = 0xff;

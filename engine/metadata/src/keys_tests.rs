@@ -32,6 +32,7 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::XattrIndex(INO), "6e010203040506070807"),
         (Key::Xattr(INO, b"user.a"), "6e010203040506070807757365722e61"),
         (Key::Queued(INO), "6e01020304050607080a"),
+        (Key::Origin(INO), "6e01020304050607080b"),
         (Key::Object(OBJECT), "6f2122232425262728"),
         (Key::Accounting, "7100"),
         (Key::Quota(Account::Volume), "7101000000000000000001"),
@@ -97,11 +98,12 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::Deletion(..) => 25,
         Key::XattrIndex(_) => 26,
         Key::Xattr(..) => 27,
+        Key::Origin(_) => 28,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..28).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..29).collect::<Vec<_>>());
 }
 
 #[test]

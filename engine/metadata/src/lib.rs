@@ -21,6 +21,7 @@ mod ops;
 mod reads;
 pub mod records;
 mod reply;
+mod trash_name;
 
 pub use account::{Account, Limits, QuotaInfo, QuotaState};
 pub use error::{MetaError, MetaResult};
@@ -30,9 +31,10 @@ pub use metadata::{
 };
 pub use operation::{
     AdjustUsage, Append, AppendedContent, CancelLockWait, CopyRange, Create, CreateNameless, DeleteQuota, EndSession,
-    Fallocate, ForgetObjects, Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp, NoteAccesses,
-    RegisterSession, Release, RemoveInode, RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, SetQuota,
-    SetXattr, Sustain, Truncate, Unlink, WriteInline, WriteSlices,
+    Fallocate, ForgetObjects, Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp, NoteAccesses, PurgeTrash,
+    RegisterSession, Release, RemoveInode, RemoveTree, RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes,
+    SetLock, SetQuota, SetTrash, SetXattr, Sustain, Truncate, Unlink, WriteInline, WriteSlices,
 };
 pub use records::{Accounting, OwnerState, SessionKind, SessionRecord};
-pub use reply::{Appended, Copied, Fallocated, LockOutcome, MetaReply, Removed, Renamed, Truncated};
+pub use reply::{Appended, Copied, Emptied, Fallocated, LockOutcome, MetaReply, Removed, Renamed, Truncated};
+pub use trash_name::TrashName;

@@ -96,18 +96,19 @@ impl Metadata {
 
     /// Makes an empty volume, durably: settings and a root directory (0o755, of this owner). `EEXIST` if there is one.
     pub fn format(kv: &dyn Kv, settings: &VolumeSettings, owner: (u32, u32), now: Timestamp) -> MetaResult<()> {
-        Self::format_limited(kv, settings, Limits::default(), owner, now)
+        Self::format_with(kv, settings, Limits::default(), 0, owner, now)
     }
 
-    /// The same with limits of the volume as a whole.
-    pub fn format_limited(
+    /// The same with limits of the volume as a whole, and a trash that keeps things for so many days (0: none).
+    pub fn format_with(
         kv: &dyn Kv,
         settings: &VolumeSettings,
         limits: Limits,
+        trash_days: u32,
         owner: (u32, u32),
         now: Timestamp,
     ) -> MetaResult<()> {
-        format::format(kv, settings, limits, owner, now)
+        format::format(kv, settings, limits, trash_days, owner, now)
     }
 
     /// For a store that holds a volume.

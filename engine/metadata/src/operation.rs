@@ -46,6 +46,9 @@ pub enum MetaOp {
     /// Answers `Ended`; run it again while that is not `done`. Anybody may, and several at once.
     WalkQuotas,
     AdjustUsage(AdjustUsage),
+    SetTrash(SetTrash),
+    PurgeTrash(PurgeTrash),
+    RemoveTree(RemoveTree),
 }
 
 /// A new inode of any kind under a free name. Answers `Attributes`.
@@ -84,8 +87,9 @@ pub struct Link {
     pub now: Timestamp,
 }
 
-/// Removes the name of anything but a directory (`EISDIR`). Answers `Removed`. When it was the last name, the inode is
-/// sustained for this session where `open` says so, and otherwise goes to the removal queue.
+/// Removes the name of anything but a directory (`EISDIR`). Answers `Removed`. When it was the last name, the inode goes to
+/// the trash if there is one; else it's sustained for this session where `open` says so, and otherwise goes to the removal
+/// queue.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Unlink {
     pub parent: Ino,
@@ -96,7 +100,8 @@ pub struct Unlink {
     pub now: Timestamp,
 }
 
-/// Removes an empty directory (`ENOTEMPTY`, `ENOTDIR`). Answers `Removed`. One that is open is sustained.
+/// Removes an empty directory (`ENOTEMPTY`, `ENOTDIR`). Answers `Removed`. It goes to the trash if there is one; else it's
+/// sustained if it's open.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Rmdir {
     pub parent: Ino,
@@ -293,8 +298,9 @@ pub struct EndSession {
     pub now: Timestamp,
 }
 
-/// One step of the removal of a queued inode: frees chunks from its end, at the last step everything else. Answers
-/// `Ended`; run it again while that is not `done`. Does nothing for an inode that is not queued at that time any more.
+/// One step of the removal of a queued inode: frees chunks from its end, at the last step everything else; of a directory
+/// takes entries out, which are then queued themselves. Answers `Ended` or, for a directory, `Emptied`; run it again while
+/// that is not `done`. Does nothing for an inode that is not queued at that time any more.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RemoveInode {
     /// As the queue has it.
@@ -442,4 +448,33 @@ pub struct AdjustUsage {
     pub bytes: i64,
     pub inodes: i64,
     pub session: SessionId,
+}
+
+/// How many days the trash keeps what loses its last name; 0: nothing is kept from now on. Answers `Done`. `EEXIST` where
+/// the root has an entry `.trash`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SetTrash {
+    pub days: u32,
+    pub now: Timestamp,
+}
+
+/// One step of removing what came into the trash in hours that ended before this moment. Answers `Emptied`; run it again
+/// while that is not `done`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PurgeTrash {
+    pub before: Timestamp,
+    pub now: Timestamp,
+}
+
+/// Removes a directory with all that lies below it. Answers `Removed`. `ENOENT` also where the name stands for another
+/// inode, `ENOTDIR`, `EPERM` for an hour of the trash.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RemoveTree {
+    pub parent: Ino,
+    pub name: Name,
+    pub ino: Ino,
+    /// In the trash, if there is one.
+    pub keep: bool,
+    pub session: SessionId,
+    pub now: Timestamp,
 }

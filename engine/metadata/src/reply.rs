@@ -24,6 +24,7 @@ pub enum MetaReply {
     /// So many bytes have to be copied as bytes.
     CopyBytes(u64),
     Appended(Appended),
+    Emptied(Emptied),
 }
 
 /// How a request for a lock ended.
@@ -42,7 +43,7 @@ pub enum LockOutcome {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Removed {
     pub ino: Ino,
-    /// It was its last name.
+    /// It was its last name, and it doesn't lie in the trash.
     pub last: bool,
     /// It had no name left and `open` named it: it stays until `Release`.
     pub sustained: bool,
@@ -84,6 +85,14 @@ pub struct Copied {
     pub count: u64,
 }
 
+/// Things were taken out of a directory.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Emptied {
+    pub done: bool,
+    /// They, and whatever else has changed.
+    pub inodes: Vec<Ino>,
+}
+
 macro_rules! into {
     ($($(#[$doc:meta])* $method:ident: $variant:ident => $type:ty;)*) => {
         impl MetaReply {
@@ -120,7 +129,7 @@ impl MetaReply {
 
     pub fn into_ended(self) -> FsResult<bool> {
         match self {
-            MetaReply::Ended { done } => Ok(done),
+            MetaReply::Ended { done } | MetaReply::Emptied(Emptied { done, .. }) => Ok(done),
             other => Err(other.unexpected()),
         }
     }

@@ -57,9 +57,14 @@ impl InodeFlags {
     pub const CAPABILITY: InodeFlags = InodeFlags(4);
     pub const ACCESS_ACL: InodeFlags = InodeFlags(8);
     pub const DEFAULT_ACL: InodeFlags = InodeFlags(16);
+    /// The trash has it, under the only name it has left; `nlink` does not count that one.
+    pub const TRASHED: InodeFlags = InodeFlags(32);
     /// All that tell of extended attributes.
     pub const ABOUT_XATTRS: InodeFlags =
         InodeFlags(Self::XATTRS.0 | Self::CAPABILITY.0 | Self::ACCESS_ACL.0 | Self::DEFAULT_ACL.0);
+
+    /// Those that `Attributes` tells.
+    pub const SHOWN: InodeFlags = InodeFlags(Self::ABOUT_XATTRS.0 | Self::TRASHED.0);
 
     #[must_use]
     pub fn only(self, flags: InodeFlags) -> Self {
@@ -80,7 +85,7 @@ impl InodeFlags {
 pub struct Attributes {
     pub ino: Ino,
     pub kind: FileKind,
-    /// Those about extended attributes.
+    /// `InodeFlags::SHOWN` of them.
     pub flags: InodeFlags,
     /// Permission bits with setuid, setgid and sticky: `st_mode & 0o7777`.
     pub mode: u16,

@@ -26,6 +26,13 @@ id!(/// One mount, gc run or other registered user of a volume.
 
 impl Ino {
     pub const ROOT: Ino = Ino(1);
+    /// The directory of the trash. The numbers behind it are those of the trash's hours; no others are ever so large.
+    pub const TRASH: Ino = Ino(1 << 62);
+
+    /// The trash itself or one of its hours.
+    pub fn is_trash(self) -> bool {
+        self >= Ino::TRASH
+    }
 
     /// The shard that owns this inode's file state, and the cache part it falls in:
     /// a fixed mix (splitmix64 finalizer), so that runs of numbers spread evenly.

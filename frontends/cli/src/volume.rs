@@ -36,9 +36,9 @@ pub fn open(url: &MetaUrl) -> Outcome<Opened> {
 
 /// Makes an empty volume, which belongs to this user. It survives power loss when this returns. A database that is made
 /// and does not become a volume is removed again.
-pub fn make(url: &MetaUrl, settings: &VolumeSettings, limits: Limits) -> Outcome<()> {
+pub fn make(url: &MetaUrl, settings: &VolumeSettings, limits: Limits, trash_days: u32) -> Outcome<()> {
     let fresh = url.is_absent();
-    let made = make_in(url, settings, limits);
+    let made = make_in(url, settings, limits, trash_days);
     if made.is_err() && fresh {
         // The first failure is what matters; what is left holds no volume and is in nobody's way.
         let _ = url.remove();
@@ -46,10 +46,10 @@ pub fn make(url: &MetaUrl, settings: &VolumeSettings, limits: Limits) -> Outcome
     made
 }
 
-fn make_in(url: &MetaUrl, settings: &VolumeSettings, limits: Limits) -> Outcome<()> {
+fn make_in(url: &MetaUrl, settings: &VolumeSettings, limits: Limits, trash_days: u32) -> Outcome<()> {
     let kv = url.create()?;
     let owner = (geteuid().as_raw(), getegid().as_raw());
-    let made = Metadata::format_limited(kv.as_ref(), settings, limits, owner, clock::now());
+    let made = Metadata::format_with(kv.as_ref(), settings, limits, trash_days, owner, clock::now());
     made.map_err(|error| match error {
         MetaError::Refused(Errno::EEXIST) => {
             Failure::new(Exit::InUse, url, "somebody else has just made a volume here", "name another META-URL")

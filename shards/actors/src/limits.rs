@@ -107,11 +107,14 @@ pub(crate) const CACHE_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// Tries of the flush at the end of a mount, and the time between them.
 pub(crate) const STOP_FLUSH_TRIES: u32 = 5;
 pub(crate) const STOP_FLUSH_DELAY: Duration = Duration::from_secs(1);
-/// Queued removals looked at for files that are open here.
-pub(crate) const SUSTAINED_LOOK_MAX: usize = 4096;
+/// Open files looked for among the queued removals at once.
+pub(crate) const SUSTAINED_LOOK: usize = 1024;
 /// Removed inodes and dead objects handled in one round of maintenance.
 pub(crate) const REMOVALS_PER_ROUND: usize = 64;
 pub(crate) const DELETIONS_PER_ROUND: usize = 256;
+/// Transactions that one round of maintenance spends on one removed inode, and on the trash.
+pub(crate) const REMOVAL_STEPS_PER_ROUND: usize = 16;
+pub(crate) const PURGES_PER_ROUND: usize = 64;
 
 const _: () = assert!(COMPACT_SLICES < COMPACT_SLICES_DENSELY && COMPACT_SLICES_DENSELY < CHUNK_SLICES_MAX);
 const _: () = assert!(BATCH_RUNS_MAX < COMMIT_SLICES_MAX && COMMIT_SLICES_MAX < CHUNK_SLICES_MAX);

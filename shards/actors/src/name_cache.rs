@@ -1,5 +1,7 @@
 //! What the shards of a mount remember of names and attributes, each for all of them. Nothing here is believed without
 //! its stamp and the foreign epoch (see `stamps.rs`): both are noted before the store is read, and compared at each use.
+//!
+//! Of the trash and its hours nothing is remembered: things come into them that nobody names, so no stamp is raised for it.
 
 use crate::limits::{CACHED_ATTRIBUTES_MAX, CACHED_ENTRIES_MAX};
 use crate::seq_table::SeqTable;
@@ -49,6 +51,9 @@ impl NameCache {
     }
 
     pub fn put_entry(&self, parent: Ino, name: &Name, entry: Entry, seen: Seen) {
+        if parent.is_trash() {
+            return;
+        }
         let (Some(epoch), Some(key)) = (seen.epoch, entry_key(parent, name)) else { return };
         let ino = match entry {
             Entry::Missing => MISSING,
@@ -72,6 +77,9 @@ impl NameCache {
     }
 
     pub fn put_attributes(&self, attributes: &Attributes, seen: Seen) {
+        if attributes.ino.is_trash() {
+            return;
+        }
         let Some(epoch) = seen.epoch else { return };
         let mut words = [0; ATTRIBUTE_WORDS + 2];
         words[..ATTRIBUTE_WORDS].copy_from_slice(&to_words(attributes));

@@ -87,6 +87,11 @@ impl OpenFiles {
         self.0.is_empty()
     }
 
+    /// All that are open.
+    pub fn all(&self) -> Vec<Ino> {
+        self.0.pin().iter().filter(|(_, file)| file.is_open()).map(|(ino, _)| *ino).collect()
+    }
+
     /// Those of `inodes` that are open.
     pub fn open_among(&self, inodes: impl Iterator<Item = Ino>) -> Vec<Ino> {
         inodes.filter(|ino| self.is_open(*ino)).collect()

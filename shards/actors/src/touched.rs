@@ -39,6 +39,7 @@ impl Touched {
             MetaOp::ReplaceSlices(replace) => Self::default().inode(replace.ino),
             MetaOp::Append(append) => Self::default().inode(append.ino),
             MetaOp::CreateNameless(create) => Self::default().inode(create.ino),
+            MetaOp::RemoveTree(remove) => Self::entry(remove.parent, &remove.name).inode(remove.ino),
             MetaOp::Sustain(_)
             | MetaOp::Release(_)
             | MetaOp::LeaseInodes(_)
@@ -52,6 +53,8 @@ impl Touched {
             | MetaOp::SetQuota(_)
             | MetaOp::DeleteQuota(_)
             | MetaOp::WalkQuotas
+            | MetaOp::SetTrash(_)
+            | MetaOp::PurgeTrash(_)
             | MetaOp::AdjustUsage(_) => Self::default(),
         }
     }
@@ -82,6 +85,7 @@ impl Touched {
                 stamps.raise_attributes(renamed.moved);
                 renamed.replaced.iter().for_each(|replaced| stamps.raise_attributes(replaced.ino));
             }
+            Some(MetaReply::Emptied(emptied)) => emptied.inodes.iter().for_each(|ino| stamps.raise_attributes(*ino)),
             _ => {}
         }
     }

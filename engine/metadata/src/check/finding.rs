@@ -157,6 +157,8 @@ pub enum Problem {
     },
     QueuedNowhere,
     QueuedWithName,
+    /// It is said to be in the trash and is not, or is and is not said to be.
+    Trashed,
     /// The inode's note and the removal queue do not agree.
     QueuePlace,
 }
@@ -234,6 +236,7 @@ impl fmt::Display for Problem {
             Locks { session } => write!(f, "it and session {session} do not agree about what is locked"),
             QueuedNowhere => write!(f, "it is queued for removal, but does not exist"),
             QueuedWithName => write!(f, "it is queued for removal, but has a name"),
+            Trashed => write!(f, "it and the trash do not agree about where it is"),
             QueuePlace => write!(f, "its place in the removal queue is not the one it has noted"),
         }
     }

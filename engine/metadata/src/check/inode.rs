@@ -7,7 +7,7 @@ use crate::inode::Inode;
 use crate::keys::{self, Key};
 use crate::ops::slice_list;
 use crate::records::{
-    Dirent, Identity, LockRecord, WaiterRecord, XattrIndex, decode_content, decode_queued, decode_slices,
+    Dirent, Identity, LockRecord, WaiterRecord, XattrIndex, decode_content, decode_origin, decode_queued, decode_slices,
 };
 use shoal_kv::KvResult;
 use shoal_types::{CHUNK_BYTES, FileKind, Ino, InodeFlags, Name, Slice, XattrName};
@@ -29,6 +29,8 @@ pub(super) struct InodeCheck {
     xattrs_missing: XattrIndex,
     xattr_flags: InodeFlags,
     queued: Option<u64>,
+    /// It notes where it was removed from.
+    origin: bool,
     /// Some record can't be read, so the counts above tell nothing.
     incomplete: bool,
     identity_unreadable: bool,
@@ -49,6 +51,7 @@ impl InodeCheck {
             xattrs_missing: XattrIndex::default(),
             xattr_flags: InodeFlags::default(),
             queued: None,
+            origin: false,
             incomplete: false,
             identity_unreadable: false,
         }
@@ -99,6 +102,10 @@ impl InodeCheck {
             }
             Key::Xattr(ino, name) => self.xattr(*ino, name, value, report)?,
             Key::Queued(_) => self.queued = Some(decode_queued(value)?),
+            Key::Origin(_) => {
+                self.origin = true;
+                decode_origin(value)?;
+            }
             _ => unreachable!("this is no key of an inode"),
         }
         Ok(())
@@ -185,6 +192,10 @@ impl InodeCheck {
         self.check_counts(inode, report);
         self.check_xattrs(inode, report);
         let identity = &inode.identity;
+        let trashed = identity.flags.has(InodeFlags::TRASHED);
+        if self.origin && !trashed {
+            report.add(Some(self.ino), Problem::Trashed);
+        }
         tree.inode(
             self.ino,
             Summary {
@@ -194,6 +205,7 @@ impl InodeCheck {
                 queued: self.queued,
                 quota: identity.quota,
                 linked: identity.linked,
+                trashed,
             },
         );
         totals.inode(self.ino, identity, inode.allocated, report);

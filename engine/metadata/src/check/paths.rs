@@ -2,6 +2,7 @@
 
 use super::tree::Tree;
 use super::{Problem, Report, Source};
+use crate::TrashName;
 use crate::keys::{self, Key};
 use crate::records::Dirent;
 use shoal_kv::{Direction, KvResult};
@@ -40,6 +41,10 @@ fn path_of(source: Source, tree: &Tree, ino: Ino) -> KvResult<Option<Vec<u8>>> {
     let mut passed = BTreeSet::new();
     let mut at = ino;
     while at != Ino::ROOT {
+        if at == Ino::TRASH {
+            names.push(TrashName::of_all().as_bytes().to_vec());
+            break;
+        }
         let Some(parent) = tree.names.get(&at).map(|names| names.parent) else { return Ok(None) };
         let Some(name) = find_name(source, parent, at, None)? else { return Ok(None) };
         if !passed.insert(at) {

@@ -58,7 +58,9 @@ impl Totals {
         report.directories += u64::from(kind == FileKind::Directory);
         report.files += u64::from(kind == FileKind::Regular);
         report.bytes += allocated.max(0).cast_unsigned();
-        self.handed_out(Counter::NextInode, ino.0, Some(ino), report);
+        if !ino.is_trash() {
+            self.handed_out(Counter::NextInode, ino.0, Some(ino), report);
+        }
     }
 
     pub fn unreadable_inode(&mut self) {

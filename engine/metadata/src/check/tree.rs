@@ -18,6 +18,8 @@ pub(super) struct Summary {
     pub queued: Option<u64>,
     pub quota: Option<Ino>,
     pub linked: bool,
+    /// It's marked as one that the trash has.
+    pub trashed: bool,
 }
 
 /// The names that lead to an inode.
@@ -68,7 +70,8 @@ impl Tree {
     }
 
     /// Everything is counted for what its directory is counted for; the root of a quota for that quota. While a quota is
-    /// being counted or given up, both it and the one around it are right. A file that has had several names may have lain
+    /// being counted or given up, both it and the one around it are right. What the trash has is counted for nothing, but for
+    /// trees, which stay what they were. A file that has had several names may have lain
     /// in places that are counted apart, if that was so before they were.
     pub fn check_quotas(&self, tally: &Tally, walking: Option<Ino>, report: &mut Report) {
         let around =
@@ -76,6 +79,9 @@ impl Tree {
         for (ino, summary) in &self.inodes {
             let Some(names) = self.names.get(ino) else { continue };
             let Some(directory) = self.inodes.get(&names.parent) else { continue };
+            if names.parent.is_trash() {
+                continue;
+            }
             let recorded = match summary.quota {
                 Some(root) if root == *ino => around(root),
                 other => other,
@@ -110,7 +116,15 @@ impl Tree {
         let Some(names) = self.names.get(&ino) else {
             return self.check_nameless(ino, summary, report);
         };
-        let wanted = if summary.kind == FileKind::Directory { 1 } else { names.count };
+        let in_trash = names.parent.is_trash() && !ino.is_trash();
+        if in_trash != summary.trashed || (in_trash && names.count > 1) {
+            report.add(Some(ino), Problem::Trashed);
+        }
+        let wanted = match summary.kind {
+            _ if in_trash => 0,
+            FileKind::Directory => 1,
+            _ => names.count,
+        };
         if summary.kind == FileKind::Directory {
             if names.count > 1 || ino == Ino::ROOT {
                 report.add(Some(ino), Problem::SeveralNames { names: names.count + u64::from(ino == Ino::ROOT) });
@@ -130,10 +144,12 @@ impl Tree {
     }
 
     fn check_nameless(&self, ino: Ino, summary: &Summary, report: &mut Report) {
-        if ino == Ino::ROOT {
+        if ino == Ino::ROOT || ino == Ino::TRASH {
             if summary.nlink != 1 {
                 report.add(Some(ino), Problem::LinkCount { recorded: summary.nlink, names: 1 });
             }
+        } else if summary.trashed {
+            report.add(Some(ino), Problem::Trashed);
         } else if self.names_incomplete {
             // Its name may be among those that can't be read.
         } else if !self.queued.contains_key(&ino) && !self.sustained.contains_key(&ino) {
@@ -145,7 +161,7 @@ impl Tree {
 
     /// Directories that lead to each other instead of to the root. What hangs below them is not told separately.
     fn check_loops(&self, report: &mut Report) {
-        let mut settled = BTreeSet::from([Ino::ROOT]);
+        let mut settled = BTreeSet::from([Ino::ROOT, Ino::TRASH]);
         for ino in self.names.keys() {
             let mut way = Vec::new();
             let mut on_way = BTreeSet::new();

@@ -137,7 +137,8 @@ fn inode_of(key: &Key) -> Option<Ino> {
         | Key::Waiter(ino, ..)
         | Key::XattrIndex(ino)
         | Key::Xattr(ino, _)
-        | Key::Queued(ino) => Some(ino),
+        | Key::Queued(ino)
+        | Key::Origin(ino) => Some(ino),
         _ => None,
     }
 }

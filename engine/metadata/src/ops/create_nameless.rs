@@ -16,6 +16,9 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &CreateNameless)
     if !parent.is_directory() {
         return Err(Errno::ENOTDIR.into());
     }
+    if directory.is_trash() {
+        return Err(Errno::EPERM.into());
+    }
     let identity = Identity {
         mode: mode & 0o7777,
         uid,

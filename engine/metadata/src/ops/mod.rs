@@ -22,10 +22,12 @@ mod lock_waits;
 mod note_accesses;
 mod orphan;
 mod parent;
+mod purge_trash;
 mod quota;
 mod register_session;
 mod release;
 mod remove_inode;
+mod remove_tree;
 mod remove_xattr;
 mod rename;
 mod replace_slices;
@@ -33,9 +35,11 @@ mod rmdir;
 mod session;
 mod set_attributes;
 pub(crate) mod set_lock;
+mod set_trash;
 mod set_xattr;
 pub(crate) mod slice_list;
 mod sustain;
+pub(crate) mod trash;
 mod truncate;
 mod unlink;
 mod walk_quotas;
@@ -81,5 +85,8 @@ pub(crate) fn run(transaction: &mut dyn Transaction, operation: &MetaOp) -> Meta
         MetaOp::DeleteQuota(operation) => quota::delete(transaction, operation),
         MetaOp::WalkQuotas => walk_quotas::run(transaction),
         MetaOp::AdjustUsage(operation) => adjust_usage::run(transaction, operation),
+        MetaOp::SetTrash(operation) => set_trash::run(transaction, operation),
+        MetaOp::PurgeTrash(operation) => purge_trash::run(transaction, operation),
+        MetaOp::RemoveTree(operation) => remove_tree::run(transaction, operation),
     }
 }

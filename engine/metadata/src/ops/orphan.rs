@@ -13,31 +13,30 @@ use crate::records::{Identity, encode_queued};
 use shoal_kv::Transaction;
 use shoal_types::{FileKind, Ino, SessionId, Timestamp};
 
-/// `identity` is as it shall stay, with no name left. Tells whether the inode is sustained now.
+/// `identity` is as it shall stay, with no name left; `open_in` is the session that has it open. Tells whether the inode is
+/// sustained now.
 pub(super) fn orphan(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
-    ino: Ino,
-    identity: &Identity,
-    session: SessionId,
-    open: bool,
+    (ino, identity): (Ino, &Identity),
+    open_in: Option<SessionId>,
     now: Timestamp,
 ) -> MetaResult<bool> {
     assert_eq!(identity.nlink, 0, "an inode that has a name is no orphan");
     if identity.quota == Some(ino) {
         quota::retire(transaction, ino)?;
     }
-    if !open && identity.kind != FileKind::Regular {
+    if open_in.is_none() && identity.kind != FileKind::Regular {
         delete_inode(transaction, charges, ino, identity)?;
         return Ok(false);
     }
     // Also where the inode stays: rewriting the identity of a removed directory makes creates in it conflict.
     transaction.put(&Key::Identity(ino).encode(), &identity.encode());
-    match open {
-        true => sustain(transaction, ino, session),
-        false => queue_removal(transaction, ino, now),
+    match open_in {
+        Some(session) => sustain(transaction, ino, session),
+        None => queue_removal(transaction, ino, now),
     }
-    Ok(open)
+    Ok(open_in.is_some())
 }
 
 /// The session keeps this nameless inode until it releases it or ends.

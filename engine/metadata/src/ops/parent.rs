@@ -4,7 +4,7 @@
 //! create reads that it is there, so that creates of different names never conflict with each other, and each of them
 //! conflicts with the removal of the directory.
 
-use super::session;
+use super::{session, trash};
 use crate::MetaResult;
 use crate::inode;
 use crate::keys::{Accumulator, Key};
@@ -15,7 +15,7 @@ use shoal_types::{Errno, FileKind, Ino, Name, SessionId, Timestamp};
 /// Where a new name shall stand: the directory's identity, and what to count. One round trip.
 ///
 /// `ESTALE` for a session that has ended, `ENOENT` for a directory that is gone or removed, `ENOTDIR`; `EEXIST` where the
-/// name is taken.
+/// name is taken; `EPERM` in the trash.
 pub(super) fn require_free_name(
     transaction: &mut dyn Transaction,
     session: SessionId,
@@ -26,15 +26,18 @@ pub(super) fn require_free_name(
     let [record, identity, dirent] = get_all(transaction, &keys)?;
     let rules = session::alive(record.as_deref())?;
     let identity = living_directory(identity)?;
-    match dirent {
-        Some(_) => Err(Errno::EEXIST.into()),
-        None => Ok((rules, identity)),
+    if dirent.is_some() || trash::is_trash(transaction, parent, name)? {
+        return Err(Errno::EEXIST.into());
     }
+    if parent.is_trash() {
+        return Err(Errno::EPERM.into());
+    }
+    Ok((rules, identity))
 }
 
 /// What a name stands for. An entry that is there needs no look at its directory.
 ///
-/// `ESTALE` for a session that has ended, `ENOENT`, `ENOTDIR`.
+/// `ESTALE` for a session that has ended, `ENOENT`, `ENOTDIR`; `EPERM` for the trash, which no entry names.
 pub(super) fn find_name(
     transaction: &mut dyn Transaction,
     session: SessionId,
@@ -44,7 +47,7 @@ pub(super) fn find_name(
     let keys = [Key::Session(session).encode(), Key::dirent(parent, name).encode()];
     let [record, dirent] = get_all(transaction, &keys)?;
     let rules = session::alive(record.as_deref())?;
-    Ok((rules, found(transaction, parent, dirent)?))
+    Ok((rules, found(transaction, parent, name, dirent)?))
 }
 
 /// What a rename is about.
@@ -75,15 +78,16 @@ pub(super) fn find_both_names(
     ];
     let [record, old, directory, new] = get_all(transaction, &keys)?;
     let rules = session::alive(record.as_deref())?;
-    let source = found(transaction, old_parent, old)?;
+    let source = found(transaction, old_parent, old_name, old)?;
     let new_directory = living_directory(directory)?;
     Ok(BothNames { rules, source, target: new.map(|bytes| Dirent::decode(&bytes)).transpose()?, new_directory })
 }
 
 /// Only where there is no such entry does it matter what the parent is.
-fn found(transaction: &mut dyn Transaction, parent: Ino, dirent: Option<Vec<u8>>) -> MetaResult<Dirent> {
+fn found(transaction: &mut dyn Transaction, parent: Ino, name: &Name, dirent: Option<Vec<u8>>) -> MetaResult<Dirent> {
     match dirent {
         Some(bytes) => Ok(Dirent::decode(&bytes)?),
+        None if trash::is_trash(transaction, parent, name)? => Err(Errno::EPERM.into()),
         None if inode::identity(transaction, parent)?.is_directory() => Err(Errno::ENOENT.into()),
         None => Err(Errno::ENOTDIR.into()),
     }
@@ -103,7 +107,7 @@ fn living_directory(identity: Option<Vec<u8>>) -> MetaResult<Identity> {
 /// The identity of an inode that an entry names: it is there and counts at least this name, or the volume is damaged.
 pub(super) fn named_identity(transaction: &mut dyn Transaction, ino: Ino) -> MetaResult<Identity> {
     match transaction.get(&Key::Identity(ino).encode())?.map(|bytes| Identity::decode(&bytes)).transpose()? {
-        Some(identity) if identity.nlink > 0 => Ok(identity),
+        Some(identity) if trash::has_name(&identity) => Ok(identity),
         Some(_) => Err(damaged("an inode", format!("{ino} has a name and counts none; see fsck")).into()),
         None => Err(damaged("an inode", format!("{ino} has a name and does not exist; see fsck")).into()),
     }

@@ -6,11 +6,11 @@
 
 use super::charges::{self, Charges};
 use super::live_bytes::Books;
-use super::{chunks, orphan};
+use super::{chunks, orphan, quota, remove_tree};
 use crate::inode::{self, Inode};
 use crate::keys::Key;
-use crate::records::decode_queued;
-use crate::{MetaError, MetaReply, MetaResult, RemoveInode};
+use crate::records::{Identity, decode_queued};
+use crate::{Emptied, MetaError, MetaReply, MetaResult, RemoveInode};
 use shoal_kv::Transaction;
 use shoal_types::Errno;
 
@@ -25,6 +25,9 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &RemoveInode) ->
         return Ok(MetaReply::Ended { done: true });
     };
     transaction.delete(&Key::Queued(ino).encode());
+    if inode.identity.is_directory() {
+        return take_apart(transaction, operation, &inode.identity, &entry);
+    }
     let mut books = Books::new(ino);
     let done = chunks::drop_last(transaction, &mut books, ino, 0)?.is_none();
     if done {
@@ -39,6 +42,24 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &RemoveInode) ->
     }
     charges.write(transaction)?;
     Ok(MetaReply::Ended { done })
+}
+
+/// A directory that was removed with what is in it.
+fn take_apart(
+    transaction: &mut dyn Transaction,
+    operation: &RemoveInode,
+    identity: &Identity,
+    entry: &[u8],
+) -> MetaResult<MetaReply> {
+    let RemoveInode { ino, delete_at, .. } = *operation;
+    let mut charges = Charges::new(quota::load_accounting(transaction)?.rules());
+    let (inodes, more) = remove_tree::take_apart(transaction, &mut charges, ino, delete_at)?;
+    if !more {
+        orphan::delete_inode(transaction, &mut charges, ino, identity)?;
+        transaction.delete(entry);
+    }
+    charges.write(transaction)?;
+    Ok(MetaReply::Emptied(Emptied { done: !more, inodes }))
 }
 
 /// The inode, if this entry of the queue is right about it. One that has a name, does not exist, or is queued at another

@@ -6,14 +6,14 @@
 
 use super::charges::{Charges, Fit};
 use super::parent::{self, BothNames, Counts};
-use super::{create, quota, rmdir, unlink};
+use super::{create, quota, rmdir, trash, unlink};
 use crate::inode;
 use crate::keys::Key;
 use crate::reads::DEPTH_MAX;
 use crate::records::{Dirent, Identity, damaged};
 use crate::{MetaReply, MetaResult, Removed, Rename, Renamed};
 use shoal_kv::Transaction;
-use shoal_types::{Errno, FileKind, Ino};
+use shoal_types::{Errno, FileKind, Ino, InodeFlags};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rename) -> MetaResult<MetaReply> {
     if operation.exchange && (operation.no_replace || operation.whiteout.is_some()) {
@@ -28,6 +28,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rename) -> Meta
     if operation.exchange && target.is_none() {
         return Err(Errno::ENOENT.into());
     }
+    refuse_trash(transaction, operation, source)?;
     refuse_loops(transaction, operation, source, target)?;
     let mut charges = Charges::new(rules);
     let replaced = match target {
@@ -39,6 +40,17 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rename) -> Meta
     };
     charges.settle(transaction, Fit::Whole)?;
     Ok(MetaReply::Renamed(Renamed { moved: source.ino, replaced }))
+}
+
+/// Things come into the trash by being removed, and leave it by being moved. Nothing takes its place, or that of an hour.
+fn refuse_trash(transaction: &mut dyn Transaction, operation: &Rename, source: Dirent) -> MetaResult<()> {
+    let Rename { old_parent, new_parent, new_name, exchange, whiteout, .. } = operation;
+    let into = new_parent.is_trash() || source.ino.is_trash();
+    let back = old_parent.is_trash() && (*exchange || whiteout.is_some());
+    match into || back || trash::is_trash(transaction, *new_parent, new_name)? {
+        true => Err(Errno::EPERM.into()),
+        false => Ok(()),
+    }
 }
 
 /// Within one directory nothing can come to lie below itself, and nothing is its own ancestor.
@@ -73,7 +85,12 @@ fn is_within(transaction: &mut dyn Transaction, directory: Ino, ancestor: Ino) -
         if ino == Ino::ROOT {
             return Ok(false);
         }
-        ino = parent::named_identity(transaction, ino)?.parent;
+        let identity = inode::identity(transaction, ino)?;
+        if !trash::has_name(&identity) {
+            // The top of a tree that is being removed; who is still in it may go on for a while.
+            return Ok(false);
+        }
+        ino = identity.parent;
     }
     Err(damaged("the tree", format!("the directories above inode {directory} form a loop; see fsck")).into())
 }
@@ -129,13 +146,14 @@ fn drop_target(
     source: Dirent,
     target: Dirent,
 ) -> MetaResult<Removed> {
-    let Rename { open, session, now, .. } = operation;
+    let Rename { new_parent, new_name, open, session, now, .. } = operation;
+    let (from, open) = ((*new_parent, new_name), (open.as_slice(), *session));
     match (is_directory(source), is_directory(target)) {
         (true, false) => Err(Errno::ENOTDIR.into()),
         (false, true) => Err(Errno::EISDIR.into()),
-        (false, false) => unlink::drop_name(transaction, charges, target.ino, open, *session, *now),
+        (false, false) => unlink::drop_name(transaction, charges, target.ino, from, open, *now),
         (true, true) if !rmdir::is_empty(transaction, target.ino)? => Err(Errno::ENOTEMPTY.into()),
-        (true, true) => rmdir::drop_directory(transaction, charges, target.ino, open, *session, *now),
+        (true, true) => rmdir::drop_directory(transaction, charges, target.ino, from, open, *now),
     }
 }
 
@@ -149,6 +167,10 @@ fn place(
     directory: &Identity,
 ) -> MetaResult<()> {
     let mut identity = Identity { parent: to, ctime: operation.now, ..parent::named_identity(transaction, ino)? };
+    if identity.flags.has(InodeFlags::TRASHED) {
+        trash::leave(transaction, ino, &mut identity);
+        identity.nlink = 1;
+    }
     if from != to {
         quota::enter(transaction, charges, (ino, &mut identity), from, directory)?;
     }

@@ -4,12 +4,12 @@
 //! create in it, whichever comes first.
 
 use super::charges::Charges;
-use super::orphan;
 use super::parent::{self, Counts};
+use super::{orphan, trash};
 use crate::keys;
 use crate::{MetaReply, MetaResult, Removed, Rmdir};
 use shoal_kv::{Direction, KvResult, Transaction};
-use shoal_types::{Errno, FileKind, Ino, SessionId, Timestamp};
+use shoal_types::{Errno, FileKind, Ino, Name, SessionId, Timestamp};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rmdir) -> MetaResult<MetaReply> {
     let Rmdir { parent, name, open, session, now } = operation;
@@ -21,7 +21,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rmdir) -> MetaR
         return Err(Errno::ENOTEMPTY.into());
     }
     let mut charges = Charges::new(rules);
-    let removed = drop_directory(transaction, &mut charges, found.ino, open, *session, *now)?;
+    let removed = drop_directory(transaction, &mut charges, found.ino, (*parent, name), (open, *session), *now)?;
     charges.write(transaction)?;
     parent::delete_name(transaction, *parent, name);
     parent::touch(transaction, *parent, Counts::default().lose(found.kind), *now);
@@ -38,13 +38,19 @@ pub(super) fn drop_directory(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
     ino: Ino,
-    open: &[Ino],
-    session: SessionId,
+    from: (Ino, &Name),
+    (open, session): (&[Ino], SessionId),
     now: Timestamp,
 ) -> MetaResult<Removed> {
     let mut identity = parent::named_identity(transaction, ino)?;
-    identity.nlink = 0;
+    trash::lose_name(transaction, ino, &mut identity);
     identity.ctime = now;
-    let sustained = orphan::orphan(transaction, charges, ino, &identity, session, open.contains(&ino), now)?;
+    if trash::keeps(transaction, charges.rules(), from.0)? {
+        trash::keep(transaction, charges, (ino, &identity), from, now)?;
+        return Ok(Removed { ino, last: false, sustained: false });
+    }
+    // An hour of the trash may be wanted again at once, under the same number.
+    let open_in = (open.contains(&ino) && !ino.is_trash()).then_some(session);
+    let sustained = orphan::orphan(transaction, charges, (ino, &identity), open_in, now)?;
     Ok(Removed { ino, last: true, sustained })
 }

@@ -2,6 +2,7 @@
 
 use crate::inode;
 use crate::keys::Key;
+use crate::ops::trash;
 use crate::records::{damaged, decode_content};
 use crate::{MetaResult, Metadata};
 use shoal_types::{Attributes, Errno, FileKind, Ino};
@@ -33,9 +34,9 @@ impl Metadata {
             if !identity.is_directory() {
                 return Err(Errno::ENOTDIR.into());
             }
-            match identity.nlink {
-                0 => Err(Errno::ENOENT.into()),
-                _ => Ok(identity.parent),
+            match trash::has_name(&identity) {
+                true => Ok(identity.parent),
+                false => Err(Errno::ENOENT.into()),
             }
         })
     }

@@ -9,6 +9,7 @@ mod path;
 mod queues;
 mod quotas;
 mod sessions;
+mod trash;
 mod usage;
 mod xattrs;
 

@@ -5,8 +5,9 @@
 
 use crate::inode;
 use crate::keys::{self, Key};
+use crate::ops::trash;
 use crate::records::{Dirent, damaged};
-use crate::{MetaResult, Metadata};
+use crate::{MetaResult, Metadata, TrashName};
 use shoal_kv::{Direction, KeyRange, KvResult, Reader};
 use shoal_types::{Errno, Ino};
 
@@ -17,6 +18,10 @@ impl Metadata {
             let mut names = Vec::new();
             let mut below = ino;
             while below != Ino::ROOT {
+                if below == Ino::TRASH {
+                    names.push(TrashName::of_all().as_bytes().to_vec());
+                    break;
+                }
                 let (parent, name) = find_name(reader, below)?;
                 names.push(name);
                 if names.len() > DEPTH_MAX {
@@ -32,7 +37,7 @@ impl Metadata {
 
 fn find_name(reader: &mut dyn Reader, ino: Ino) -> MetaResult<(Ino, Vec<u8>)> {
     let identity = inode::identity(reader, ino)?;
-    if identity.nlink == 0 {
+    if !trash::has_name(&identity) {
         return Err(Errno::ENOENT.into());
     }
     if let Some(found) = find_entry(reader, keys::dirents(identity.parent), ino)? {

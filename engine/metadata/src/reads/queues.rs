@@ -5,6 +5,7 @@ use crate::ops::live_bytes;
 use crate::records::decode_deletion;
 use crate::{MetaResult, Metadata, QueuedDeletion, QueuedRemoval};
 use shoal_kv::{Direction, KvResult, Pair, Reader};
+use shoal_types::Ino;
 
 impl Metadata {
     /// Oldest first, those queued at or before `until`.
@@ -17,6 +18,14 @@ impl Metadata {
             _ => None,
         });
         Ok(removals.collect())
+    }
+
+    /// Those of these inodes that wait for their removal, and whose removal has not begun.
+    pub fn queued_among(&self, inodes: &[Ino]) -> MetaResult<Vec<Ino>> {
+        let keys: Vec<Vec<u8>> = inodes.iter().map(|ino| Key::Queued(*ino).encode()).collect();
+        let places =
+            self.at_snapshot(|reader| Ok(reader.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?))?;
+        Ok(inodes.iter().zip(places).filter(|(_, place)| place.is_some()).map(|(ino, _)| *ino).collect())
     }
 
     /// Oldest first, those queued at or before `until`, which is now less the grace. What a file refers to again is passed over: before bytes are

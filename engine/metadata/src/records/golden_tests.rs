@@ -3,11 +3,12 @@
 
 use super::*;
 use crate::{
-    Appended, Copied, Fallocated, Limits, LockOutcome, LockRanges, MetaReply, QuotaState, Removed, Renamed, Truncated,
+    Appended, Copied, Emptied, Fallocated, Limits, LockOutcome, LockRanges, MetaReply, QuotaState, Removed, Renamed,
+    Truncated,
 };
 use shoal_types::{
-    Attributes, Errno, FileKind, Ino, InodeFlags, LockMode, LockRange, LockSpace, ObjectId, ObjectKind, SCHEMA_VERSION,
-    SessionId, Slice, Timestamp, VolumeSettings, XattrName,
+    Attributes, Errno, FileKind, Ino, InodeFlags, LockMode, LockRange, LockSpace, Name, ObjectId, ObjectKind,
+    SCHEMA_VERSION, SessionId, Slice, Timestamp, VolumeSettings, XattrName,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -151,6 +152,15 @@ fn queue_entries_have_their_golden_bytes() {
 }
 
 #[test]
+fn an_origin_has_its_golden_bytes() {
+    let origin = (Ino(0x0102_0304_0506_0708), Name::new(b"name").unwrap());
+    check(&origin, "0108070605040302016e616d65", |(parent, name)| encode_origin(*parent, name), decode_origin);
+    for cut in [b"\x01".as_slice(), b"\x01\0\0\0\0\0\0\0", b"\x01\0\0\0\0\0\0\0\0", b"\x01\0\0\0\0\0\0\0\0a/b"] {
+        assert!(decode_origin(cut).is_err(), "{}", cut.escape_ascii());
+    }
+}
+
+#[test]
 fn locks_and_who_waits_for_them_have_their_golden_bytes() {
     let ranges = vec![
         (LockRange { start: 1, end: 0x0102_0304_0506_0708 }, LockMode::Exclusive),
@@ -208,7 +218,7 @@ fn a_session_has_its_golden_bytes() {
         mount_point: "/mnt".into(),
         kind: SessionKind::Mount,
     };
-    let rules = Rules { volume: true, owners: 0x0102_0304 };
+    let rules = Rules { volume: true, owners: 0x0102_0304, trash: true };
     let with = |rules: Rules| move |session: &SessionRecord| session.encode(rules);
     check_exact(
         &session,
@@ -219,7 +229,7 @@ fn a_session_has_its_golden_bytes() {
     session.kind = SessionKind::Command;
     check_exact(
         &session,
-        "01010403020104686f737407626f6f74206964ac0280c49fd50c05042f6d6e7401",
+        "01030403020104686f737407626f6f74206964ac0280c49fd50c05042f6d6e7401",
         with(rules),
         SessionRecord::decode,
     );
@@ -252,11 +262,13 @@ fn the_record_of_what_is_counted_has_its_golden_bytes() {
         generation: 0x0102_0304,
         counted: 0x1112_1314_1516_1718,
         walking: Some(Ino(0x2122_2324_2526_2728)),
+        trash_days: 0x3132_3334,
     };
-    let golden = "0103010403020118171615141312112827262524232221";
+    let golden = "010301040302011817161514131211282726252423222134333231";
     check_exact(&accounting, golden, Accounting::encode, |bytes| Accounting::decode(Some(bytes)));
     assert_eq!(Accounting::decode(None), Ok(Accounting::default()), "a volume without quotas has none");
-    assert_eq!(accounting.rules(), Rules { volume: true, owners: 0x0102_0304 });
+    assert_eq!(accounting.rules(), Rules { volume: true, owners: 0x0102_0304, trash: true });
+    assert!(!Accounting { trash_days: 0, ..accounting }.rules().trash);
     assert_eq!(Accounting { owners: OwnerState::Off, ..accounting }.rules().owners, 0);
 }
 
@@ -313,6 +325,7 @@ fn every_reply_in_an_operation_record_has_its_golden_bytes() {
             MetaReply::Appended(Appended { attributes: attributes(), offset: 300 }),
             "0108070605040302010eac020202ff03e807e907000105000101040206030804ac02",
         ),
+        (MetaReply::Emptied(Emptied { done: true, inodes: vec![Ino(300)] }), "0108070605040302010f0101ac02"),
     ];
     for (reply, golden) in replies {
         let record = OperationRecord { operation: 0x0102_0304_0506_0708, reply };

@@ -1,7 +1,7 @@
 //! Who a session is: for people who list them, and for telling on one host whether its process still lives.
 //!
-//! Every operation reads this record to see whether its session lives. So it also says what operations have to count
-//! (`Rules`), in front: format, flags, generation of owners (4), then who it is.
+//! Every operation reads this record to see whether its session lives. So it also says what operations have to count and
+//! to keep (`Rules`), in front: format, flags, generation of owners (4), then who it is.
 
 use super::fields::u32_at;
 use super::{Rules, body, damaged};
@@ -47,7 +47,7 @@ impl SessionRecord {
 
 impl Rules {
     fn encode(self) -> Vec<u8> {
-        let mut bytes = vec![FORMAT, u8::from(self.volume)];
+        let mut bytes = vec![FORMAT, (u8::from(self.volume) * VOLUME) | (u8::from(self.trash) * TRASH)];
         bytes.extend_from_slice(&self.owners.to_le_bytes());
         bytes
     }
@@ -57,7 +57,9 @@ impl Rules {
         body(WHAT, bytes, FORMAT)?;
         match bytes.len() < RULES_BYTES {
             true => Err(damaged(WHAT, format!("only {} bytes", bytes.len()))),
-            false => Ok(Rules { volume: bytes[1] != 0, owners: u32_at(bytes, 2) }),
+            false => {
+                Ok(Rules { volume: bytes[1] & VOLUME != 0, owners: u32_at(bytes, 2), trash: bytes[1] & TRASH != 0 })
+            }
         }
     }
 
@@ -71,3 +73,5 @@ impl Rules {
 const WHAT: &str = "a session record";
 const FORMAT: u8 = 1;
 const RULES_BYTES: usize = 6;
+const VOLUME: u8 = 1;
+const TRASH: u8 = 2;

@@ -11,6 +11,7 @@ mod random;
 mod sample;
 mod sessions;
 mod support;
+mod trash;
 mod truncate;
 mod writes;
 mod xattrs;

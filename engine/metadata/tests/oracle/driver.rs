@@ -4,10 +4,11 @@ use crate::operations::Chooser;
 use crate::{model, tree};
 use shoal_kv::{Durability, Kv, Random};
 use shoal_metadata::{
-    LeaseInodes, MetaOp, MetaReply, Metadata, RegisterSession, Release, RemoveInode, SessionKind, SessionRecord, check,
+    LeaseInodes, Limits, MetaOp, MetaReply, Metadata, PurgeTrash, RegisterSession, Release, RemoveInode, SessionKind,
+    SessionRecord, check,
 };
 use shoal_oracle::Oracle;
-use shoal_types::{Attributes, FsResult, Ino, Timestamp, VolumeSettings};
+use shoal_types::{Attributes, Errno, FsResult, Ino, InodeFlags, Timestamp, VolumeSettings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub struct Driver {
     chooser: Chooser,
     /// How often each inode is open.
     open: BTreeMap<Ino, u32>,
+    /// What is removed is kept in the trash, where the oracle sees nothing of it.
+    trash: bool,
     seed: u64,
     outcomes: Outcomes,
 }
@@ -25,8 +28,9 @@ pub struct Driver {
 pub type Outcomes = BTreeMap<(String, Option<i32>), usize>;
 
 impl Driver {
-    pub fn new(kv: Arc<dyn Kv>, seed: u64) -> Self {
-        Metadata::format(kv.as_ref(), &settings(), (0, 0), Timestamp::ZERO).unwrap();
+    pub fn new(kv: Arc<dyn Kv>, seed: u64, trash: bool) -> Self {
+        let (limits, days) = (Limits::default(), u32::from(trash));
+        Metadata::format_with(kv.as_ref(), &settings(), limits, days, (0, 0), Timestamp::ZERO).unwrap();
         let metadata = Metadata::new(kv);
         let registered = metadata.run(MetaOp::RegisterSession(registration()), Durability::Visible).unwrap();
         let session = registered.into_registered().unwrap();
@@ -34,7 +38,15 @@ impl Driver {
         let inodes = metadata.run(lease, Durability::Visible).unwrap().into_leased().unwrap();
         let chooser =
             Chooser { random: Random::new(seed), session, next_ino: inodes.start, nanoseconds: 1_000_000_000 };
-        Driver { metadata, oracle: Oracle::new(), chooser, open: BTreeMap::new(), seed, outcomes: Outcomes::new() }
+        Driver {
+            metadata,
+            oracle: Oracle::new(),
+            chooser,
+            open: BTreeMap::new(),
+            trash,
+            seed,
+            outcomes: Outcomes::new(),
+        }
     }
 
     pub fn run(mut self, steps: usize) -> Outcomes {
@@ -49,20 +61,78 @@ impl Driver {
         }
         assert_eq!(tree::tree(&self.metadata), self.oracle.tree(), "seed {}: the final trees", self.seed);
         self.compare_all();
+        if self.trash {
+            self.empty_trash();
+            self.compare_all();
+        }
         self.outcomes
     }
 
     fn change(&mut self, step: usize) {
         let open: Vec<Ino> = self.open.keys().copied().collect();
         let operation = self.chooser.operation(&self.oracle, &open);
-        let expected = model::expect(&mut self.oracle, &operation);
+        let mut expected = model::expect(&mut self.oracle, &operation);
+        if self.trash {
+            expected = expected.map(model::kept);
+        }
         let found = model::found(self.metadata.run(operation.clone(), Durability::Visible));
+        if expected == Err(Errno::ENOENT) && self.is_about_trash_only(&operation) {
+            let names = "Create CreateNameless Link Unlink Rmdir Rename".split(' ');
+            let about_names = names.into_iter().any(|kind| format!("{operation:?}").starts_with(&format!("{kind}(")));
+            assert!(found.is_err() || !about_names, "seed {}, step {step}: {operation:?}", self.seed);
+            return;
+        }
         assert_eq!(found, expected, "seed {}, step {step}: {operation:?}", self.seed);
         if let (MetaOp::CreateNameless(created), Ok(_)) = (&operation, &found) {
             self.open.insert(created.ino, 1);
         }
         let kind = format!("{operation:?}").split('(').next().unwrap().to_string();
         *self.outcomes.entry((kind, found.err().map(|errno| errno.0))).or_default() += 1;
+    }
+
+    /// The operation is about an inode that only the trash has. It may change that one's attributes and content.
+    fn is_about_trash_only(&self, operation: &MetaOp) -> bool {
+        let inodes = match operation {
+            MetaOp::Create(operation) => vec![operation.parent],
+            MetaOp::CreateNameless(operation) => vec![operation.directory],
+            MetaOp::Link(operation) => vec![operation.ino, operation.parent],
+            MetaOp::Unlink(operation) => vec![operation.parent],
+            MetaOp::Rmdir(operation) => vec![operation.parent],
+            MetaOp::Rename(operation) => vec![operation.old_parent, operation.new_parent],
+            MetaOp::SetAttributes(operation) => vec![operation.ino],
+            MetaOp::SetXattr(operation) => vec![operation.ino],
+            MetaOp::RemoveXattr(operation) => vec![operation.ino],
+            MetaOp::Truncate(operation) => vec![operation.ino],
+            MetaOp::WriteInline(operation) => vec![operation.ino],
+            MetaOp::Fallocate(operation) => vec![operation.ino],
+            _ => Vec::new(),
+        };
+        inodes.into_iter().any(|ino| self.is_only_in_trash(ino))
+    }
+
+    fn is_only_in_trash(&self, ino: Ino) -> bool {
+        let trashed = |found: Attributes| found.flags.has(InodeFlags::TRASHED) && found.nlink == 0;
+        self.metadata.get_attributes(ino).is_ok_and(trashed) && self.oracle.get_attributes(ino) == Err(Errno::ENOENT)
+    }
+
+    /// With nothing open, so that nothing is kept any more.
+    fn empty_trash(&mut self) {
+        for (ino, count) in std::mem::take(&mut self.open) {
+            (0..count).for_each(|_| self.oracle.close(ino).unwrap());
+            let now = Timestamp::from_nanos(self.chooser.nanoseconds);
+            let release = Release { ino, session: self.chooser.session, now };
+            self.metadata.run(MetaOp::Release(release), Durability::Visible).unwrap();
+        }
+        let now = Timestamp::from_nanos(self.chooser.nanoseconds);
+        let before = Timestamp::new(now.seconds + 3600, 0);
+        let purge = MetaOp::PurgeTrash(PurgeTrash { before, now });
+        while !self.metadata.run(purge.clone(), Durability::Visible).unwrap().into_ended().unwrap() {}
+        self.remove_queued();
+        let hours = self.metadata.read_directory(Ino::TRASH, 0, 10, false).unwrap();
+        assert!(hours.entries.is_empty(), "seed {}: {hours:?}", self.seed);
+        for ino in (2..self.chooser.next_ino).map(Ino) {
+            assert!(!self.is_only_in_trash(ino), "seed {}: inode {ino}", self.seed);
+        }
     }
 
     fn open(&mut self) {
@@ -111,17 +181,23 @@ impl Driver {
         let (parent, name) = (self.chooser.directory(&self.oracle), self.chooser.name());
         let ino = self.chooser.ino(&self.oracle);
         let context = format!("seed {}, step {step}: asked about {name:?} in {parent} and about {ino}", self.seed);
-        let looked_up = self.metadata.lookup(parent, &name).map_err(|error| error.errno());
-        assert_eq!(comparable(looked_up), comparable(self.oracle.lookup(parent, &name)), "{context}");
+        if !self.is_only_in_trash(parent) {
+            let looked_up = self.metadata.lookup(parent, &name).map_err(|error| error.errno());
+            assert_eq!(comparable(looked_up), comparable(self.oracle.lookup(parent, &name)), "{context}");
+        }
         self.compare_inode(ino, &context);
         let xattr = self.chooser.xattr_name();
         let value = self.metadata.get_xattr(ino, &xattr).map_err(|error| error.errno());
+        let value = if self.is_only_in_trash(ino) { Err(Errno::ENOENT) } else { value };
         assert_eq!(value, self.oracle.get_xattr(ino, &xattr), "{context}: {xattr}");
         let limit = 1 + self.chooser.below(4);
         self.compare_listing(parent, limit, &context);
     }
 
     fn compare_inode(&self, ino: Ino, context: &str) {
+        if self.is_only_in_trash(ino) {
+            return;
+        }
         let found = self.metadata.get_attributes(ino).map_err(|error| error.errno());
         assert_eq!(comparable(found), comparable(self.oracle.get_attributes(ino)), "{context}");
         let target = self.metadata.read_link(ino).map_err(|error| error.errno());
@@ -131,6 +207,9 @@ impl Driver {
     }
 
     fn compare_listing(&self, ino: Ino, limit: usize, context: &str) {
+        if self.is_only_in_trash(ino) {
+            return;
+        }
         let listed = tree::list(&self.metadata, ino, limit, true).map_err(|error| error.errno());
         let sorted = listed.map(|mut entries| {
             entries.sort_by(|one, other| one.name.cmp(&other.name));
@@ -150,12 +229,24 @@ impl Driver {
         let report = check::run(&self.metadata, &mut |_| {}).unwrap();
         assert!(report.is_clean(), "seed {}: {:#?}", self.seed, report.findings);
         let usage = self.metadata.usage().unwrap();
-        assert_eq!(usage.inodes, self.oracle.inodes().len() as u64, "seed {}", self.seed);
+        let counted = self.oracle.inodes().len() as u64 + self.count_trash(Ino::TRASH);
+        assert_eq!(usage.inodes, counted, "seed {}", self.seed);
         for (path, node) in self.oracle.tree() {
             let ino = self.find(&path);
             let found = self.metadata.path_of(ino).unwrap();
             assert_eq!(self.find(&found), ino, "seed {}: the path of a {:?}", self.seed, node.kind);
         }
+    }
+
+    /// Inodes that only the trash knows, its directories included.
+    fn count_trash(&self, directory: Ino) -> u64 {
+        let Ok(entries) = tree::list(&self.metadata, directory, 100, false) else { return 0 };
+        let count = |ino| if self.oracle.get_attributes(ino).is_ok() { 0 } else { 1 };
+        let below = entries.iter().map(|entry| match entry.ino.is_trash() {
+            true => self.count_trash(entry.ino),
+            false => count(entry.ino),
+        });
+        below.sum::<u64>() + 1
     }
 
     fn find(&self, path: &[u8]) -> Ino {

@@ -2,7 +2,7 @@
 
 use shoal_metadata::{Create, Fallocated, MetaOp, MetaReply, MetaResult, Removed, Rename, Renamed, Truncated};
 use shoal_oracle::{NewNode, Oracle, RenameFlags};
-use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino};
+use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, InodeFlags};
 
 pub fn expect(oracle: &mut Oracle, operation: &MetaOp) -> FsResult<MetaReply> {
     match operation {
@@ -74,9 +74,19 @@ pub fn found(result: MetaResult<MetaReply>) -> FsResult<MetaReply> {
     })
 }
 
-/// The oracle counts whole pages, which is its own business.
+/// The same where there is a trash: then nothing goes with its last name.
+pub fn kept(reply: MetaReply) -> MetaReply {
+    let kept = |removed: Removed| Removed { last: false, sustained: false, ..removed };
+    match reply {
+        MetaReply::Removed(removed) => MetaReply::Removed(kept(removed)),
+        MetaReply::Renamed(renamed) => MetaReply::Renamed(Renamed { replaced: renamed.replaced.map(kept), ..renamed }),
+        other => other,
+    }
+}
+
+/// The oracle counts whole pages, which is its own business, and knows no trash.
 pub fn without_allocated(attributes: Attributes) -> Attributes {
-    Attributes { allocated: 0, ..attributes }
+    Attributes { allocated: 0, flags: attributes.flags.only(InodeFlags::ABOUT_XATTRS), ..attributes }
 }
 
 fn attributes(result: FsResult<Attributes>) -> FsResult<MetaReply> {

@@ -19,6 +19,7 @@ Examples:
   shoal format sqlite:///srv/photos.db photos
   shoal format sqlite:///srv/photos.db photos --storage file:///big-disk/photos
   shoal format sqlite:///srv/photos.db photos --capacity 1T --inodes 10000000
+  shoal format sqlite:///srv/photos.db photos --trash-days 7
   shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
 pub struct Arguments {
     /// Where its metadata is to be, for example sqlite:///srv/volume.db
@@ -43,6 +44,9 @@ pub struct Arguments {
     /// The most files, directories and other inodes it may have [default: no limit]
     #[arg(long, value_name = "N")]
     pub inodes: Option<u64>,
+    /// Keep removed files in /.trash for so many days; 0: not at all. Changed later by shoal config
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub trash_days: u32,
 }
 
 /// What the one who formats may choose.
@@ -53,6 +57,7 @@ pub struct Wishes {
     pub inline_max: ByteCount,
     pub delete_grace: Span,
     pub limits: Limits,
+    pub trash_days: u32,
 }
 
 impl Default for Wishes {
@@ -63,6 +68,7 @@ impl Default for Wishes {
             inline_max: ByteCount(4 << 10),
             delete_grace: Span(Duration::from_secs(60)),
             limits: Limits::default(),
+            trash_days: 0,
         }
     }
 }
@@ -71,9 +77,10 @@ const NAME_BYTES_MAX: usize = 63;
 
 pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let url: MetaUrl = arguments.meta_url.parse()?;
-    let Arguments { storage, block_size, inline_max, delete_grace, capacity, inodes, .. } = arguments;
+    let Arguments { storage, block_size, inline_max, delete_grace, capacity, inodes, trash_days, .. } = arguments;
     let limits = Limits { bytes: capacity.map(|bytes| bytes.0), inodes };
-    let made = make(&url, &arguments.name, &Wishes { storage, block_size, inline_max, delete_grace, limits })?;
+    let wishes = Wishes { storage, block_size, inline_max, delete_grace, limits, trash_days };
+    let made = make(&url, &arguments.name, &wishes)?;
     say(format_args!("made the volume {} in {}", made.name, url.shown()));
     say(format_args!("  objects  {}", made.storage));
     say(format_args!("to mount:  shoal mount {} MOUNTPOINT", url.shown()));
@@ -95,7 +102,7 @@ pub fn make(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
     let storage = Storage::of(&settings)?;
     url.check_folder()?;
     storage.claim(url)?;
-    if let Err(failure) = volume::make(url, &settings, wishes.limits) {
+    if let Err(failure) = volume::make(url, &settings, wishes.limits, wishes.trash_days) {
         // The failure is what matters; a claim that stays is taken away by the next format on this META-URL.
         let _ = storage.withdraw_claim();
         return Err(failure);

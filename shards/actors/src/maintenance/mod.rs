@@ -7,6 +7,7 @@
 mod deletions;
 mod removals;
 mod sessions;
+mod trash;
 
 use crate::limits;
 use crate::shard::Shard;
@@ -22,6 +23,7 @@ type Next = Option<Duration>;
 pub(crate) async fn run(shard: Rc<Shard>, record: SessionRecord) {
     let mut sessions = Sessions::new(record);
     let mut heartbeat_at = Instant::now();
+    let mut purges = None;
     loop {
         shard.maintenance_due.set(false);
         let heartbeat = Instant::now() >= heartbeat_at;
@@ -33,8 +35,11 @@ pub(crate) async fn run(shard: Rc<Shard>, record: SessionRecord) {
         sessions.look(&shard, heartbeat || suspected).await;
         let removals = removals::round(&shard).await;
         let deletions = deletions::round(&shard).await;
+        if heartbeat || purges.is_some() {
+            purges = trash::round(&shard).await;
+        }
         let until_heartbeat = heartbeat_at.saturating_duration_since(Instant::now());
-        let pause = [removals, deletions].into_iter().flatten().fold(until_heartbeat, Duration::min);
+        let pause = [removals, deletions, purges].into_iter().flatten().fold(until_heartbeat, Duration::min);
         // Whoever keeps asking is heard this often.
         let rest = limits::SESSION_LOOK_INTERVAL.min(pause);
         shoal_runtime::sleep(rest).await;

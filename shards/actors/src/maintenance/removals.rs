@@ -9,7 +9,7 @@ use crate::shard::Shard;
 use crate::shared::now;
 use futures_util::future::join_all;
 use shoal_kv::Durability;
-use shoal_metadata::{MetaOp, QueuedRemoval, RemoveInode, Sustain};
+use shoal_metadata::{MetaOp, MetaReply, QueuedRemoval, RemoveInode, Sustain};
 use shoal_types::{FsResult, Ino};
 use std::rc::Rc;
 
@@ -35,31 +35,41 @@ async fn remove_some(shard: &Rc<Shard>) -> FsResult<Next> {
     sustain(shard, open.iter().map(|removal| removal.ino).collect()).await?;
     // Side by side: the engine commits them together.
     let results = join_all(rest.iter().map(|removal| remove(shard, *removal))).await;
-    results.into_iter().collect::<FsResult<()>>()?;
-    if full {
+    let done = results.into_iter().collect::<FsResult<Vec<bool>>>()?;
+    if full || done.contains(&false) {
         return Ok(Some(std::time::Duration::ZERO));
     }
     // What is still in its grace comes up again at a heartbeat.
     Ok(None)
 }
 
-async fn remove(shard: &Rc<Shard>, removal: QueuedRemoval) -> FsResult<()> {
+/// Some steps: heartbeats must not wait for the end of a large tree. Tells whether it's gone; a directory's entries are
+/// queued by then.
+async fn remove(shard: &Rc<Shard>, removal: QueuedRemoval) -> FsResult<bool> {
     let QueuedRemoval { queued_at, ino } = removal;
-    loop {
+    for _ in 0..limits::REMOVAL_STEPS_PER_ROUND {
         let operation = MetaOp::RemoveInode(RemoveInode { queued_at, ino, delete_at: now() });
-        if shard.mutate(operation, Durability::Visible).await?.into_ended()? {
-            break;
+        let reply = shard.mutate(operation, Durability::Visible).await?;
+        let emptied = matches!(&reply, MetaReply::Emptied(emptied) if !emptied.inodes.is_empty());
+        if reply.into_ended()? {
+            shard.drop_kept(ino).await;
+            return Ok(!emptied);
         }
     }
-    shard.drop_kept(ino).await;
-    Ok(())
+    Ok(false)
 }
 
 /// What others have removed while we have it open.
 async fn sustain_open(shard: &Rc<Shard>) -> FsResult<()> {
-    let read = |metadata: &shoal_metadata::Metadata| metadata.queued_removals(u64::MAX, limits::SUSTAINED_LOOK_MAX);
-    let queued = shard.read_metadata(read).await?;
-    sustain(shard, shard.shared.open_files.open_among(queued.iter().map(|removal| removal.ino))).await
+    let open = shard.shared.open_files.all();
+    for some in open.chunks(limits::SUSTAINED_LOOK) {
+        let some = some.to_vec();
+        let queued = shard.read_metadata(move |metadata| metadata.queued_among(&some)).await?;
+        sustain(shard, queued).await?;
+        // Other tasks of this shard have their turn.
+        shoal_runtime::yield_now().await;
+    }
+    Ok(())
 }
 
 async fn sustain(shard: &Rc<Shard>, inodes: Vec<Ino>) -> FsResult<()> {

@@ -2,6 +2,7 @@
 
 use crate::name_cache::{Entry, Seen};
 use crate::shard::Shard;
+use shoal_metadata::TrashName;
 use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name};
 use std::rc::Rc;
 
@@ -14,6 +15,13 @@ pub(super) struct Before {
 
 impl Shard {
     pub async fn lookup(self: &Rc<Self>, parent: Ino, name: &Name) -> FsResult<Attributes> {
+        if parent == Ino::ROOT && TrashName::is_of_all(name) {
+            // No entry leads to it, so that it's not listed.
+            match self.get_attributes(Ino::TRASH).await {
+                Err(Errno::ENOENT) => {}
+                found => return found,
+            }
+        }
         let seen = self.see_entry(parent, name);
         match self.shared.names.entry(parent, name, seen) {
             Some(Entry::Missing) => return Err(Errno::ENOENT),

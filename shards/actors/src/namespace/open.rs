@@ -8,7 +8,7 @@ use crate::message::Message;
 use crate::open_files::OpenFile;
 use crate::shard::Shard;
 use crate::shared::now;
-use shoal_types::{Attributes, Errno, FsResult, Ino};
+use shoal_types::{Attributes, Errno, FsResult, Ino, InodeFlags};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -108,8 +108,9 @@ impl Shard {
 
     async fn living_attributes(self: &Rc<Self>, ino: Ino, handle: &Handle) -> FsResult<Attributes> {
         let attributes = self.get_attributes(ino).await?;
-        // Nobody opens what has no name and is not held open already: its removal has begun.
-        match attributes.nlink == 0 && !handle.file.sustained.load(SeqCst) {
+        // Nobody opens what has no name, not even in the trash, and is not held open already: its removal has begun.
+        let has_name = attributes.nlink > 0 || attributes.flags.has(InodeFlags::TRASHED);
+        match !has_name && !handle.file.sustained.load(SeqCst) {
             true => Err(Errno::ENOENT),
             false => Ok(attributes),
         }

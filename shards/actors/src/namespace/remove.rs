@@ -8,7 +8,7 @@ use crate::message::Message;
 use crate::shard::Shard;
 use crate::shared::now;
 use shoal_kv::Durability;
-use shoal_metadata::{MetaOp, Release, Removed, Rmdir, Sustain, Unlink};
+use shoal_metadata::{MetaOp, Release, RemoveTree, Removed, Rmdir, Sustain, Unlink};
 use shoal_types::{FileKind, FsResult, Ino, Name};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -34,6 +34,17 @@ impl Shard {
         let removed = self.mutate(MetaOp::Rmdir(operation), Durability::Visible).await?.into_removed()?;
         self.put_directory_after(before, EntryChange::Removed(FileKind::Directory), now);
         self.after_removal(removed).await;
+        Ok(())
+    }
+
+    /// Removes a directory with all that lies below it, if the name stands for this one: it's gone from the name space at
+    /// once. With `keep` it goes to the trash, if there is one.
+    pub async fn remove_tree(self: &Rc<Self>, parent: Ino, name: &Name, ino: Ino, keep: bool) -> FsResult<()> {
+        let (before, now) = (self.directory_before(parent), now());
+        let operation = RemoveTree { parent, name: name.clone(), ino, keep, session: self.shared.session, now };
+        self.mutate(MetaOp::RemoveTree(operation), Durability::Visible).await?;
+        self.put_directory_after(before, EntryChange::Removed(FileKind::Directory), now);
+        self.shared.want_maintenance();
         Ok(())
     }
 

@@ -11,6 +11,7 @@ mod random_bytes;
 mod removing;
 mod store;
 mod syncing;
+mod trash;
 mod two_mounts;
 
 use crate::{AccessTimes, AttributeChanges, Config, Fallocate, Fallocation, KernelTimeouts, NewInode, Shard, Shards};

@@ -27,7 +27,7 @@ fn a_full_volume_says_so_to_everybody() {
 fn a_volume_is_made_with_its_limits() {
     let kv = shoal_kv::MemoryKv::new();
     let limits = inodes(1);
-    shoal_metadata::Metadata::format_limited(kv.as_ref(), &crate::support::settings(), limits, (0, 0), at(1)).unwrap();
+    shoal_metadata::Metadata::format_with(kv.as_ref(), &crate::support::settings(), limits, 0, (0, 0), at(1)).unwrap();
     let volume = Volume::join(kv);
     assert_eq!(volume.metadata.quota(Account::Volume).unwrap().limits, limits);
     assert!(volume.metadata.accounting().unwrap().any);

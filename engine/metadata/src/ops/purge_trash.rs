@@ -1,0 +1,53 @@
+//! One step of emptying the trash: some entries of its oldest hour, and at the end the hour itself.
+
+use super::charges::Charges;
+use super::parent::{self, Counts};
+use super::{orphan, quota, remove_tree, trash};
+use crate::keys::{self, Key};
+use crate::records::{Dirent, Identity};
+use crate::{Emptied, MetaReply, MetaResult, PurgeTrash};
+use shoal_kv::{Direction, KvError, Transaction};
+use shoal_types::{FileKind, Ino, Timestamp};
+
+pub(super) fn run(transaction: &mut dyn Transaction, operation: &PurgeTrash) -> MetaResult<MetaReply> {
+    let PurgeTrash { before, now } = *operation;
+    // Numbers of hours are the last there are, in the order of time.
+    let hours = keys::inodes_from(Ino(Ino::TRASH.0 + 1));
+    let Some((key, _)) = transaction.scan(&hours, 1, Direction::Forward)?.pop() else { return Ok(done()) };
+    let hour =
+        keys::inode_of(&key).ok_or_else(|| KvError::Damaged(format!("{} is no inode's key", key.escape_ascii())))?;
+    if hour >= trash::hour_at(before) {
+        return Ok(done());
+    }
+    let mut charges = Charges::new(quota::load_accounting(transaction)?.rules());
+    let entries = transaction.scan(&keys::dirents(hour), remove_tree::ENTRIES_MAX, Direction::Forward)?;
+    let mut inodes = Vec::with_capacity(entries.len() + 1);
+    let mut counts = Counts::default();
+    for (key, value) in &entries {
+        let entry = Dirent::decode(value)?;
+        remove_tree::drop_entry(transaction, &mut charges, entry, now)?;
+        transaction.delete(key);
+        counts = counts.lose(entry.kind);
+        inodes.push(entry.ino);
+    }
+    match entries.len() == remove_tree::ENTRIES_MAX {
+        true => parent::touch(transaction, hour, counts, now),
+        false => remove_hour(transaction, &mut charges, hour, now)?,
+    }
+    inodes.push(hour);
+    charges.write(transaction)?;
+    Ok(MetaReply::Emptied(Emptied { done: false, inodes }))
+}
+
+fn remove_hour(transaction: &mut dyn Transaction, charges: &mut Charges, hour: Ino, now: Timestamp) -> MetaResult<()> {
+    if let Some(value) = transaction.get(&Key::Identity(hour).encode())? {
+        orphan::delete_inode(transaction, charges, hour, &Identity::decode(&value)?)?;
+    }
+    parent::delete_name(transaction, Ino::TRASH, &trash::hour_name(hour));
+    parent::touch(transaction, Ino::TRASH, Counts::default().lose(FileKind::Directory), now);
+    Ok(())
+}
+
+fn done() -> MetaReply {
+    MetaReply::Emptied(Emptied { done: true, inodes: Vec::new() })
+}
