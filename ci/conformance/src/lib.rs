@@ -6,17 +6,21 @@
 mod listing;
 mod mapping;
 mod random_file;
+mod server;
 
 pub use listing::Listing;
 pub use mapping::Mapping;
 pub use random_file::RandomFile;
+pub use server::Server;
 
 mod twins;
 
 pub use twins::Twins;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 /// Runs a program to success; what it printed on standard output.
 #[track_caller]
@@ -58,4 +62,32 @@ pub fn rust_libraries() -> PathBuf {
 /// Whether the long forms were asked for: `SHOAL_LONG=1`.
 pub fn is_long() -> bool {
     std::env::var_os("SHOAL_LONG").is_some_and(|value| value == "1")
+}
+
+/// A program run as a user of this machine. Others than root can't become anybody else: they run it as themselves.
+pub fn command_as(user: &str, program: impl AsRef<OsStr>) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--init-groups", "--"]).arg(program);
+    command
+}
+
+/// Makes a folder that belongs to a user whom `command_as` can run programs as.
+pub fn create_folder_of(user: &str, folder: &Path) {
+    std::fs::create_dir(folder).expect("a new folder");
+    if rustix::process::geteuid().is_root() {
+        run(Command::new("chown").arg(format!("{user}:")).arg(folder));
+    }
+}
+
+/// Asks until the answer is yes.
+#[track_caller]
+pub fn wait_until(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited {patience:?} for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -2,6 +2,7 @@
 
 use shoal_ci_conformance::{assert_same_tree, copy_tree, go_sources, is_long, run, rust_libraries};
 use shoal_ci_testbed::Bed;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -48,6 +49,49 @@ fn a_rust_crate_builds_and_runs_on_the_mount() {
     let told = String::from_utf8_lossy(&again.output().expect("cargo starts").stderr).into_owned();
     assert!(told.contains("Fresh hello") && !told.contains("Compiling"), "{told}");
     build("test");
+    assert!(daemon.stop().success(), "{}", bed.log());
+    bed.check();
+}
+
+/// Crates that need one another in layers, so that several compilers, and cargo's locks, are at work at once.
+#[test]
+fn a_rust_workspace_builds_with_parallel_jobs_and_is_fresh_afterwards() {
+    let (layers, width) = if is_long() { (8, 12) } else { (2, 4) };
+    let bed = Bed::new(&[]);
+    let daemon = bed.mount(&[]);
+    let folder = bed.mount_point().join("workspace");
+    fs::create_dir(&folder).expect("mkdir");
+    fs::write(folder.join("Cargo.toml"), "[workspace]\nmembers = [\"c*\"]\nresolver = \"3\"\n").expect("write");
+    for (layer, number) in (0..layers).flat_map(|layer| (0..width).map(move |number| (layer, number))) {
+        let below: Vec<String> = match layer {
+            0 => Vec::new(),
+            _ => (0..width).map(|below| format!("c{}-{below}", layer - 1)).collect(),
+        };
+        let needs: String = below.iter().map(|name| format!("{name} = {{ path = \"../{name}\" }}\n")).collect();
+        let calls: String = below.iter().map(|name| format!(" + {}::sum()", name.replace('-', "_"))).collect();
+        let source = folder.join(format!("c{layer}-{number}/src"));
+        fs::create_dir_all(&source).expect("mkdir");
+        let manifest =
+            format!("[package]\nname = \"c{layer}-{number}\"\nedition = \"2024\"\n\n[dependencies]\n{needs}");
+        fs::write(source.with_file_name("Cargo.toml"), manifest).expect("write");
+        fs::write(source.join("lib.rs"), format!("pub fn sum() -> u64 {{\n    1{calls}\n}}\n")).expect("write");
+        let main = format!("fn main() {{\n    println!(\"{{}}\", c{layer}_{number}::sum());\n}}\n");
+        fs::write(source.join("main.rs"), main).expect("write");
+    }
+    let cargo = |arguments: &[&str]| {
+        let mut cargo = Command::new("cargo");
+        cargo.args(arguments).arg("--offline").current_dir(&folder).env_remove("CARGO_TARGET_DIR");
+        cargo
+    };
+    // Two at once: the second waits for the first's lock, and finds all done.
+    let builds = [(); 2].map(|()| cargo(&["build", "--quiet", "--jobs", "8"]).spawn().expect("cargo starts"));
+    builds.into_iter().for_each(|mut build| assert!(build.wait().expect("a child of ours").success()));
+    let top = format!("c{}-0", layers - 1);
+    let sum = (0..layers - 1).fold(1u64, |below, _| 1 + width * below);
+    assert_eq!(run(&mut cargo(&["run", "--quiet", "--package", &top])), format!("{sum}\n"));
+    let again = cargo(&["build", "--verbose"]).output().expect("cargo starts");
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(told.contains(&format!("Fresh {top}")) && !told.contains("Compiling"), "{told}");
     assert!(daemon.stop().success(), "{}", bed.log());
     bed.check();
 }
