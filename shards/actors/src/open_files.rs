@@ -161,8 +161,9 @@ impl Pending {
     pub fn overlay(&self, attributes: &mut Attributes) {
         attributes.length = self.length;
         attributes.allocated += self.bytes;
-        // A later time in the store is utimes' doing, and this write came after it, unless the store has changed since.
-        if self.mtime >= attributes.ctime {
+        // A later time in the store is that of another mount's write, or utimes' doing if no change came as late: then
+        // this write came after it.
+        if self.mtime >= attributes.mtime || attributes.mtime > attributes.ctime {
             attributes.mtime = self.mtime;
         }
         attributes.ctime = attributes.ctime.max(self.mtime);
@@ -196,7 +197,10 @@ mod tests {
         assert_eq!((attributes.length, attributes.mtime, attributes.ctime), (5, at(20), at(20)));
         assert_eq!(attributes.allocated, 5);
         Pending { length: 5, mtime: at(15), bytes: 0 }.overlay(&mut attributes);
-        assert_eq!((attributes.mtime, attributes.ctime), (at(20), at(20)), "the store has changed since");
+        assert_eq!((attributes.mtime, attributes.ctime), (at(20), at(20)), "another mount wrote later");
+        (attributes.mtime, attributes.ctime) = (at(5), at(30));
+        Pending { length: 5, mtime: at(25), bytes: 0 }.overlay(&mut attributes);
+        assert_eq!((attributes.mtime, attributes.ctime), (at(25), at(30)), "a chmod since takes no write back");
     }
 
     #[test]
