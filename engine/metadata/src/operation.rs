@@ -7,7 +7,8 @@ use crate::records::SessionRecord;
 use crate::{Account, Limits};
 use serde::{Deserialize, Serialize};
 use shoal_types::{
-    FileKind, Ino, LockMode, LockRange, LockSpace, Name, ObjectId, SessionId, Slice, Timestamp, XattrMode, XattrName,
+    FileKind, Ino, LockMode, LockRange, LockSpace, Name, ObjectId, SessionId, Slice, Timestamp, Whiteout, XattrMode,
+    XattrName,
 };
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -122,8 +123,8 @@ pub struct Rename {
     pub new_name: Name,
     pub no_replace: bool,
     pub exchange: bool,
-    /// Leave a whiteout (character device 0:0) with this number under the old name.
-    pub whiteout: Option<Ino>,
+    /// To leave under the old name.
+    pub whiteout: Option<Whiteout>,
     /// Inodes that this mount has open, of those that may lose their last name.
     pub open: Vec<Ino>,
     pub session: SessionId,

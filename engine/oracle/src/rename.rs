@@ -13,16 +13,14 @@
 //!    entries `ENOTEMPTY` (EXCHANGE takes any two)
 
 use crate::{NewNode, Oracle};
-use shoal_types::{Errno, FileKind, FsResult, Ino, Name, Timestamp};
+use shoal_types::{Errno, FileKind, FsResult, Ino, Name, Timestamp, Whiteout};
 
 /// As of `renameat2`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct RenameFlags {
     pub no_replace: bool,
     pub exchange: bool,
-    /// Leave a whiteout (character device 0:0, mode 0) under the old name, with this inode number. It belongs to 0:0,
-    /// or to the old parent's group where that has its setgid bit.
-    pub whiteout: Option<Ino>,
+    pub whiteout: Option<Whiteout>,
 }
 
 impl Oracle {
@@ -68,8 +66,8 @@ impl Oracle {
             self.detach(old_parent, old_name, now);
         }
         self.attach(new_parent, new_name, source, now);
-        if let Some(ino) = flags.whiteout {
-            self.leave_whiteout(ino, old_parent, old_name, now);
+        if let Some(whiteout) = flags.whiteout {
+            self.leave_whiteout(whiteout, old_parent, old_name, now);
         }
         Ok(())
     }
@@ -95,13 +93,14 @@ impl Oracle {
         Ok(())
     }
 
-    fn leave_whiteout(&mut self, ino: Ino, parent: Ino, name: &Name, now: Timestamp) {
-        let whiteout = NewNode { ino, mode: 0, umask: 0, uid: 0, gid: 0 };
+    fn leave_whiteout(&mut self, whiteout: Whiteout, parent: Ino, name: &Name, now: Timestamp) {
+        let Whiteout { ino, uid, gid } = whiteout;
+        let whiteout = NewNode { ino, mode: 0, umask: 0, uid, gid };
         self.mknod(parent, name, whiteout, FileKind::CharDevice, 0, now).expect("the old name has just become free");
     }
 
     /// Whether `ino` is `ancestor` or lies below it. A removed directory lies below nothing.
-    fn is_within(&self, mut ino: Ino, ancestor: Ino) -> bool {
+    pub fn is_within(&self, mut ino: Ino, ancestor: Ino) -> bool {
         loop {
             if ino == ancestor {
                 return true;

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::testing::*;
-use shoal_types::Attributes;
+use shoal_types::{Attributes, Whiteout};
 
+const WHITEOUT: Whiteout = Whiteout { ino: Ino(20), uid: 5, gid: 6 };
 const PLAIN: RenameFlags = RenameFlags { no_replace: false, exchange: false, whiteout: None };
 const NO_REPLACE: RenameFlags = RenameFlags { no_replace: true, ..PLAIN };
 const EXCHANGE: RenameFlags = RenameFlags { exchange: true, ..PLAIN };
@@ -79,7 +80,7 @@ fn a_directory_replaces_only_an_empty_directory() {
 fn two_names_of_one_inode_stay_both_and_no_time_changes() {
     let mut oracle = sample();
     oracle.link(Ino(5), Ino::ROOT, &name("g"), at(2)).unwrap();
-    for flags in [PLAIN, EXCHANGE, RenameFlags { whiteout: Some(Ino(20)), ..PLAIN }] {
+    for flags in [PLAIN, EXCHANGE, RenameFlags { whiteout: Some(WHITEOUT), ..PLAIN }] {
         rename(&mut oracle, (1, "f"), (1, "g"), flags).unwrap();
     }
     assert_eq!((attributes(&oracle, 5).nlink, attributes(&oracle, 5).ctime), (2, at(2)));
@@ -123,7 +124,7 @@ fn nothing_moves_into_a_removed_directory() {
 fn flags_that_exclude_each_other_are_refused_first() {
     let both = RenameFlags { no_replace: true, exchange: true, whiteout: None };
     assert_eq!(refused((1, "no"), (1, "f"), both), Errno::EINVAL);
-    let both = RenameFlags { exchange: true, whiteout: Some(Ino(20)), no_replace: false };
+    let both = RenameFlags { exchange: true, whiteout: Some(WHITEOUT), no_replace: false };
     assert_eq!(refused((1, "d"), (1, "f"), both), Errno::EINVAL);
 }
 
@@ -142,8 +143,9 @@ fn an_exchange_swaps_any_two_kinds_and_their_parents() {
 #[test]
 fn a_whiteout_takes_the_old_name() {
     let mut oracle = sample();
-    rename(&mut oracle, (1, "f"), (2, "f"), RenameFlags { whiteout: Some(Ino(20)), ..NO_REPLACE }).unwrap();
+    rename(&mut oracle, (1, "f"), (2, "f"), RenameFlags { whiteout: Some(WHITEOUT), ..NO_REPLACE }).unwrap();
     let whiteout = oracle.lookup(Ino::ROOT, &name("f")).unwrap();
     assert_eq!((whiteout.ino, whiteout.kind, whiteout.mode, whiteout.rdev), (Ino(20), FileKind::CharDevice, 0, 0));
+    assert_eq!((whiteout.uid, whiteout.gid), (5, 6));
     assert_eq!(oracle.lookup(Ino(2), &name("f")).unwrap().ino, Ino(5));
 }

@@ -10,7 +10,7 @@ mod host;
 use host::Host;
 use rustix::fs::FallocateFlags;
 use shoal_oracle::{NewNode, Oracle, RenameFlags};
-use shoal_types::{Errno, FileKind, FsResult, Ino, Name, Timestamp};
+use shoal_types::{Errno, FileKind, FsResult, Ino, Name, Timestamp, Whiteout};
 
 #[test]
 fn the_oracle_answers_as_a_real_directory_does() {
@@ -179,7 +179,7 @@ impl Run {
         let (old_parent, old_name) = self.old_name();
         // The kernel refuses a new parent that is no directory before the file system is asked.
         let (new_parent, new_name) = (self.any_directory(), self.name());
-        let whiteout = (self.host.can_whiteout() && self.random.below(8) == 0).then(|| self.new_ino());
+        let whiteout = (self.host.can_whiteout() && self.random.below(8) == 0).then(|| self.new_whiteout());
         let flags = match self.random.below(6) {
             0 => RenameFlags { no_replace: true, exchange: false, whiteout },
             1 | 2 => RenameFlags { no_replace: false, exchange: true, whiteout },
@@ -190,6 +190,11 @@ impl Run {
         let answered = self.host.rename(old_parent, &old_name, new_parent, &new_name, flags);
         let story = format!("rename {old_name:?} in {old_parent} to {new_name:?} in {new_parent} {flags:?}");
         self.agree(story, expected, answered)
+    }
+
+    fn new_whiteout(&mut self) -> Whiteout {
+        let (uid, gid) = self.host.owner();
+        Whiteout { ino: self.new_ino(), uid, gid }
     }
 
     fn truncate(&mut self, now: Timestamp) -> FsResult<()> {

@@ -81,6 +81,16 @@ impl InodeFlags {
     }
 }
 
+/// What a rename may leave under the old name: a character device 0:0 without permissions. It is its maker's, or of the
+/// directory's group where that has its setgid bit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Whiteout {
+    /// A number that no inode has ever had.
+    pub ino: Ino,
+    pub uid: u32,
+    pub gid: u32,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Attributes {
     pub ino: Ino,

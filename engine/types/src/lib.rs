@@ -17,7 +17,7 @@ mod time;
 mod xattr;
 
 pub use acl::{Acl, AclEntry, AclTag};
-pub use attributes::{Attributes, FileKind, InodeFlags, without_set_id};
+pub use attributes::{Attributes, FileKind, InodeFlags, Whiteout, without_set_id};
 pub use errno::{Errno, FsResult};
 pub use ids::{Ino, ObjectId, SessionId};
 pub use lock::{LockMode, LockRange, LockSpace};

@@ -9,7 +9,7 @@ use crate::keys::{Accumulator, Key};
 use crate::records::{Identity, Rules, encode_content};
 use crate::{Create, MetaReply, MetaResult};
 use shoal_kv::Transaction;
-use shoal_types::{Errno, FileKind, FsResult, Ino, Timestamp};
+use shoal_types::{Errno, FileKind, FsResult, Ino, Timestamp, Whiteout};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Create) -> MetaResult<MetaReply> {
     let Create { parent, name, ino, kind, target, session, now, .. } = operation;
@@ -62,14 +62,15 @@ fn new_identity(operation: &Create, directory: &Identity, rules: Rules) -> Ident
 pub(super) fn put_whiteout(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
-    ino: Ino,
+    whiteout: Whiteout,
     parent: Ino,
     directory: &Identity,
     now: Timestamp,
 ) -> MetaResult<()> {
-    let gid = inherited_group(directory).unwrap_or(0);
+    let Whiteout { ino, uid, gid } = whiteout;
+    let gid = inherited_group(directory).unwrap_or(gid);
     let (quota, owners) = (directory.quota, charges.rules().owners);
-    let identity = Identity { gid, quota, owners, ..Identity::new(FileKind::CharDevice, parent, now) };
+    let identity = Identity { uid, gid, quota, owners, ..Identity::new(FileKind::CharDevice, parent, now) };
     let mut inode = Inode::new(ino, identity);
     acls::inherit(transaction, &mut inode, (parent, directory), NO_UMASK)?;
     put_new(transaction, charges, ino, &inode.identity);

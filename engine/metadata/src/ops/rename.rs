@@ -129,7 +129,7 @@ fn replace(
     if let Some(whiteout) = operation.whiteout {
         let directory = inode::identity(transaction, *old_parent)?;
         create::put_whiteout(transaction, charges, whiteout, *old_parent, &directory, *now)?;
-        parent::put_name(transaction, *old_parent, old_name, whiteout, FileKind::CharDevice);
+        parent::put_name(transaction, *old_parent, old_name, whiteout.ino, FileKind::CharDevice);
         old_counts = old_counts.gain(FileKind::CharDevice);
     }
     parent::touch(transaction, *old_parent, old_counts, *now);

@@ -5,7 +5,7 @@ use shoal_kv::{Durability, Kv, MemoryKv, Verdict};
 use shoal_metadata::keys::Key;
 use shoal_metadata::records::{Dirent, Identity};
 use shoal_metadata::{EndSession, MetaError, MetaOp, MetaReply, Metadata, Removed, Rename, Renamed};
-use shoal_types::{Errno, FileKind, Ino, Timestamp};
+use shoal_types::{Errno, FileKind, Ino, Timestamp, Whiteout};
 use std::sync::Arc;
 
 fn refused<T>(errno: Errno) -> Result<T, MetaError> {
@@ -149,12 +149,13 @@ fn a_whiteout_gets_the_group_of_a_setgid_directory() {
     (directory.mode, directory.gid) = (0o2755, 50);
     mount.run(MetaOp::Create(directory)).unwrap();
     mount.create(2, "f", 3, FileKind::Regular).unwrap();
-    let rename = Rename { whiteout: Some(Ino(4)), ..mount.renaming((2, "f"), (1, "f")) };
+    let rename =
+        Rename { whiteout: Some(Whiteout { ino: Ino(4), uid: 7, gid: 8 }), ..mount.renaming((2, "f"), (1, "f")) };
     mount.run(MetaOp::Rename(rename)).unwrap();
     let whiteout = mount.metadata.lookup(Ino(2), &name("f")).unwrap();
     assert_eq!(
-        (whiteout.ino, whiteout.kind, whiteout.gid, whiteout.mode, whiteout.rdev),
-        (Ino(4), FileKind::CharDevice, 50, 0, 0)
+        (whiteout.ino, whiteout.kind, whiteout.uid, whiteout.gid, whiteout.mode, whiteout.rdev),
+        (Ino(4), FileKind::CharDevice, 7, 50, 0, 0)
     );
     mount.assert_sound();
 }

@@ -3,7 +3,7 @@
 use crate::support::*;
 use shoal_kv::{Faults, Kv, MemoryOptions, MemoryStore, Random};
 use shoal_metadata::{MetaOp, MetaReply, Rename};
-use shoal_types::{Errno, FileKind, Ino};
+use shoal_types::{Errno, FileKind, Ino, Whiteout};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -145,7 +145,7 @@ fn random_step(mount: &Mount, random: &mut Random, inos: &AtomicU64, directories
         },
         kind => {
             let exchange = kind == 8 && random.chance(0.5);
-            let whiteout = (!exchange && random.chance(0.2)).then(|| Ino(new_ino()));
+            let whiteout = (!exchange && random.chance(0.2)).then(|| Whiteout { ino: Ino(new_ino()), uid: 0, gid: 0 });
             let rename = mount.renaming((parent, text), (other_parent, other_text));
             mount.run(MetaOp::Rename(Rename { exchange, whiteout, ..rename }))
         }

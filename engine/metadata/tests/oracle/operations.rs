@@ -6,7 +6,7 @@ use shoal_metadata::{
     Truncate, Unlink, WriteInline,
 };
 use shoal_oracle::Oracle;
-use shoal_types::{Acl, AclEntry, AclTag, FileKind, Ino, Name, SessionId, Timestamp, XattrMode, XattrName};
+use shoal_types::{Acl, AclEntry, AclTag, FileKind, Ino, Name, SessionId, Timestamp, Whiteout, XattrMode, XattrName};
 
 pub struct Chooser {
     pub random: Random,
@@ -96,7 +96,7 @@ impl Chooser {
             new_name: self.name(),
             no_replace,
             exchange,
-            whiteout: whiteout.then(|| self.new_ino()),
+            whiteout: whiteout.then(|| Whiteout { ino: self.new_ino(), uid: 3, gid: 4 }),
             open,
             session: self.session,
             now,

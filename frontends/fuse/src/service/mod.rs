@@ -168,7 +168,7 @@ impl VolumeService {
             Operation::Rmdir { name } => done(reply, self.rmdir(ino, name).await),
             Operation::Rename { name, new_parent, new_name, flags } => {
                 let to = (self.nodes.ino(new_parent), new_name);
-                done(reply, self.rename((ino, name), to, flags).await);
+                done(reply, self.rename(header, (ino, name), to, flags).await);
             }
             Operation::Open { flags, kill_suidgid } => send(reply, self.open(header, ino, flags, kill_suidgid).await),
             Operation::Opendir { .. } => send(reply, self.opendir(ino).await),

@@ -57,7 +57,8 @@ pub enum NewTime {
 pub struct RenameFlags {
     pub no_replace: bool,
     pub exchange: bool,
-    pub whiteout: bool,
+    /// Leave a whiteout of this user and group.
+    pub whiteout: Option<(u32, u32)>,
 }
 
 /// An open file or directory.

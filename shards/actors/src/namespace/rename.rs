@@ -5,7 +5,7 @@ use crate::shard::Shard;
 use crate::shared::now;
 use shoal_kv::Durability;
 use shoal_metadata::{MetaOp, Rename};
-use shoal_types::{Errno, FsResult, Ino, Name};
+use shoal_types::{Errno, FsResult, Ino, Name, Whiteout};
 use std::rc::Rc;
 
 impl Shard {
@@ -22,8 +22,8 @@ impl Shard {
             false => self.target(new_parent, new_name).await?,
         };
         let whiteout = match flags.whiteout {
-            true => Some(self.next_inode(false).await?),
-            false => None,
+            Some((uid, gid)) => Some(Whiteout { ino: self.next_inode(false).await?, uid, gid }),
+            None => None,
         };
         let operation = Rename {
             old_parent,

@@ -135,7 +135,7 @@ impl History {
         let mut rename = self.volume.renaming((parent, name), (to, &to_name));
         match self.below(8) {
             0 | 1 => rename.exchange = true,
-            2 => rename.whiteout = Some(self.volume.lease_inodes(1)),
+            2 => rename.whiteout = Some(shoal_types::Whiteout { ino: self.volume.lease_inodes(1), uid: 0, gid: 0 }),
             3 => rename.no_replace = true,
             _ => {}
         }
