@@ -3,6 +3,7 @@
 //! Most tests run programs that others wrote (git, go, cargo, fio, SQLite) and ask them, or a plain folder beside, whether
 //! the result is right. `RandomFile` judges one file by a model in memory.
 
+pub mod histories;
 mod listing;
 mod mapping;
 mod random_file;

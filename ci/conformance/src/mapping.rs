@@ -2,8 +2,8 @@
 
 use rustix::mm::{MapFlags, MsyncFlags, ProtFlags, mmap, msync, munmap};
 use std::ffi::c_void;
-use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 
 /// Its bytes are read and written by copying, and only while it lives.
 pub struct Mapping {
@@ -15,7 +15,7 @@ impl Mapping {
     /// `length` bytes from `offset` (a multiple of the page) of a file open for reading and writing; what is written stays
     /// private unless `shared`. Nobody may shorten the file below the mapping's end while it lives: touching it would be
     /// SIGBUS.
-    pub fn new(file: &File, offset: u64, length: usize, shared: bool) -> io::Result<Self> {
+    pub fn new(file: impl AsFd, offset: u64, length: usize, shared: bool) -> io::Result<Self> {
         let flags = if shared { MapFlags::SHARED } else { MapFlags::PRIVATE };
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice harms no memory that is in use.

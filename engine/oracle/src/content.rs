@@ -75,6 +75,16 @@ impl Content {
         }
     }
 
+    /// Nothing but zeros from `start` to before `end`.
+    pub fn is_zero(&self, start: u64, end: u64) -> bool {
+        let pages = self.pages.range(start / PAGE_BYTES as u64..end.div_ceil(PAGE_BYTES as u64));
+        pages.into_iter().all(|(number, page)| {
+            let first = number * PAGE_BYTES as u64;
+            let within = |offset: u64| offset.saturating_sub(first).min(PAGE_BYTES as u64) as usize;
+            page[within(start)..within(end)].iter().all(|byte| *byte == 0)
+        })
+    }
+
     /// Grows with zeros where it is shorter.
     pub fn grow(&mut self, length: u64) {
         self.length = self.length.max(length);
@@ -88,6 +98,14 @@ impl Content {
 /// The hash that a tree dump shows for a file of exactly these bytes. Holes and written zeros hash alike.
 pub fn content_hash(bytes: &[u8]) -> u64 {
     hash_pages(bytes.len() as u64, bytes.chunks(PAGE_BYTES).enumerate().map(|(index, page)| (index as u64, page)))
+}
+
+/// As `content_hash`, of a file that has these bytes at these offsets, in order, and zeros elsewhere.
+pub fn content_hash_of(length: u64, parts: impl IntoIterator<Item = (u64, Vec<u8>)>) -> u64 {
+    let mut content = Content::default();
+    parts.into_iter().for_each(|(offset, bytes)| content.write(offset, &bytes));
+    content.truncate(length);
+    content.hash()
 }
 
 /// FNV-1a over the length and every page that is not all zeros, each with its number and without its trailing zeros.
@@ -150,6 +168,16 @@ mod tests {
         plain[8193] = b'x';
         assert_ne!(holes.hash(), content_hash(&plain));
         assert_ne!(content_hash(&[0; 5]), content_hash(&[0; 6]));
+        assert_eq!(content_hash_of(20_000, [(8192, vec![b'x'])]), holes.hash());
+    }
+
+    #[test]
+    fn written_zeros_and_holes_are_zero_and_nothing_else() {
+        let mut content = Content::default();
+        content.write(4090, &[0; 20]);
+        content.write(9000, b"x");
+        assert!(content.is_zero(0, 9000) && content.is_zero(9001, u64::MAX));
+        assert!(!content.is_zero(8999, 9001) && !content.is_zero(0, u64::MAX) && content.is_zero(9000, 9000));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::content::Content;
 use crate::tree::{Body, Oracle};
 use shoal_types::{Attributes, Errno, FILE_BYTES_MAX, FsResult, Ino, Timestamp};
+use std::ops::Range;
 
 impl Oracle {
     /// Grows with zeros or cuts. Content and change time are set even where the length stays.
@@ -29,6 +30,11 @@ impl Oracle {
     /// At most `length` bytes, fewer at the end of the file.
     pub fn read(&self, ino: Ino, offset: u64, length: usize) -> FsResult<Vec<u8>> {
         Ok(self.content(ino)?.read(offset, length))
+    }
+
+    /// Whether a file holds nothing but zeros in a range; beyond its end there are none.
+    pub fn is_zero(&self, ino: Ino, range: Range<u64>) -> bool {
+        self.content(ino).is_ok_and(|content| content.is_zero(range.start, range.end))
     }
 
     pub(crate) fn change(

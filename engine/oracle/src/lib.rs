@@ -38,7 +38,7 @@ mod rename;
 mod tree;
 mod xattrs;
 
-pub use content::content_hash;
+pub use content::{content_hash, content_hash_of};
 pub use create::NewNode;
 pub use dump::NodeDescription;
 pub use locks::{LockAnswer, LockRequest, LockTable};

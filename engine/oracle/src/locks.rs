@@ -81,6 +81,13 @@ impl LockTable {
         self.changes.iter().rfind(|(change, _)| of(change) && covers(change)).and_then(|(_, mode)| *mode)
     }
 
+    /// Whether an owner holds any byte.
+    pub fn holds(&self, ino: Ino, space: LockSpace, owner: u64) -> bool {
+        let starts = self.changes.iter().map(|(change, _)| change.range.start);
+        let ends = self.changes.iter().map(|(change, _)| change.range.end.saturating_add(1));
+        starts.chain(ends).any(|byte| self.held(ino, space, owner, byte).is_some())
+    }
+
     /// Other owners that hold a byte of the range in a way that excludes this mode.
     pub fn blockers(&self, request: LockRequest, mode: LockMode) -> BTreeSet<u64> {
         let LockRequest { ino, space, owner, range } = request;
@@ -134,6 +141,10 @@ mod tests {
         assert_eq!(locks.lock(record(3, 9, 9), Exclusive), Blocked);
         assert_eq!(locks.lock(record(3, 10, 10), Exclusive), Granted);
         assert_eq!(locks.lock(flock(3), Exclusive), Granted, "the other kind of lock");
+        locks.unlock(record(1, 0, 7));
+        assert!(locks.holds(Ino(2), LockSpace::Record, 1), "bytes 8 and 9");
+        locks.unlock(record(1, 8, 9));
+        assert!(!locks.holds(Ino(2), LockSpace::Record, 1));
     }
 
     #[test]

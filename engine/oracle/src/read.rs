@@ -13,6 +13,11 @@ impl Oracle {
         Ok(self.describe(ino))
     }
 
+    /// The directory that has this one; none for what was removed. The root has itself.
+    pub fn parent(&self, ino: Ino) -> Option<Ino> {
+        self.directory(ino).ok()?.parent
+    }
+
     /// `EINVAL` for anything but a symbolic link.
     pub fn read_link(&self, ino: Ino) -> FsResult<Vec<u8>> {
         match &self.node(ino)?.body {

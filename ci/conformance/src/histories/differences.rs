@@ -1,0 +1,125 @@
+//! Where the plain folder or the mount are known to answer otherwise than the oracle. Nothing else is let through.
+
+use super::answer::Answer;
+use super::call::{Action, Call, Target};
+use super::kernel::Kernel;
+use rustix::fs::{FallocateFlags, RenameFlags};
+use shoal_types::Errno;
+use std::collections::BTreeSet;
+
+/// Every reason there is. A long run needs each of them, or it's out of date.
+pub fn reasons() -> BTreeSet<&'static str> {
+    let calls = NOT_MADE.iter().map(|other| other.why).chain(OTHER_ANSWERS.iter().map(|other| other.why));
+    calls.chain(OTHER_TIMES.iter().map(|other| other.why)).chain(UNSEEN.iter().map(|other| other.why)).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Side {
+    Mount,
+    Plain,
+}
+
+/// A call that histories don't make, because what it leaves behind would differ from then on.
+pub struct LeftOut {
+    pub applies: fn(&Call, &Kernel) -> bool,
+}
+
+pub const LEFT_OUT: &[LeftOut] = &[
+    // ext4 takes O_DIRECT at whole blocks only; FUSE takes any.
+    LeftOut { applies: is_unaligned },
+    // Nobody tells FUSE of a close through which a process loses the locks that it has by another descriptor, where the
+    // file was opened for reading only, and before it had been locked (docs/posix.md).
+    LeftOut {
+        applies: |call, kernel| match call.action {
+            Action::Close { slot } => kernel.description(slot).quiet && kernel.has_locks(call.process, slot),
+            _ => false,
+        },
+    },
+];
+
+fn is_unaligned(call: &Call, kernel: &Kernel) -> bool {
+    let (slot, at, length) = match &call.action {
+        Action::Read { slot, at, length } => (*slot, *at, *length),
+        Action::Write { slot, at, data } => (*slot, *at, data.length),
+        Action::WriteAtEnd { slot, data } => (*slot, None, data.length),
+        Action::Copy { from, to, .. } => return [from, to].iter().any(|slot| kernel.description(**slot).direct),
+        _ => return false,
+    };
+    let description = kernel.description(slot);
+    let at_end = !matches!(call.action, Action::Read { .. }) && description.append;
+    let at = match at {
+        _ if at_end || matches!(call.action, Action::WriteAtEnd { .. }) => kernel.attributes(description.ino).length,
+        Some(at) => at as u64,
+        None => description.position,
+    };
+    description.direct && !(at.is_multiple_of(PAGE) && (length as u64).is_multiple_of(PAGE))
+}
+
+const PAGE: u64 = 4096;
+
+/// A call that isn't made at all on the plain folder, because what it leaves there would be something else.
+pub struct NotMade {
+    pub why: &'static str,
+    pub applies: fn(&Call, &Kernel) -> bool,
+}
+
+pub const NOT_MADE: &[NotMade] = &[NotMade {
+    why: "ext4 collapses and inserts ranges; to FUSE the kernel does not pass the request on",
+    applies: |call, _| {
+        let ranges = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
+        matches!(&call.action, Action::Allocate { flags, .. } if flags.intersects(ranges))
+    },
+}];
+
+/// An answer that's another than the oracle's.
+pub struct OtherAnswer {
+    pub why: &'static str,
+    pub side: Side,
+    pub applies: fn(&Call, &Kernel, &Result<Answer, Errno>) -> bool,
+}
+
+pub const OTHER_ANSWERS: &[OtherAnswer] = &[OtherAnswer {
+    why: "O_PATH alone keeps no inode that was removed: the kernel tells FUSE nothing of it",
+    side: Side::Mount,
+    applies: |call, kernel, answer| {
+        let gone =
+            call.action.slots().into_iter().any(|slot| kernel.is_open(slot) && kernel.is_held_by_path_only(slot));
+        gone && *answer == Err(Errno::ENOENT)
+    },
+}];
+
+/// A time that changes where it should not, or the other way round: `what` is "a change of mtime" or "of ctime".
+pub struct OtherTime {
+    pub why: &'static str,
+    pub side: Side,
+    pub applies: fn(&Call, &str) -> bool,
+}
+
+pub const OTHER_TIMES: &[OtherTime] = &[
+    OtherTime {
+        why: "an attribute set to the value that it has: ext4 leaves it at that",
+        side: Side::Plain,
+        applies: |call, _| matches!(call.action, Action::SetXattr { .. }),
+    },
+    OtherTime {
+        why: "a rename that is refused: ext4 has made the whiteout by then, and takes it away again",
+        side: Side::Plain,
+        applies: |call, _| matches!(call.action, Action::Rename { flags, .. } if flags.contains(RenameFlags::WHITEOUT)),
+    },
+];
+
+/// What can't be seen any more, though it's open.
+pub struct Unseen {
+    pub why: &'static str,
+    pub side: Side,
+    pub applies: fn(&Kernel, &Target) -> bool,
+}
+
+pub const UNSEEN: &[Unseen] = &[Unseen {
+    why: "O_PATH alone keeps no inode that was removed: the kernel tells FUSE nothing of it",
+    side: Side::Mount,
+    applies: |kernel, target| match target {
+        Target::Open(slot) => kernel.is_open(*slot) && kernel.is_held_by_path_only(*slot),
+        Target::Path { place, .. } => place.from.is_some_and(|slot| kernel.is_held_by_path_only(slot)),
+    },
+}];

@@ -1,0 +1,57 @@
+//! Random histories on a mount: see `shoal_ci_conformance::histories`.
+
+use shoal_ci_conformance::histories::{Histories, Players, reasons};
+use shoal_ci_conformance::is_long;
+use shoal_ci_testbed::Bed;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+#[test]
+fn random_histories_are_as_the_oracle_tells() {
+    let bed = Bed::new(&["--delete-grace", "0s"]);
+    let mount = bed.mount(&["--allow-other"]);
+    let plain = bed.path("plain");
+    std::fs::create_dir(&plain).expect("a new folder takes another");
+    let histories =
+        Histories { mounts: vec![mount.mount_point().to_path_buf()], plain, calls: 200, excused: Default::default() };
+    play(&histories, 1, if is_long() { 10_000 } else { 300 });
+    if is_long() {
+        let needed: BTreeSet<_> = histories.excused.lock().expect("nobody panics with it").keys().copied().collect();
+        assert_eq!(needed, reasons(), "known differences that no history meets are out of date");
+    }
+    assert!(mount.stop().success(), "{}", bed.log());
+    bed.check();
+}
+
+/// `SHOAL_SEED=n` plays that one alone.
+fn play(histories: &Histories, first: u64, count: u64) {
+    let seed = std::env::var("SHOAL_SEED").ok().map(|seed| seed.parse::<u64>().expect("a seed is a number"));
+    let (first, last) = seed.map_or((first, first + count), |seed| (seed, seed + 1));
+    // All of them before any history: what is open by then, they close for themselves.
+    let players: Vec<Players> = (0..PLAYERS).map(|number| Players::start(&format!("player-{number}"))).collect();
+    let (next, complaints) = (AtomicU64::new(first), Mutex::new(Vec::new()));
+    let work = |mut players: Players| {
+        while complaints.lock().expect("nobody panics with it").len() < COMPLAINTS_MAX {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= last {
+                break;
+            }
+            if let Err(complaint) = histories.check(&mut players, seed) {
+                complaints.lock().expect("nobody panics with it").push(complaint);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for players in players {
+            scope.spawn(|| work(players));
+        }
+    });
+    let complaints = complaints.into_inner().expect("nobody panics with it");
+    assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
+}
+
+const PLAYERS: usize = 3;
+/// More of them are likely to be the same again.
+const COMPLAINTS_MAX: usize = 3;
