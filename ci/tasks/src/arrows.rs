@@ -43,9 +43,10 @@ fn engine_allows(from: &str, dependency: &Dependency) -> bool {
     match from {
         "types" | "oracle" => false,
         _ if dependency.only_tests => true,
-        "metadata" => to == "kv",
+        "metadata" => to == "kv" || to == "encryption",
         "file-data" => to == "object-format",
-        "kv" | "object-format" | "object-store" => false,
+        "object-format" => to == "encryption",
+        "kv" | "encryption" | "object-store" => false,
         "kv-remote" => to == "kv",
         // A metadata engine adapts one store to the trait; those on a server share what lies between.
         _ => from.starts_with("kv-") && (to == "kv" || to == "kv-remote"),
@@ -103,6 +104,8 @@ mod tests {
             ("kv-sqlite", "kv"),
             ("kv-redis", "kv-remote"),
             ("metadata", "kv"),
+            ("metadata", "encryption"),
+            ("object-format", "encryption"),
             ("file-data", "object-format"),
         ] {
             assert_eq!(objections(&format!("engine/{from}"), &format!("engine/{to}"), false), 0, "{from} uses {to}");
@@ -113,6 +116,7 @@ mod tests {
             ("kv", "kv-sqlite"),
             ("kv-remote", "kv-redis"),
             ("object-store", "kv"),
+            ("encryption", "object-format"),
         ] {
             assert_eq!(objections(&format!("engine/{from}"), &format!("engine/{to}"), false), 1, "{from} uses {to}");
         }

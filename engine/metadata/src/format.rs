@@ -2,20 +2,22 @@
 
 use crate::keys::{Counter, Key};
 use crate::ops::trash;
-use crate::records::{Accounting, Identity, Quota, Rules, encode_settings};
-use crate::{Account, Limits, MetaError, MetaResult, QuotaState};
+use crate::records::{Accounting, Identity, Quota, Rules, encode_settings, encode_wrapped_key};
+use crate::{Account, FormatOptions, MetaError, MetaResult, QuotaState};
 use shoal_kv::{Durability, Kv, KvResult, Transaction, Verdict};
 use shoal_types::{Errno, FileKind, Ino, Timestamp, VolumeSettings};
 
 pub(crate) fn format(
     kv: &(dyn Kv + 'static),
     settings: &VolumeSettings,
-    limits: Limits,
-    trash_days: u32,
+    options: &FormatOptions,
     owner: (u32, u32),
     now: Timestamp,
 ) -> MetaResult<()> {
+    let FormatOptions { limits, trash_days, ref key } = *options;
+    assert_eq!(settings.cipher.is_some(), key.is_some(), "a volume is encrypted if it has a key");
     let settings = encode_settings(settings);
+    let key = key.as_ref().map(encode_wrapped_key);
     let created = kv.transact(Durability::Durable, move |transaction, attempt| {
         if let Some(found) = transaction.get(&Key::Settings.encode())? {
             // The settings hold the volume's UUID, so equal ones are those of an earlier attempt of this very call.
@@ -23,6 +25,9 @@ pub(crate) fn format(
             return Ok((ours, Verdict::Abort));
         }
         transaction.put(&Key::Settings.encode(), &settings);
+        if let Some(key) = &key {
+            transaction.put(&Key::WrappedKey.encode(), key);
+        }
         transaction.put(&Key::Identity(Ino::ROOT).encode(), &root(owner, now).encode());
         if !limits.is_none() {
             let quota = Quota { state: QuotaState::Active, limits, around: Vec::new() };

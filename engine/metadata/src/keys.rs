@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! V                                   volume settings
+//! w                                   the wrapped key of an encrypted volume
 //! c name                              counter
 //! n ino(8) 01                         identity
 //! n ino(8) 02 field(1)                accumulator
@@ -47,6 +48,7 @@ use twox_hash::XxHash3_64;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Key<'a> {
     Settings,
+    WrappedKey,
     Counter(Counter),
     Identity(Ino),
     Accumulator(Ino, Accumulator),
@@ -133,6 +135,7 @@ impl<'a> Key<'a> {
         let key = Builder(Vec::with_capacity(32));
         match *self {
             Key::Settings => key.byte(b'V'),
+            Key::WrappedKey => key.byte(b'w'),
             Key::Counter(counter) => key.byte(b'c').bytes(counter.name()),
             Key::Identity(ino) => key.inode(ino, IDENTITY),
             Key::Accumulator(ino, field) => key.inode(ino, ACCUMULATOR).byte(field as u8),
@@ -180,6 +183,7 @@ impl<'a> Key<'a> {
             b'q' => Self::parse_account(rest),
             b's' => Self::parse_session(rest),
             b'u' => pair(rest).map(|(time, ino)| Key::Removal(time, Ino(ino))),
+            b'w' => rest.is_empty().then_some(Key::WrappedKey),
             b'z' => pair(rest).map(|(time, object)| Key::Deletion(time, ObjectId(object))),
             _ => None,
         }

@@ -10,6 +10,7 @@ const TIME: u64 = 0x3132_3334_3536_3738;
 fn golden() -> Vec<(Key<'static>, &'static str)> {
     vec![
         (Key::Settings, "56"),
+        (Key::WrappedKey, "77"),
         (Key::Counter(Counter::NextInode), "636e65787420696e6f6465"),
         (Key::Counter(Counter::NextObject), "636e657874206f626a656374"),
         (Key::Counter(Counter::NextSession), "636e6578742073657373696f6e"),
@@ -99,11 +100,12 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::XattrIndex(_) => 26,
         Key::Xattr(..) => 27,
         Key::Origin(_) => 28,
+        Key::WrappedKey => 29,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..29).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..30).collect::<Vec<_>>());
 }
 
 #[test]

@@ -21,13 +21,15 @@ mod ops;
 mod reads;
 pub mod records;
 mod reply;
+mod sealed_kv;
 mod trash_name;
 
 pub use account::{Account, Limits, QuotaInfo, QuotaState};
 pub use error::{MetaError, MetaResult};
 pub use lock_ranges::LockRanges;
 pub use metadata::{
-    Content, DirectoryEntry, DirectoryPage, HeldLock, Metadata, QueuedDeletion, QueuedRemoval, SessionInfo, Usage,
+    Content, DirectoryEntry, DirectoryPage, FormatOptions, HeldLock, Metadata, QueuedDeletion, QueuedRemoval,
+    SessionInfo, Usage,
 };
 pub use operation::{
     AdjustUsage, Append, AppendedContent, CancelLockWait, CopyRange, Create, CreateNameless, DeleteQuota, EndSession,
@@ -37,4 +39,5 @@ pub use operation::{
 };
 pub use records::{Accounting, OwnerState, SessionKind, SessionRecord};
 pub use reply::{Appended, Copied, Emptied, Fallocated, LockOutcome, MetaReply, Removed, Renamed, Truncated};
+pub use sealed_kv::SealedKv;
 pub use trash_name::TrashName;

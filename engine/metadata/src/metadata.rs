@@ -2,11 +2,13 @@
 
 use crate::executor::Executor;
 use crate::keys::Key;
-use crate::records::{SessionRecord, decode_settings};
+use crate::records::{SessionRecord, decode_settings, decode_wrapped_key, encode_wrapped_key};
 use crate::{Limits, MetaError, MetaOp, MetaReply, MetaResult, format};
+use shoal_encryption::WrappedKey;
 use shoal_kv::{Attempt, Durability, Job, Kv, KvResult, Reader, Transaction, Verdict};
 use shoal_types::{
-    Attributes, FileKind, Ino, LockMode, LockRange, Name, ObjectId, ObjectKind, SessionId, Timestamp, VolumeSettings,
+    Attributes, Errno, FileKind, Ino, LockMode, LockRange, Name, ObjectId, ObjectKind, SessionId, Timestamp,
+    VolumeSettings,
 };
 use std::sync::{Arc, mpsc};
 
@@ -15,6 +17,17 @@ use std::sync::{Arc, mpsc};
 pub struct Metadata {
     kv: Arc<dyn Kv>,
     executor: Executor,
+}
+
+/// What a new volume may have beside its settings.
+#[derive(Clone, Default, Debug)]
+pub struct FormatOptions {
+    /// Of the volume as a whole.
+    pub limits: Limits,
+    /// For so many days the trash keeps what is removed; 0: there is none.
+    pub trash_days: u32,
+    /// Of an encrypted volume.
+    pub key: Option<WrappedKey>,
 }
 
 /// A file's attributes with what its content begins from.
@@ -94,21 +107,51 @@ impl Metadata {
         Ok(found.map(|bytes| decode_settings(&bytes)).transpose()?)
     }
 
-    /// Makes an empty volume, durably: settings and a root directory (0o755, of this owner). `EEXIST` if there is one.
-    pub fn format(kv: &dyn Kv, settings: &VolumeSettings, owner: (u32, u32), now: Timestamp) -> MetaResult<()> {
-        Self::format_with(kv, settings, Limits::default(), 0, owner, now)
+    /// The wrapped key of an encrypted volume.
+    pub fn wrapped_key(kv: &dyn Kv) -> MetaResult<Option<WrappedKey>> {
+        let mut found = None;
+        kv.read(&mut |reader| {
+            found = reader.get(&Key::WrappedKey.encode())?;
+            Ok(())
+        })?;
+        Ok(found.map(|bytes| decode_wrapped_key(&bytes)).transpose()?)
     }
 
-    /// The same with limits of the volume as a whole, and a trash that keeps things for so many days (0: none).
+    /// Puts another wrapping of the same key in place of `old`, durably. `EAGAIN` if somebody else was quicker.
+    pub fn replace_wrapped_key(kv: &dyn Kv, old: &WrappedKey, new: &WrappedKey) -> MetaResult<()> {
+        let (old, new) = (encode_wrapped_key(old), encode_wrapped_key(new));
+        let replaced = kv.transact(Durability::Durable, move |transaction, attempt| {
+            let key = Key::WrappedKey.encode();
+            let found = transaction.get(&key)?;
+            if attempt.maybe_committed && found.as_ref() == Some(&new) {
+                return Ok((true, Verdict::Abort));
+            }
+            if found.as_ref() != Some(&old) {
+                return Ok((false, Verdict::Abort));
+            }
+            transaction.put(&key, &new);
+            Ok((true, Verdict::Commit))
+        })?;
+        match replaced {
+            true => Ok(()),
+            false => Err(Errno::EAGAIN.into()),
+        }
+    }
+
+    /// Makes an empty volume, durably: settings and a root directory (0o755, of this owner). `EEXIST` if there is one.
+    pub fn format(kv: &dyn Kv, settings: &VolumeSettings, owner: (u32, u32), now: Timestamp) -> MetaResult<()> {
+        Self::format_with(kv, settings, &FormatOptions::default(), owner, now)
+    }
+
+    /// The same with more than the settings say.
     pub fn format_with(
         kv: &dyn Kv,
         settings: &VolumeSettings,
-        limits: Limits,
-        trash_days: u32,
+        options: &FormatOptions,
         owner: (u32, u32),
         now: Timestamp,
     ) -> MetaResult<()> {
-        format::format(kv, settings, limits, trash_days, owner, now)
+        format::format(kv, settings, options, owner, now)
     }
 
     /// For a store that holds a volume.

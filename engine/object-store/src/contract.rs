@@ -92,6 +92,7 @@ pub fn what_was_put_is_read_back_whole_and_by_ranges(subject: &Subject) {
             let got = subject.store.get("v/objects/9e/1", start as u64..end as u64).await.expect("a get succeeds");
             assert_eq!(got, content[start..end], "bytes {start}..{end}");
         }
+        assert_eq!(subject.store.get_whole("v/objects/9e/1").await.expect("a get succeeds"), content);
     });
 }
 
@@ -114,6 +115,8 @@ pub fn what_is_missing_is_not_found(subject: &Subject) {
                 let missing = subject.store.get(key, range.clone()).await;
                 assert!(matches!(missing, Err(StoreError::NotFound(_))), "{key} {range:?}: {missing:?}");
             }
+            let missing = subject.store.get_whole(key).await;
+            assert!(matches!(missing, Err(StoreError::NotFound(_))), "{key}: {missing:?}");
         }
     });
 }

@@ -131,6 +131,11 @@ impl ObjectStore for FaultyStore {
         Box::pin(async move { Ok(self.damage(got.await?)) })
     }
 
+    fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
+        let got = self.run(self.choose(), key, self.inner.get_whole(key));
+        Box::pin(async move { Ok(self.damage(got.await?)) })
+    }
+
     fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(self.run(self.choose(), "sync", self.inner.sync(keys)))
     }

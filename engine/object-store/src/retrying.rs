@@ -110,6 +110,18 @@ impl ObjectStore for RetryingStore {
         })
     }
 
+    fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
+        Box::pin(async move {
+            let mut tries = self.tries();
+            loop {
+                match self.inner.get_whole(key).await {
+                    Err(error) => tries.after(error).await?,
+                    got => return got,
+                }
+            }
+        })
+    }
+
     fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async move {
             let mut tries = self.tries();

@@ -19,6 +19,9 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// Exactly the bytes of `range`; an object that is shorter is an error, never a short answer.
     fn get<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, StoreResult<Bytes>>;
 
+    /// All bytes of an object, for readers who cannot know how many there are.
+    fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>>;
+
     /// Makes objects that were put survive power loss.
     fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>>;
 

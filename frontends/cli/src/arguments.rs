@@ -1,6 +1,6 @@
 //! The command line as a whole. What each command takes stands in its own file under `commands/`.
 
-use crate::commands::{destroy, format, fsck, gc, info, mount, mount_helper, quota, status, umount, up};
+use crate::commands::{destroy, format, fsck, gc, info, key, mount, mount_helper, quota, status, umount, up};
 use crate::daemon;
 use crate::exit;
 use crate::places;
@@ -39,6 +39,7 @@ pub enum Command {
     Status(status::Arguments),
     Info(info::Arguments),
     Quota(quota::Arguments),
+    Key(key::Arguments),
     Gc(gc::Arguments),
     Fsck(fsck::Arguments),
     Destroy(destroy::Arguments),

@@ -6,6 +6,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
 use crate::storage::Objects;
+use crate::volume::Opened;
 use shoal_metadata::{MetaError, Metadata, check};
 use shoal_object_format::stored_length;
 use shoal_types::{Errno, Ino, ObjectId, ObjectKind, Slice};
@@ -93,7 +94,8 @@ pub fn for_each_slice(metadata: &Metadata, ino: Ino, found: &mut dyn FnMut(&Slic
 }
 
 /// Objects that files need and that are missing or of a wrong length.
-pub fn losses(metadata: &Metadata, objects: &Objects, bucket: &Bucket) -> Outcome<Vec<Loss>> {
+pub fn losses(opened: &Opened, objects: &Objects, bucket: &Bucket) -> Outcome<Vec<Loss>> {
+    let Opened { metadata, settings, .. } = opened;
     let files = files_with_objects(metadata)?;
     let progress = Progress::bar("checking files", files.len() as u64);
     let mut found = Vec::new();
@@ -101,11 +103,15 @@ pub fn losses(metadata: &Metadata, objects: &Objects, bucket: &Bucket) -> Outcom
         progress.add(1);
         let mut suspects = BTreeMap::new();
         for_each_slice(metadata, ino, &mut |slice| {
-            let expected = stored_length(slice.object_length);
+            let expected = stored_length(settings.compression, settings.cipher.is_some(), slice.object_length);
             match bucket.objects.get(&slice.object) {
-                Some(stored) if stored.bytes == expected => {}
+                Some(stored) if expected.contains(&stored.bytes) => {}
                 Some(stored) => {
-                    let why = format!("has {} stored bytes where {expected} belong", stored.bytes);
+                    let belong = match expected.start() == expected.end() {
+                        true => expected.start().to_string(),
+                        false => format!("{} to {}", expected.start(), expected.end()),
+                    };
+                    let why = format!("has {} stored bytes where {belong} belong", stored.bytes);
                     suspects.insert(slice.object, why);
                 }
                 None => {

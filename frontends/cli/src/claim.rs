@@ -123,6 +123,8 @@ mod tests {
             block_bytes: 1 << 20,
             inline_bytes_max: 0,
             delete_grace_seconds: 0,
+            compression: shoal_types::Compression::None,
+            cipher: None,
         }
     }
 

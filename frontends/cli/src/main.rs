@@ -14,6 +14,7 @@ mod commands;
 mod daemon;
 mod exit;
 mod failure;
+mod key_source;
 mod logging;
 mod meta_url;
 mod mount_flags;
@@ -68,6 +69,7 @@ fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::Umount(umount) => with_log(&global, || commands::umount::run(umount)),
         Command::Status(status) => with_log(&global, || commands::status::run(status)),
         Command::Info(info) => with_log(&global, || commands::info::run(info)),
+        Command::Key(key) => with_log(&global, || commands::key::run(key)),
         Command::Gc(gc) => with_log(&global, || commands::gc::run(gc)),
         Command::Quota(quota) => with_log(&global, || commands::quota::run(quota)),
         Command::Fsck(fsck) => with_log(&global, || commands::fsck::run(fsck)),

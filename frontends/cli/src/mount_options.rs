@@ -2,6 +2,7 @@
 //! option that nobody here understands is refused, because leaving it out may mean something its author counts on.
 
 use crate::failure::{Failure, Outcome};
+use crate::key_source::KeySource;
 use crate::mount_request::{AccessTimeOption, MountRequest};
 use crate::places;
 use std::path::Path;
@@ -29,7 +30,7 @@ const IGNORED: [&str; 17] = [
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
 const KNOWN: &str = "ro, rw, allow_other, subdir=, cache_dir=, cache_size=, no_cache, shards=, write_buffer=, \
-    read_buffer=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, \
+    read_buffer=, passphrase_env=, key_file=, kms_command=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, \
     strictatime, diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
     anonuid=, anongid=, log_level=, log_file=";
 
@@ -86,6 +87,9 @@ fn apply_value(request: &mut MountRequest, name: &str, value: &str) -> Outcome<(
         "subdir" => request.subdir = Some(value.into()),
         "cache_dir" => request.cache_dir = Some(places::absolute(Path::new(value))?),
         "cache_size" => request.cache_size = parse(name, value)?,
+        "passphrase_env" => request.key = Some(KeySource::PassphraseEnv(value.into())),
+        "key_file" => request.key = Some(KeySource::KeyFile(places::absolute(Path::new(value))?)),
+        "kms_command" => request.key = Some(KeySource::KmsCommand(value.into())),
         "shards" => request.shards = Some(parse(name, value)?),
         "write_buffer" => request.write_buffer = parse(name, value)?,
         "read_buffer" => request.read_buffer = parse(name, value)?,

@@ -2,6 +2,7 @@
 //! as it is. All paths are absolute, because the daemon works in `/`.
 
 use crate::failure::{Failure, Outcome};
+use crate::key_source::KeySource;
 use crate::meta_url::MetaUrl;
 use crate::mount_flags::MountRestrictions;
 use crate::places;
@@ -35,6 +36,8 @@ pub enum AccessTimeOption {
 pub struct MountRequest {
     pub meta_url: MetaUrl,
     pub mount_point: PathBuf,
+    /// What opens the key of an encrypted volume.
+    pub key: Option<KeySource>,
     /// The default is a folder of this volume's own below the user's cache folder.
     pub cache_dir: Option<PathBuf>,
     pub cache_size: ByteCount,
@@ -78,6 +81,7 @@ impl MountRequest {
         Ok(MountRequest {
             meta_url,
             mount_point: places::absolute(mount_point)?,
+            key: None,
             cache_dir: None,
             cache_size: CACHE_BYTES,
             no_cache: false,

@@ -56,7 +56,7 @@ pub fn run(
         .map_err(|error| Failure::of_io(Path::new("signals"), "catching them", &error))?;
     // Nothing that is made from here on is for other users to read.
     rustix::process::umask(Mode::from_raw_mode(0o077));
-    let opened = volume::open(&request.meta_url)?;
+    let opened = volume::open_unlocked(&request.meta_url, request.key.as_ref())?;
     let storage = Storage::of(&opened.settings)?.open()?;
     let mount_point = shoal_fuse::check_mount_point(&request.mount_point).map_err(explain_mount)?;
     let log_file = match into_log {
@@ -131,7 +131,7 @@ fn with_faults(request: &MountRequest, store: Arc<dyn ObjectStore>) -> Arc<dyn O
 }
 
 fn config(request: &MountRequest, opened: Opened, store: Arc<dyn ObjectStore>, serving: &Serving) -> Outcome<Config> {
-    let Opened { kv, settings, .. } = opened;
+    let Opened { kv, settings, sealer, .. } = opened;
     // The cache adds the volume's name itself.
     let cache = serving.cache.as_deref().and_then(Path::parent).map(|folder| CacheConfig {
         folder: folder.to_owned(),
@@ -143,6 +143,7 @@ fn config(request: &MountRequest, opened: Opened, store: Arc<dyn ObjectStore>, s
         kv,
         store,
         settings,
+        sealer,
         session: Here::look()?.record(SessionKind::Mount, &serving.mount_point),
         shards: request.shards.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         pin: request.transport.pins_shards(),

@@ -114,9 +114,9 @@ impl Objects {
         }
     }
 
-    /// The first `bytes` of an object. `None` when there is no such object, or a shorter one.
-    pub fn read(&self, object: ObjectId, bytes: u64) -> Result<Bytes, shoal_object_store::StoreError> {
-        self.runtime.block_on(self.store.get(&self.key(object), 0..bytes))
+    /// A whole object.
+    pub fn read(&self, object: ObjectId) -> Result<Bytes, shoal_object_store::StoreError> {
+        self.runtime.block_on(self.store.get_whole(&self.key(object)))
     }
 
     /// Deletes objects by their keys; what is gone already is as good. Calls `done` after each.

@@ -3,10 +3,12 @@
 use crate::clock;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::key_source::KeySource;
 use crate::meta_url::MetaUrl;
 use rustix::process::{getegid, geteuid};
+use shoal_encryption::{VolumeKey, VolumeSealer, WrappedKey};
 use shoal_kv::Kv;
-use shoal_metadata::{Limits, MetaError, Metadata};
+use shoal_metadata::{FormatOptions, MetaError, Metadata, SealedKv};
 use shoal_types::{Errno, VolumeSettings};
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ pub struct Opened {
     pub kv: Arc<dyn Kv>,
     pub metadata: Metadata,
     pub settings: VolumeSettings,
+    /// Of an encrypted volume that was opened with its key.
+    pub sealer: Option<VolumeSealer>,
 }
 
 /// Fails for what is there and no volume of ours, or one of a newer format.
@@ -25,20 +29,83 @@ pub fn exists(url: &MetaUrl) -> Outcome<bool> {
     }
 }
 
+/// An encrypted volume without its key: what files hold stays hidden.
 pub fn open(url: &MetaUrl) -> Outcome<Opened> {
+    let (kv, settings) = find(url)?;
+    let kv = match settings.cipher {
+        Some(_) => Arc::new(SealedKv::without_key(kv)),
+        None => kv,
+    };
+    Ok(Opened { metadata: Metadata::new(kv.clone()), kv, settings, sealer: None })
+}
+
+/// With the key if it is encrypted; for all that reads or writes content.
+pub fn open_unlocked(url: &MetaUrl, source: Option<&KeySource>) -> Outcome<Opened> {
+    let (kv, settings) = find(url)?;
+    let (kv, sealer) = match (settings.cipher, source) {
+        (None, None) => (kv, None),
+        (None, Some(source)) => return Err(not_encrypted(&settings, source)),
+        (Some(cipher), source) => {
+            let (key, _) = open_key(url, kv.as_ref(), &settings, source)?;
+            let sealer = VolumeSealer::new(cipher, &key, &settings.uuid);
+            let kv: Arc<dyn Kv> = Arc::new(SealedKv::new(kv, &sealer));
+            (kv, Some(sealer))
+        }
+    };
+    Ok(Opened { metadata: Metadata::new(kv.clone()), kv, settings, sealer })
+}
+
+fn find(url: &MetaUrl) -> Outcome<(Arc<dyn Kv>, VolumeSettings)> {
     let kv = url.open()?;
     let settings = Metadata::find(kv.as_ref()).map_err(|error| Failure::of_metadata(url, &error))?;
     match settings {
-        Some(settings) => Ok(Opened { metadata: Metadata::new(kv.clone()), kv, settings }),
+        Some(settings) => Ok((kv, settings)),
         None => Err(url.no_volume()),
     }
 }
 
+/// The volume's key, and what it is wrapped in.
+pub fn open_key(
+    url: &MetaUrl,
+    kv: &dyn Kv,
+    settings: &VolumeSettings,
+    source: Option<&KeySource>,
+) -> Outcome<(VolumeKey, WrappedKey)> {
+    let wrapped = Metadata::wrapped_key(kv).map_err(|error| Failure::of_metadata(url, &error))?;
+    match (wrapped, source, settings.cipher) {
+        (Some(wrapped), Some(source), _) => Ok((source.open(&settings.uuid, &wrapped)?, wrapped)),
+        (Some(wrapped), None, _) => Err(Failure::new(
+            Exit::Permission,
+            url,
+            format_args!("the volume {} is encrypted", settings.name),
+            format_args!("give what opens its key, {}", wrapped.kind()),
+        )),
+        (None, Some(source), None) => Err(not_encrypted(settings, source)),
+        (None, None, None) => Err(Failure::new(
+            Exit::Usage,
+            url,
+            format_args!("the volume {} is not encrypted", settings.name),
+            "encryption is chosen at format, with --encrypt",
+        )),
+        (None, _, Some(_)) => Err(Failure::new(
+            Exit::Damaged,
+            url,
+            "the volume is encrypted, and its key is not there",
+            "restore the metadata from a backup",
+        )),
+    }
+}
+
+fn not_encrypted(settings: &VolumeSettings, source: &KeySource) -> Failure {
+    let why = format!("the volume {} is not encrypted", settings.name);
+    Failure::new(Exit::Usage, source, why, "leave it out; encryption is chosen at format, with --encrypt")
+}
+
 /// Makes an empty volume, which belongs to this user. It survives power loss when this returns. A database that is made
 /// and does not become a volume is removed again.
-pub fn make(url: &MetaUrl, settings: &VolumeSettings, limits: Limits, trash_days: u32) -> Outcome<()> {
+pub fn make(url: &MetaUrl, settings: &VolumeSettings, options: &FormatOptions) -> Outcome<()> {
     let fresh = url.is_absent();
-    let made = make_in(url, settings, limits, trash_days);
+    let made = make_in(url, settings, options);
     if made.is_err() && fresh {
         // The first failure is what matters; what is left holds no volume and is in nobody's way.
         let _ = url.remove();
@@ -46,10 +113,10 @@ pub fn make(url: &MetaUrl, settings: &VolumeSettings, limits: Limits, trash_days
     made
 }
 
-fn make_in(url: &MetaUrl, settings: &VolumeSettings, limits: Limits, trash_days: u32) -> Outcome<()> {
+fn make_in(url: &MetaUrl, settings: &VolumeSettings, options: &FormatOptions) -> Outcome<()> {
     let kv = url.create()?;
     let owner = (geteuid().as_raw(), getegid().as_raw());
-    let made = Metadata::format_with(kv.as_ref(), settings, limits, trash_days, owner, clock::now());
+    let made = Metadata::format_with(kv.as_ref(), settings, options, owner, clock::now());
     made.map_err(|error| match error {
         MetaError::Refused(Errno::EEXIST) => {
             Failure::new(Exit::InUse, url, "somebody else has just made a volume here", "name another META-URL")

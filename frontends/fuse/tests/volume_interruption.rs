@@ -74,6 +74,10 @@ impl ObjectStore for Stalling {
         })
     }
 
+    fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
+        self.inner.get_whole(key)
+    }
+
     fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
         self.inner.sync(keys)
     }

@@ -1,6 +1,7 @@
 //! What a mount is started with.
 
 use shoal_cache::CacheConfig;
+use shoal_encryption::VolumeSealer;
 use shoal_kv::Kv;
 use shoal_metadata::SessionRecord;
 use shoal_object_store::ObjectStore;
@@ -12,6 +13,8 @@ pub struct Config {
     pub kv: Arc<dyn Kv>,
     pub store: Arc<dyn ObjectStore>,
     pub settings: VolumeSettings,
+    /// Of an encrypted volume, whose `kv` seals with the same key.
+    pub sealer: Option<VolumeSealer>,
     pub session: SessionRecord,
     pub shards: usize,
     /// Bind each shard to a core, if there are enough.

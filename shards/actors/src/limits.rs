@@ -51,6 +51,8 @@ pub(crate) const TRANSFER_THREADS: usize = 2;
 pub(crate) const TRANSFER_BLOCKING_THREADS_MAX: usize = 32;
 pub(crate) const UPLOADS_IN_FLIGHT_MAX: usize = 16;
 pub(crate) const DOWNLOADS_IN_FLIGHT_MAX: usize = 32;
+/// Frame tables of compressed objects; one of an object of 4 MiB takes a few hundred bytes, and twice as many may be kept.
+pub(crate) const FRAME_TABLES_MAX: usize = 16 << 10;
 
 /// Buffered writes are committed after this time even when nobody asks.
 pub(crate) const FLUSH_DELAY: Duration = Duration::from_secs(3);

@@ -16,6 +16,7 @@ use crate::whole_directories::WholeDirectories;
 use crate::{dispatch, limits, session};
 use shoal_cache::{Cache, CacheConfig};
 use shoal_metadata::{MetaError, Metadata, SessionRecord};
+use shoal_object_format::ObjectFormat;
 use shoal_runtime::{MailboxReceiver, ShardThreads, mailbox, shard_threads};
 use shoal_types::{Errno, FsResult, Ino, SessionId};
 use std::io;
@@ -144,6 +145,12 @@ impl Shards {
 }
 
 fn start_threads(config: Config, metadata: Metadata, session: SessionId, record: SessionRecord) -> io::Result<Shards> {
+    assert_eq!(
+        config.settings.cipher,
+        config.sealer.as_ref().map(|sealer| sealer.cipher()),
+        "keys are as the settings say"
+    );
+    let format = ObjectFormat::new(config.settings.compression, config.sealer.clone());
     let workers = (!config.kv.reads_are_local()).then(|| MetadataWorkers::start(&metadata)).transpose()?;
     let cache = config.cache.as_ref().and_then(|cache| open_cache(cache, &config));
     let (mailboxes, receivers): (Vec<_>, Vec<_>) =
@@ -154,7 +161,7 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
     };
     let shared = Arc::new(Shared {
         epoch_of_start: config.kv.foreign_epoch(),
-        transfer: Transfer::start(config.store, config.settings.uuid.clone())?,
+        transfer: Transfer::start(config.store, config.settings.uuid.clone(), format)?,
         kv: config.kv,
         metadata,
         workers,

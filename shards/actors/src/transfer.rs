@@ -7,16 +7,17 @@
 //! a thread of its own passes them on.
 
 use crate::limits;
+use crate::recent_map::RecentMap;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::future::{BoxFuture, try_join_all};
 use shoal_kv::JobQueue;
-use shoal_object_format as format;
-use shoal_object_store::{ObjectStore, naming};
+use shoal_object_format::{FormatError, FramePlan, FrameTable, ObjectFormat};
+use shoal_object_store::{ObjectStore, StoreResult, naming};
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{Errno, FsResult, ObjectId};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -30,6 +31,9 @@ pub(crate) struct Transfer {
 struct Worker {
     store: Arc<dyn ObjectStore>,
     volume: String,
+    format: ObjectFormat,
+    /// Of compressed objects that were read in parts.
+    tables: Mutex<RecentMap<ObjectId, FrameTable>>,
     uploads: Semaphore,
     downloads: Semaphore,
 }
@@ -62,7 +66,7 @@ impl<T> Outcome<T> {
 }
 
 impl Transfer {
-    pub fn start(store: Arc<dyn ObjectStore>, volume: String) -> std::io::Result<Self> {
+    pub fn start(store: Arc<dyn ObjectStore>, volume: String, format: ObjectFormat) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(limits::TRANSFER_THREADS)
             .max_blocking_threads(limits::TRANSFER_BLOCKING_THREADS_MAX)
@@ -72,6 +76,8 @@ impl Transfer {
         let worker = Worker {
             store,
             volume,
+            format,
+            tables: Mutex::new(RecentMap::new(limits::FRAME_TABLES_MAX)),
             uploads: Semaphore::new(limits::UPLOADS_IN_FLIGHT_MAX),
             downloads: Semaphore::new(limits::DOWNLOADS_IN_FLIGHT_MAX),
         };
@@ -172,7 +178,8 @@ impl Worker {
     async fn upload(&self, object: ObjectId, parts: Vec<Bytes>) -> FsResult<()> {
         let _permit = self.uploads.acquire().await.map_err(|_| Errno::EIO)?;
         let key = self.key(object);
-        let encoded = tokio::task::spawn_blocking(move || format::encode(object, &parts));
+        let format = self.format.clone();
+        let encoded = tokio::task::spawn_blocking(move || format.encode(object, &parts));
         let encoded = encoded.await.map_err(|_| Errno::EIO)?;
         self.store.put(&key, encoded).await.map_err(|error| self.refuse("put", &key, error))
     }
@@ -215,20 +222,57 @@ impl Worker {
     async fn piece(&self, piece: Piece) -> FsResult<Vec<Bytes>> {
         let _permit = self.downloads.acquire().await.map_err(|_| Errno::EIO)?;
         let key = self.key(piece.object);
+        let Piece { object, object_length, .. } = piece;
         let range = piece.object_offset..piece.object_offset + piece.length;
-        let plan = format::FramePlan::for_range(piece.object_length, range.clone());
-        let stored = self.store.get(&key, plan.stored.clone()).await;
-        let stored = stored.map_err(|error| match error.is_not_found() {
+        let format = self.format.clone();
+        let Some(table) = self.table(&piece, &key).await? else {
+            let stored = self.got(&key, self.store.get_whole(&key).await)?;
+            let decode = move || format.decode_from_whole(object, object_length, range, stored);
+            return decoded(&key, decode).await;
+        };
+        let plan = FramePlan::for_range(&table, range);
+        let stored = self.got(&key, self.store.get(&key, plan.stored.clone()).await)?;
+        decoded(&key, move || format.decode(object, &plan, stored)).await
+    }
+
+    /// Where the object's frames lie. `None`: that is known only from the object itself, and it's as well to get it whole.
+    async fn table(&self, piece: &Piece, key: &str) -> FsResult<Option<FrameTable>> {
+        let Piece { object, object_length, .. } = *piece;
+        if let Some(table) = self.format.even_table(object_length) {
+            return Ok(Some(table));
+        }
+        if piece.length == object_length || ObjectFormat::has_one_frame(object_length) {
+            return Ok(None);
+        }
+        if let Some(table) = self.tables.lock().expect("no holder panics").get(&object) {
+            return Ok(Some(table));
+        }
+        let head = self.got(key, self.store.get(key, FrameTable::stored_range(object_length)).await)?;
+        let table = self.format.read_table(object, object_length, &head).map_err(|error| damaged(key, &error))?;
+        self.tables.lock().expect("no holder panics").insert(object, table.clone());
+        Ok(Some(table))
+    }
+
+    fn got(&self, key: &str, stored: StoreResult<Bytes>) -> FsResult<Bytes> {
+        stored.map_err(|error| match error.is_not_found() {
             true => Errno::ESTALE,
-            false => self.refuse("get", &key, error),
-        })?;
-        let decode = move || plan.decode(piece.object, stored);
-        let parts = tokio::task::spawn_blocking(decode).await.map_err(|_| Errno::EIO)?;
-        parts.map_err(|error| {
-            tracing::error!(%error, key, "damaged object");
-            Errno::EIO
+            false => self.refuse("get", key, error),
         })
     }
+}
+
+/// Runs on a thread for such work.
+async fn decoded(
+    key: &str,
+    decode: impl FnOnce() -> Result<Vec<Bytes>, FormatError> + Send + 'static,
+) -> FsResult<Vec<Bytes>> {
+    let parts = tokio::task::spawn_blocking(decode).await.map_err(|_| Errno::EIO)?;
+    parts.map_err(|error| damaged(key, &error))
+}
+
+fn damaged(key: &str, error: &FormatError) -> Errno {
+    tracing::error!(%error, key, "damaged object");
+    Errno::EIO
 }
 
 /// Zeros, and the base bytes over them, wherever no piece will be written.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use shoal_kv::MemoryKv;
 use shoal_metadata::{Metadata, SessionKind, SessionRecord};
 use shoal_object_store::OpendalStore;
-use shoal_types::{Errno, FileKind, Ino, Name, SCHEMA_VERSION, Timestamp, VolumeSettings};
+use shoal_types::{Compression, Errno, FileKind, Ino, Name, SCHEMA_VERSION, Timestamp, VolumeSettings};
 use std::sync::Arc;
 
 fn volume() -> Volume {
@@ -18,6 +18,8 @@ fn volume() -> Volume {
         block_bytes: VolumeSettings::BLOCK_BYTES_MIN,
         inline_bytes_max: 4096,
         delete_grace_seconds: 0,
+        compression: Compression::None,
+        cipher: None,
     };
     Metadata::format(&*kv, &settings, (0, 0), Timestamp::ZERO).unwrap();
     let session = SessionRecord {
@@ -32,6 +34,7 @@ fn volume() -> Volume {
         kv,
         store: Arc::new(OpendalStore::memory().unwrap()),
         settings,
+        sealer: None,
         session,
         shards: 2,
         pin: false,

@@ -102,6 +102,7 @@ impl Walk {
                 self.settings = true;
                 records::decode_settings(value).map(drop)
             }
+            Key::WrappedKey => records::decode_wrapped_key(value).map(drop),
             _ => match &mut self.inode {
                 Some(inode) => inode.record(key, value, &mut self.tree, &mut self.totals, &mut self.report),
                 None => self.totals.record(key, value, &mut self.tree, &mut self.report),

@@ -7,8 +7,8 @@ use crate::{
     Truncated,
 };
 use shoal_types::{
-    Attributes, Errno, FileKind, Ino, InodeFlags, LockMode, LockRange, LockSpace, Name, ObjectId, ObjectKind,
-    SCHEMA_VERSION, SessionId, Slice, Timestamp, VolumeSettings, XattrName,
+    Attributes, Cipher, Compression, Errno, FileKind, Ino, InodeFlags, LockMode, LockRange, LockSpace, Name, ObjectId,
+    ObjectKind, SCHEMA_VERSION, SessionId, Slice, Timestamp, VolumeSettings, XattrName,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -273,6 +273,20 @@ fn the_record_of_what_is_counted_has_its_golden_bytes() {
 }
 
 #[test]
+fn the_wrapped_key_has_its_golden_bytes() {
+    use shoal_encryption::WrappedKey;
+    let wrapped = WrappedKey::Kms { sealed: vec![7, 8] };
+    check_exact(&wrapped, "0102020708", encode_wrapped_key, decode_wrapped_key);
+    let sealed = vec![9];
+    let wrapped = WrappedKey::Passphrase { salt: [1; 16], memory_kib: 65536, passes: 3, lanes: 4, sealed };
+    let golden = "010001010101010101010101010101010101808004030401".to_owned() + "09";
+    check_exact(&wrapped, &golden, encode_wrapped_key, decode_wrapped_key);
+    let wrapped = WrappedKey::KeyFile { recipient: [2; 32], ephemeral: [3; 32], sealed: vec![9] };
+    let golden = format!("0101{}{}0109", "02".repeat(32), "03".repeat(32));
+    check_exact(&wrapped, &golden, encode_wrapped_key, decode_wrapped_key);
+}
+
+#[test]
 fn the_settings_have_their_golden_bytes() {
     let settings = VolumeSettings {
         schema: SCHEMA_VERSION,
@@ -282,11 +296,13 @@ fn the_settings_have_their_golden_bytes() {
         block_bytes: 4 << 20,
         inline_bytes_max: 4096,
         delete_grace_seconds: 60,
+        compression: Compression::Lz4,
+        cipher: Some(Cipher::Aes256Gcm),
     };
     check_exact(
         &settings,
         "0101046e616d652438623063653163642d356431352d346434622d396133652d3766336331663166326131300f66696c\
-         653a2f2f2f6f626a656374738080800280203c",
+         653a2f2f2f6f626a656374738080800280203c036c7a34010b6165732d3235362d67636d",
         encode_settings,
         decode_settings,
     );

@@ -18,6 +18,7 @@ mod quota;
 mod session;
 mod settings;
 mod slices;
+mod wrapped_key;
 mod xattr_index;
 
 pub use accounting::{Accounting, OwnerState, Rules};
@@ -33,6 +34,7 @@ pub use quota::{Quota, decode_walk, encode_walk};
 pub use session::{SessionKind, SessionRecord};
 pub use settings::{decode_settings, encode_settings};
 pub use slices::{decode_slices, encode_slices, is_sound};
+pub use wrapped_key::{decode_wrapped_key, encode_wrapped_key};
 pub use xattr_index::XattrIndex;
 
 use shoal_kv::{KvError, KvResult};

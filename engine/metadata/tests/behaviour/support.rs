@@ -5,7 +5,7 @@ use shoal_metadata::{
     Create, LeaseInodes, Link, MetaOp, MetaReply, MetaResult, Metadata, RegisterSession, Rename, Rmdir, SessionKind,
     SessionRecord, SetAttributes, Unlink, check,
 };
-use shoal_types::{Attributes, FileKind, Ino, Name, SCHEMA_VERSION, SessionId, Timestamp, VolumeSettings};
+use shoal_types::{Attributes, Compression, FileKind, Ino, Name, SCHEMA_VERSION, SessionId, Timestamp, VolumeSettings};
 use std::sync::Arc;
 
 #[derive(Clone)]
@@ -147,5 +147,7 @@ pub fn settings() -> VolumeSettings {
         block_bytes: 4 << 20,
         inline_bytes_max: 4096,
         delete_grace_seconds: 60,
+        compression: Compression::None,
+        cipher: None,
     }
 }

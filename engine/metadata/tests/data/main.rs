@@ -9,6 +9,7 @@ mod locks;
 mod quotas;
 mod random;
 mod sample;
+mod sealed;
 mod sessions;
 mod support;
 mod trash;

@@ -5,7 +5,9 @@ use shoal_metadata::{
     Create, ForgetObjects, LeaseInodes, LeaseObjects, MetaOp, MetaReply, MetaResult, Metadata, RegisterSession,
     RemoveInode, Rmdir, SessionKind, SessionRecord, Truncate, Unlink, WriteInline, WriteSlices,
 };
-use shoal_types::{Attributes, FileKind, Ino, Name, ObjectId, ObjectKind, SessionId, Slice, Timestamp, VolumeSettings};
+use shoal_types::{
+    Attributes, Compression, FileKind, Ino, Name, ObjectId, ObjectKind, SessionId, Slice, Timestamp, VolumeSettings,
+};
 use std::sync::Arc;
 
 pub struct Volume {
@@ -218,6 +220,8 @@ pub fn settings() -> VolumeSettings {
         block_bytes: 4 << 20,
         inline_bytes_max: INLINE_MAX,
         delete_grace_seconds: 60,
+        compression: Compression::None,
+        cipher: None,
     }
 }
 

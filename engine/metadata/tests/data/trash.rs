@@ -6,8 +6,8 @@ use shoal_metadata::check::Problem;
 use shoal_metadata::keys::Key;
 use shoal_metadata::records::{Identity, encode_origin};
 use shoal_metadata::{
-    Account, Create, Limits, Link, MetaError, MetaOp, MetaReply, MetaResult, Metadata, PurgeTrash, RemoveTree, Removed,
-    Rename, Rmdir, SetAttributes, SetQuota, SetTrash, TrashName, Unlink, check,
+    Account, Create, FormatOptions, Limits, Link, MetaError, MetaOp, MetaReply, MetaResult, Metadata, PurgeTrash,
+    RemoveTree, Removed, Rename, Rmdir, SetAttributes, SetQuota, SetTrash, TrashName, Unlink, check,
 };
 use shoal_types::{Errno, FileKind, Ino, InodeFlags, Name, Timestamp};
 use std::sync::Arc;
@@ -20,7 +20,8 @@ fn volume() -> Volume {
 }
 
 fn volume_on(kv: Arc<dyn Kv>) -> Volume {
-    Metadata::format_with(kv.as_ref(), &settings(), Limits::default(), 2, (0, 0), at(1)).unwrap();
+    let options = FormatOptions { trash_days: 2, ..Default::default() };
+    Metadata::format_with(kv.as_ref(), &settings(), &options, (0, 0), at(1)).unwrap();
     Volume::join(kv)
 }
 

@@ -4,11 +4,11 @@ use crate::operations::Chooser;
 use crate::{model, tree};
 use shoal_kv::{Durability, Kv, Random};
 use shoal_metadata::{
-    LeaseInodes, Limits, MetaOp, MetaReply, Metadata, PurgeTrash, RegisterSession, Release, RemoveInode, SessionKind,
-    SessionRecord, check,
+    FormatOptions, LeaseInodes, MetaOp, MetaReply, Metadata, PurgeTrash, RegisterSession, Release, RemoveInode,
+    SessionKind, SessionRecord, check,
 };
 use shoal_oracle::Oracle;
-use shoal_types::{Attributes, Errno, FsResult, Ino, InodeFlags, Timestamp, VolumeSettings};
+use shoal_types::{Attributes, Compression, Errno, FsResult, Ino, InodeFlags, Timestamp, VolumeSettings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ pub type Outcomes = BTreeMap<(String, Option<i32>), usize>;
 
 impl Driver {
     pub fn new(kv: Arc<dyn Kv>, seed: u64, trash: bool) -> Self {
-        let (limits, days) = (Limits::default(), u32::from(trash));
-        Metadata::format_with(kv.as_ref(), &settings(), limits, days, (0, 0), Timestamp::ZERO).unwrap();
+        let options = FormatOptions { trash_days: trash.into(), ..Default::default() };
+        Metadata::format_with(kv.as_ref(), &settings(), &options, (0, 0), Timestamp::ZERO).unwrap();
         let metadata = Metadata::new(kv);
         let registered = metadata.run(MetaOp::RegisterSession(registration()), Durability::Visible).unwrap();
         let session = registered.into_registered().unwrap();
@@ -270,6 +270,8 @@ fn settings() -> VolumeSettings {
         block_bytes: 4 << 20,
         inline_bytes_max: 4096,
         delete_grace_seconds: 60,
+        compression: Compression::None,
+        cipher: None,
     }
 }
 

@@ -19,6 +19,7 @@ use put::Cancel;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -78,6 +79,13 @@ impl ObjectStore for FsStore {
         })
     }
 
+    fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
+        Box::pin(async move {
+            let path = object_path(&self.inner.root, key)?;
+            run_blocking(move || read_whole(&path)).await
+        })
+    }
+
     fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(sync::sync(&self.inner, keys))
     }
@@ -113,12 +121,26 @@ async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> StoreResult<T> +
 fn read(path: &Path, range: Range<u64>) -> StoreResult<Bytes> {
     let length = range.end.checked_sub(range.start).and_then(|length| usize::try_from(length).ok());
     let length = length.ok_or_else(|| StoreError::Other(format!("{}: {range:?} is no range", path.display())))?;
+    read_from(&open(path)?, path, range, length)
+}
+
+fn read_whole(path: &Path) -> StoreResult<Bytes> {
+    let file = open(path)?;
+    // An object never changes: its length is what it was when it was put.
+    let length = rustix::fs::fstat(&file).map_err(|errno| store_error(path, errno))?.st_size as u64;
+    read_from(&file, path, 0..length, length as usize)
+}
+
+fn open(path: &Path) -> StoreResult<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| store_error(path, errno))?;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| store_error(path, errno))
+}
+
+fn read_from(file: &OwnedFd, path: &Path, range: Range<u64>, length: usize) -> StoreResult<Bytes> {
     let mut content = Vec::with_capacity(length);
     while content.len() < length {
         let offset = range.start + content.len() as u64;
-        match rustix::io::pread(&file, rustix::buffer::spare_capacity(&mut content), offset) {
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut content), offset) {
             Ok(0) => return Err(short(path, &range, content.len())),
             // The allocator may have given more room than was asked for.
             Ok(_) => content.truncate(length),

@@ -113,6 +113,13 @@ impl ObjectStore for OpendalStore {
         Box::pin(self.get_range(key, range))
     }
 
+    fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
+        Box::pin(async move {
+            let content = self.operator.read(key).await.map_err(|error| store_error(key, &error))?;
+            Ok(content.to_bytes())
+        })
+    }
+
     /// Nothing to do: a service confirms a put when it is durable.
     fn sync<'a>(&'a self, _keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async { Ok(()) })

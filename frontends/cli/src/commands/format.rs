@@ -2,13 +2,15 @@
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::key_source::{KeyArguments, KeySource};
 use crate::meta_url::MetaUrl;
 use crate::output::say;
 use crate::size::{ByteCount, Span};
 use crate::storage::Storage;
 use crate::volume;
-use shoal_metadata::Limits;
-use shoal_types::{SCHEMA_VERSION, VolumeSettings};
+use shoal_encryption::VolumeKey;
+use shoal_metadata::{FormatOptions, Limits};
+use shoal_types::{Cipher, Compression, SCHEMA_VERSION, VolumeSettings};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -20,6 +22,8 @@ Examples:
   shoal format sqlite:///srv/photos.db photos --storage file:///big-disk/photos
   shoal format sqlite:///srv/photos.db photos --capacity 1T --inodes 10000000
   shoal format sqlite:///srv/photos.db photos --trash-days 7
+  shoal format sqlite:///srv/logs.db logs --compress zstd:3
+  shoal format sqlite:///srv/a.db a --encrypt aes-256-gcm --key-file /root/a.key
   shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
 pub struct Arguments {
     /// Where its metadata is to be, for example sqlite:///srv/volume.db
@@ -38,6 +42,14 @@ pub struct Arguments {
     /// How long the objects of removed files are kept
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub delete_grace: Span,
+    /// Compress content: none, lz4, zstd or zstd:LEVEL
+    #[arg(long, value_name = "CODEC", default_value_t)]
+    pub compress: Compression,
+    /// Encrypt content: aes-256-gcm or chacha20-poly1305; every mount then needs what opens the key
+    #[arg(long, value_name = "CIPHER")]
+    pub encrypt: Option<Cipher>,
+    #[command(flatten)]
+    pub key: KeyArguments,
     /// The most bytes it may take; changed later by shoal quota set --volume [default: no limit]
     #[arg(long, value_name = "SIZE")]
     pub capacity: Option<ByteCount>,
@@ -56,6 +68,9 @@ pub struct Wishes {
     pub block_size: ByteCount,
     pub inline_max: ByteCount,
     pub delete_grace: Span,
+    pub compression: Compression,
+    /// With what opens the key.
+    pub encryption: Option<(Cipher, KeySource)>,
     pub limits: Limits,
     pub trash_days: u32,
 }
@@ -67,6 +82,8 @@ impl Default for Wishes {
             block_size: ByteCount(shoal_types::BLOCK_BYTES),
             inline_max: ByteCount(4 << 10),
             delete_grace: Span(Duration::from_secs(60)),
+            compression: Compression::None,
+            encryption: None,
             limits: Limits::default(),
             trash_days: 0,
         }
@@ -77,9 +94,11 @@ const NAME_BYTES_MAX: usize = 63;
 
 pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let url: MetaUrl = arguments.meta_url.parse()?;
+    let encryption = encryption(arguments.encrypt, arguments.key.source()?)?;
     let Arguments { storage, block_size, inline_max, delete_grace, capacity, inodes, trash_days, .. } = arguments;
     let limits = Limits { bytes: capacity.map(|bytes| bytes.0), inodes };
-    let wishes = Wishes { storage, block_size, inline_max, delete_grace, limits, trash_days };
+    let compression = arguments.compress;
+    let wishes = Wishes { storage, block_size, inline_max, delete_grace, compression, encryption, limits, trash_days };
     let made = make(&url, &arguments.name, &wishes)?;
     say(format_args!("made the volume {} in {}", made.name, url.shown()));
     say(format_args!("  objects  {}", made.storage));
@@ -98,11 +117,17 @@ pub fn make(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
             format_args!("name another META-URL, or remove that volume: shoal destroy {url}"),
         ));
     }
+    // A key that can't be wrapped is known before anything is made.
+    let wrapped = match &wishes.encryption {
+        Some((_, source)) => Some(source.wrap(&settings.uuid, &VolumeKey::generate())?),
+        None => None,
+    };
     // The storage is claimed first: a claim without a volume is harmless, a volume without storage is not.
     let storage = Storage::of(&settings)?;
     url.check_folder()?;
     storage.claim(url)?;
-    if let Err(failure) = volume::make(url, &settings, wishes.limits, wishes.trash_days) {
+    let options = FormatOptions { limits: wishes.limits, trash_days: wishes.trash_days, key: wrapped };
+    if let Err(failure) = volume::make(url, &settings, &options) {
         // The failure is what matters; a claim that stays is taken away by the next format on this META-URL.
         let _ = storage.withdraw_claim();
         return Err(failure);
@@ -124,7 +149,20 @@ fn settings(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
         block_bytes: block_bytes(wishes.block_size)?,
         inline_bytes_max: inline_bytes_max(wishes.inline_max)?,
         delete_grace_seconds: delete_grace_seconds(wishes.delete_grace)?,
+        compression: wishes.compression,
+        cipher: wishes.encryption.as_ref().map(|(cipher, _)| *cipher),
     })
+}
+
+fn encryption(cipher: Option<Cipher>, source: Option<KeySource>) -> Outcome<Option<(Cipher, KeySource)>> {
+    match (cipher, source) {
+        (Some(cipher), Some(source)) => Ok(Some((cipher, source))),
+        (None, None) => Ok(None),
+        (Some(cipher), None) => Err(Failure::usage(format_args!(
+            "--encrypt {cipher}: say also what opens the key, with --passphrase-env, --key-file or --kms-command"
+        ))),
+        (None, Some(source)) => Err(Failure::usage(format_args!("{source}: add --encrypt aes-256-gcm"))),
+    }
 }
 
 fn check_name(name: &str) -> Outcome<()> {

@@ -72,7 +72,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     }
     let bucket = Bucket::list(&objects)?;
     let sorted = sort(&url, &opened.metadata, &bucket)?;
-    let losses = bucket::losses(&opened.metadata, &objects, &bucket)?;
+    let losses = bucket::losses(&opened, &objects, &bucket)?;
     let removed = match arguments.delete {
         true => remove(&objects, &sorted.leaked, &arguments)?,
         false => Sum::default(),

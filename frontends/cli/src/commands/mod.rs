@@ -5,6 +5,7 @@ pub mod format;
 pub mod fsck;
 pub mod gc;
 pub mod info;
+pub mod key;
 pub mod mount;
 pub mod mount_helper;
 pub mod quota;

@@ -4,6 +4,7 @@ use crate::arguments::GlobalArguments;
 use crate::daemon;
 use crate::exit::Exit;
 use crate::failure::Outcome;
+use crate::key_source::KeyArguments;
 use crate::logging;
 use crate::mount_options;
 use crate::mount_request::{ANONYMOUS, MountRequest};
@@ -26,6 +27,7 @@ Examples:
   shoal mount sqlite:///srv/photos.db /mnt/photos --cache-dir /nvme/cache --cache-size 100G
   shoal mount sqlite:///srv/photos.db /mnt/2026 --subdir albums/2026 --read-only
   shoal mount sqlite:///srv/photos.db /mnt/photos -o ro,allow_other
+  shoal mount sqlite:///srv/photos.db /mnt/photos --key-file /root/photos.key
   shoal mount sqlite:///srv/photos.db /mnt/photos --transport io_uring")]
 pub struct Arguments {
     /// The volume's metadata, for example sqlite:///srv/volume.db
@@ -35,6 +37,8 @@ pub struct Arguments {
     /// Stay attached to the terminal, and log to it
     #[arg(short, long)]
     pub foreground: bool,
+    #[command(flatten)]
+    pub key: KeyArguments,
     /// Folder of the local cache of file content [default: the volume's own below ~/.cache/shoal; /var/cache/shoal
     /// for root]
     #[arg(long, value_name = "DIR")]
@@ -128,6 +132,7 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
     let absolute = |path: Option<PathBuf>| path.as_deref().map(places::absolute).transpose();
     let plain = MountRequest::new(arguments.meta_url.parse()?, &arguments.mount_point)?;
     let mut request = MountRequest {
+        key: arguments.key.source()?,
         cache_dir: absolute(arguments.cache_dir)?,
         cache_size: arguments.cache_size,
         no_cache: arguments.no_cache,

@@ -25,7 +25,7 @@ Examples:
 --json prints one object; names stay, new ones may come:
   meta_url
   volume    name, uuid, schema, storage, block_bytes, inline_bytes_max,
-            delete_grace_seconds
+            delete_grace_seconds, compression, cipher
   usage     inodes, bytes
   limits    of the volume as a whole: inodes, bytes; no limit is null
   queues    removals (files to be removed), deletions (objects to be deleted)
@@ -135,6 +135,8 @@ fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
         row("objects", volume.storage.clone()),
         row("block size", ByteCount(volume.block_bytes.into()).to_string()),
         row("inline files", inline),
+        row("compression", volume.compression.to_string()),
+        row("encryption", volume.cipher.map_or("none".into(), |cipher| cipher.to_string())),
         row("delete grace", Span(Duration::from_secs(volume.delete_grace_seconds.into())).to_string()),
         row("schema", volume.schema.to_string()),
         row("used", used(usage, &status.limits)),

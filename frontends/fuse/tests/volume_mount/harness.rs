@@ -5,7 +5,7 @@ use shoal_fuse::{MountOptions, Mounted, ServiceOptions, Serving, mount, resolve_
 use shoal_kv_sqlite::SqliteKv;
 use shoal_metadata::{Metadata, SessionKind, SessionRecord};
 use shoal_object_store::{FsStore, ObjectStore};
-use shoal_types::{FsResult, Ino, SCHEMA_VERSION, Timestamp, VolumeSettings};
+use shoal_types::{Compression, FsResult, Ino, SCHEMA_VERSION, Timestamp, VolumeSettings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -51,6 +51,8 @@ impl Disk {
             block_bytes: 4 << 20,
             inline_bytes_max: 4096,
             delete_grace_seconds: 0,
+            compression: Compression::None,
+            cipher: None,
         };
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         Metadata::format(&*kv, &settings, owner, now()).unwrap();
@@ -95,6 +97,7 @@ impl Disk {
             kv,
             store: wrap(Arc::new(FsStore::open(&self.folder.path().join("objects")).unwrap())),
             settings,
+            sealer: None,
             session,
             shards: SHARDS,
             pin: false,

@@ -21,7 +21,7 @@ use shoal_cache::CacheConfig;
 use shoal_kv::{Kv, MemoryKv};
 use shoal_metadata::{Metadata, SessionKind, SessionRecord};
 use shoal_runtime::AlignedBuffer;
-use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name, SCHEMA_VERSION, VolumeSettings};
+use shoal_types::{Attributes, Compression, Errno, FileKind, FsResult, Ino, Name, SCHEMA_VERSION, VolumeSettings};
 use std::future::Future;
 use std::path::Path;
 use std::rc::Rc;
@@ -39,6 +39,8 @@ fn settings() -> VolumeSettings {
         block_bytes: VolumeSettings::BLOCK_BYTES_MIN,
         inline_bytes_max: 4096,
         delete_grace_seconds: 0,
+        compression: Compression::None,
+        cipher: None,
     }
 }
 
@@ -47,6 +49,7 @@ fn config(kv: Arc<dyn Kv>, store: &Arc<TestStore>, shards: usize) -> Config {
         kv,
         store: store.clone(),
         settings: settings(),
+        sealer: None,
         session: SessionRecord {
             host: "host".into(),
             boot: "boot".into(),

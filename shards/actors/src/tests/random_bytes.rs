@@ -1,8 +1,11 @@
 //! Random writes, truncations, holes, copies by reference, flushes and reads from all shards against a plain vector of bytes.
 
 use super::*;
+use shoal_encryption::{VolumeKey, VolumeSealer};
 use shoal_kv::Random;
 use shoal_kv_sqlite::SqliteKv;
+use shoal_metadata::SealedKv;
+use shoal_types::Cipher;
 use std::sync::atomic::Ordering::SeqCst;
 
 const STEPS: u64 = 400;
@@ -135,8 +138,27 @@ fn drive(volume: &Shards, seed: u64, fallible: bool) -> (Ino, Vec<u8>) {
     (ino, bytes)
 }
 
+/// How objects of several frames are stored.
+#[derive(Clone, Copy)]
+struct Form {
+    compression: Compression,
+    cipher: Cipher,
+}
+
+impl Form {
+    fn apply(self, config: &mut Config) {
+        config.settings.compression = self.compression;
+        config.settings.cipher = Some(self.cipher);
+        config.settings.block_bytes = 512 << 10;
+        let key = VolumeKey::from_bytes(&[3; 32]).unwrap();
+        let sealer = VolumeSealer::new(self.cipher, &key, &config.settings.uuid);
+        config.kv = Arc::new(SealedKv::new(config.kv.clone(), &sealer));
+        config.sealer = Some(sealer);
+    }
+}
+
 /// Drives two files, stops the volume, starts another over the same stores and reads everything again.
-fn survives(shards: usize, cached: bool, failure_rate: f64) {
+fn survives(shards: usize, cached: bool, failure_rate: f64, form: Option<Form>) {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(TestStore::new(failure_rate));
     let database = folder.path().join("volume.db");
@@ -145,6 +167,9 @@ fn survives(shards: usize, cached: bool, failure_rate: f64) {
     let start = |kv: Arc<SqliteKv>, shards| {
         let mut config = config(kv, &store, shards);
         config.cache = cached.then(|| cache_in(folder.path()).unwrap());
+        if let Some(form) = form {
+            form.apply(&mut config);
+        }
         Shards::start(config).unwrap()
     };
     let volume = start(kv, shards);
@@ -169,25 +194,31 @@ fn read_stubbornly(volume: &Shards, ino: Ino) -> Vec<u8> {
 
 #[test]
 fn one_shard_reads_what_was_written() {
-    survives(1, false, 0.0);
+    survives(1, false, 0.0, None);
 }
 
 #[test]
 fn two_shards_read_what_was_written_through_the_cache() {
-    survives(2, true, 0.0);
+    survives(2, true, 0.0, None);
 }
 
 #[test]
 fn four_shards_read_what_was_written() {
-    survives(4, false, 0.0);
+    survives(4, false, 0.0, None);
 }
 
 #[test]
 fn four_shards_read_what_was_written_through_the_cache() {
-    survives(4, true, 0.0);
+    survives(4, true, 0.0, None);
 }
 
 #[test]
 fn a_store_that_fails_now_and_then_loses_nothing() {
-    survives(2, true, 0.05);
+    survives(2, true, 0.05, None);
+}
+
+#[test]
+fn compressed_and_encrypted_bytes_come_back() {
+    survives(2, false, 0.0, Some(Form { compression: Compression::Zstd(1), cipher: Cipher::Aes256Gcm }));
+    survives(2, true, 0.05, Some(Form { compression: Compression::Lz4, cipher: Cipher::ChaCha20Poly1305 }));
 }

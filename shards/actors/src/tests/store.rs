@@ -73,6 +73,14 @@ impl ObjectStore for TestStore {
         })
     }
 
+    fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
+        Box::pin(async move {
+            self.answer()?;
+            let objects = self.objects.lock().unwrap();
+            objects.get(key).cloned().ok_or_else(|| StoreError::NotFound(key.into()))
+        })
+    }
+
     fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async move {
             self.answer()?;

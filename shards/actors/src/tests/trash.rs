@@ -4,7 +4,7 @@ use super::*;
 use crate::RenameFlags;
 use shoal_kv::Durability;
 use shoal_kv_sqlite::SqliteKv;
-use shoal_metadata::{Limits, MetaOp, RegisterSession, TrashName, Unlink, check};
+use shoal_metadata::{FormatOptions, MetaOp, RegisterSession, TrashName, Unlink, check};
 use shoal_types::Timestamp;
 
 const LENGTH: usize = 300 << 10;
@@ -16,7 +16,8 @@ impl Place {
     fn keeping(days: u32) -> Self {
         let place = Place(tempfile::tempdir().unwrap());
         let (kv, now) = (SqliteKv::open(&place.database(), true).unwrap(), crate::shared::now());
-        Metadata::format_with(&*kv, &settings(), Limits::default(), days, (0, 0), now).unwrap();
+        let options = FormatOptions { trash_days: days, ..Default::default() };
+        Metadata::format_with(&*kv, &settings(), &options, (0, 0), now).unwrap();
         place
     }
 

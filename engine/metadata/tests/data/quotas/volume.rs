@@ -27,7 +27,8 @@ fn a_full_volume_says_so_to_everybody() {
 fn a_volume_is_made_with_its_limits() {
     let kv = shoal_kv::MemoryKv::new();
     let limits = inodes(1);
-    shoal_metadata::Metadata::format_with(kv.as_ref(), &crate::support::settings(), limits, 0, (0, 0), at(1)).unwrap();
+    let options = shoal_metadata::FormatOptions { limits, ..Default::default() };
+    shoal_metadata::Metadata::format_with(kv.as_ref(), &crate::support::settings(), &options, (0, 0), at(1)).unwrap();
     let volume = Volume::join(kv);
     assert_eq!(volume.metadata.quota(Account::Volume).unwrap().limits, limits);
     assert!(volume.metadata.accounting().unwrap().any);
