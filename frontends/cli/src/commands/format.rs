@@ -159,9 +159,11 @@ fn encryption(cipher: Option<Cipher>, source: Option<KeySource>) -> Outcome<Opti
         (Some(cipher), Some(source)) => Ok(Some((cipher, source))),
         (None, None) => Ok(None),
         (Some(cipher), None) => Err(Failure::usage(format_args!(
-            "--encrypt {cipher}: say also what opens the key, with --passphrase-env, --key-file or --kms-command"
+            "--encrypt {cipher}: something must open the key; give --passphrase-env, --key-file or --kms-command as well"
         ))),
-        (None, Some(source)) => Err(Failure::usage(format_args!("{source}: add --encrypt aes-256-gcm"))),
+        (None, Some(source)) => Err(Failure::usage(format_args!(
+            "{source}: there is nothing to encrypt with it; give --encrypt aes-256-gcm as well"
+        ))),
     }
 }
 
