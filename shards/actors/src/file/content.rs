@@ -101,7 +101,9 @@ impl Content {
         self.has_chunks = fresh.has_chunks;
         self.chunks.clear();
         self.chunks_complete = fresh.chunks_complete;
-        self.mtime = self.mtime.max(fresh.mtime);
+        if !self.has_buffered() {
+            self.mtime = fresh.mtime;
+        }
         self.length = self.buffered_end().max(self.committed_length);
     }
 

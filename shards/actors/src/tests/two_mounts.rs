@@ -64,6 +64,25 @@ fn what_one_mount_has_closed_the_other_reads_when_it_opens() {
 }
 
 #[test]
+fn a_write_brings_a_time_in_the_future_back_though_the_file_is_looked_at_again_before_its_commit() {
+    let mounts = Mounts::new();
+    let (first, second) = (&mounts.first, mounts.another());
+    let ino = create_open(first, 0, "file");
+    let future = crate::NewTime::At(shoal_types::Timestamp::new(2_000_000_000_000, 0));
+    let changes = AttributeChanges { mtime: Some(future), ..AttributeChanges::default() };
+    on(first, 0, move |local| async move { local.set_attributes(ino, changes).await }).unwrap();
+    write(first, 0, ino, 0, vec![1; 10]).unwrap();
+    // A foreign change makes an opener look at the store.
+    create_open(&second, 0, "other");
+    open(first, 1, ino).unwrap();
+    flush(first, 0, ino).unwrap();
+    let written = on(first, 0, move |local| async move { local.get_attributes(ino).await }).unwrap();
+    assert!(written.mtime <= crate::shared::now(), "{:?}", written.mtime);
+    second.stop().unwrap();
+    mounts.first.stop().unwrap();
+}
+
+#[test]
 fn names_made_by_one_mount_are_seen_by_the_other_at_once() {
     let mounts = Mounts::new();
     let (first, second) = (&mounts.first, mounts.another());
