@@ -1,6 +1,6 @@
 //! Random histories on a mount: see `shoal_ci_conformance::histories`.
 
-use shoal_ci_conformance::histories::{Histories, Players, reasons};
+use shoal_ci_conformance::histories::{Histories, Players, Scramble, reasons, tree_of};
 use shoal_ci_conformance::is_long;
 use shoal_ci_testbed::Bed;
 use std::collections::BTreeSet;
@@ -22,6 +22,52 @@ fn random_histories_are_as_the_oracle_tells() {
         assert_eq!(needed, reasons(), "known differences that no history meets are out of date");
     }
     assert!(mount.stop().success(), "{}", bed.log());
+    bed.check();
+}
+
+/// By turns, each process on its own mount: what one does the other sees at once, data from close to open.
+#[test]
+fn histories_on_two_mounts_are_as_on_one() {
+    let bed = Bed::new(&["--delete-grace", "0s"]);
+    let first = bed.mount(&["--allow-other"]);
+    let second = bed.mount_second(&["--allow-other"]);
+    let plain = bed.path("plain");
+    std::fs::create_dir(&plain).expect("a new folder takes another");
+    let mounts = [&first, &second].map(|mount| mount.mount_point().to_path_buf()).to_vec();
+    let histories = Histories { mounts, plain, calls: 200, excused: Default::default() };
+    play(&histories, 1_000_000, if is_long() { 2_000 } else { 60 });
+    assert!(second.stop().success(), "{}", bed.log());
+    assert!(first.stop().success(), "{}", bed.log());
+    bed.check();
+}
+
+/// All at once, in the same directories: in the end there is one tree, for everybody.
+#[test]
+fn what_two_mounts_do_at_once_leaves_one_tree() {
+    let bed = Bed::new(&["--delete-grace", "0s"]);
+    let first = bed.mount(&[]);
+    let second = bed.mount_second(&[]);
+    let rounds = if is_long() { 40 } else { 3 };
+    for round in 0..rounds {
+        let folder = format!("round-{round}");
+        let folders = [&first, &second].map(|mount| mount.mount_point().join(&folder));
+        std::fs::create_dir(&folders[0]).expect("a folder for each round");
+        thread::scope(|scope| {
+            for worker in 0..4 {
+                let mut scramble = Scramble::new(&folders[worker % 2], round * 4 + worker as u64);
+                scope.spawn(move || scramble.run(400));
+            }
+        });
+        let [one, other] = folders.map(|folder| tree_of(&folder));
+        assert!(one.len() > 10, "round {round} leaves something");
+        assert_eq!(one, other, "round {round}");
+    }
+    let before = tree_of(first.mount_point());
+    assert!(second.stop().success(), "{}", bed.log());
+    assert!(first.stop().success(), "{}", bed.log());
+    let fresh = bed.mount(&[]);
+    assert_eq!(tree_of(fresh.mount_point()), before, "as a fresh mount shows it");
+    assert!(fresh.stop().success(), "{}", bed.log());
     bed.check();
 }
 

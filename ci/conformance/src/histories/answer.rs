@@ -5,6 +5,7 @@ use shoal_types::{Errno, FileKind, LockMode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 
 #[derive(Clone, PartialEq, Debug)]
 pub enum Answer {
@@ -47,6 +48,8 @@ pub struct Look {
 pub struct Outcome {
     /// `None` where the call wasn't made.
     pub answer: Option<Result<Answer, Errno>>,
+    /// The descriptor that the call has made, as /proc shows it.
+    pub opened: Option<PathBuf>,
     /// In the order of `Action::watched`; `None` for what isn't there.
     pub looks: Vec<Option<Look>>,
 }

@@ -37,6 +37,24 @@ pub const LEFT_OUT: &[LeftOut] = &[
     },
 ];
 
+/// As `LEFT_OUT`, where each process has a mount of its own.
+pub const LEFT_OUT_OF_TWO: &[LeftOut] = &[
+    // What one mount removes is gone for another that has it open, as on NFS (docs/posix.md).
+    LeftOut {
+        applies: |call, kernel| {
+            let victim = kernel.would_remove(call);
+            victim.is_some_and(|victim| kernel.open_by_others(call.process).contains(&victim))
+        },
+    },
+    // Locks of directories and special files stay within a mount: the kernel tells FUSE of none.
+    LeftOut {
+        applies: |call, kernel| {
+            let locks = matches!(call.action, Action::Flock { .. } | Action::Lock { .. } | Action::TestLock { .. });
+            locks && call.action.slots().into_iter().any(|slot| kernel.is_directory(kernel.description(slot).ino))
+        },
+    },
+];
+
 fn is_unaligned(call: &Call, kernel: &Kernel) -> bool {
     let (slot, at, length) = match &call.action {
         Action::Read { slot, at, length } => (*slot, *at, *length),

@@ -46,7 +46,11 @@ impl Folder {
     pub fn call(&mut self, call: &Call, made: bool) -> Outcome {
         let answer = made.then(|| self.answer(call).map_err(Errno::from));
         let looks = call.action.watched().iter().map(|target| self.look(target)).collect();
-        Outcome { answer, looks }
+        let opened = call.action.new_slot().and_then(|slot| self.open.get(&slot)).map(|file| {
+            let (process, thread) = (std::process::id(), rustix::thread::gettid().as_raw_nonzero());
+            PathBuf::from(format!("/proc/{process}/task/{thread}/fd/{}", file.as_raw_fd()))
+        });
+        Outcome { answer, opened, looks }
     }
 
     fn answer(&mut self, call: &Call) -> Result<Answer> {

@@ -14,7 +14,10 @@ mod generate;
 mod kernel;
 mod process;
 mod run;
+mod scramble;
 mod tree;
 
 pub use differences::reasons;
 pub use run::{Histories, Players};
+pub use scramble::Scramble;
+pub use tree::of_folder as tree_of;

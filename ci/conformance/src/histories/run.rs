@@ -1,8 +1,8 @@
 //! Plays histories, compares, and cuts down what went wrong.
 
 use super::answer::{Look, Outcome};
-use super::call::{Action, Call, PROCESSES};
-use super::differences::{NOT_MADE, OTHER_ANSWERS, OTHER_TIMES, Side, UNSEEN};
+use super::call::{Action, Call, PROCESSES, Slot};
+use super::differences::{LEFT_OUT_OF_TWO, NOT_MADE, OTHER_ANSWERS, OTHER_TIMES, Side, UNSEEN};
 use super::folder::Ground;
 use super::generate::Generator;
 use super::kernel::{Expected, Kernel};
@@ -10,10 +10,13 @@ use super::process::Process;
 use super::tree;
 use shoal_kv::Random;
 use std::collections::BTreeMap;
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// Where histories are played. Each process has its own mount of one volume, or all have the same.
 pub struct Histories {
@@ -38,6 +41,8 @@ struct Play<'a> {
     kernel: Kernel,
     /// The mounts of the processes, then the plain folder.
     folders: Vec<PathBuf>,
+    /// Descriptors on the mounts.
+    opened: BTreeMap<Slot, PathBuf>,
     /// What each side showed of an inode of the oracle's when it was last looked at, and what the oracle knew then.
     seen: BTreeMap<(Side, u64), (Look, Look)>,
 }
@@ -138,7 +143,15 @@ impl<'a> Play<'a> {
             let mount = Ground { path: folders[number % mounts.len()].clone(), syncs: true };
             process.begin(vec![mount, Ground { path: folders[mounts.len()].clone(), syncs: false }]);
         }
-        Play { players, excused, kernel: Kernel::new(), folders, seen: BTreeMap::new() }
+        let left_out = if mounts.len() > 1 { LEFT_OUT_OF_TWO } else { &[] };
+        Play {
+            players,
+            excused,
+            kernel: Kernel::new(left_out),
+            folders,
+            opened: BTreeMap::new(),
+            seen: BTreeMap::new(),
+        }
     }
 
     fn end(self) {
@@ -152,14 +165,59 @@ impl<'a> Play<'a> {
         let not_made = NOT_MADE.iter().find(|not_made| (not_made.applies)(call, &self.kernel));
         let on_plain = !self.excuse(not_made.map(|not_made| not_made.why));
         let process = &self.players.processes[usize::from(call.process)];
-        let outcomes = process.call(call, vec![true, on_plain]);
+        self.show(call);
+        let mut outcomes = process.call(call, vec![true, on_plain]);
         let expected = self.kernel.call(call);
         let looks = self.kernel.looks(call);
+        self.show(call);
+        self.wait_for_lock(call, &expected, &mut outcomes[0]);
+        match (&call.action, &outcomes[0].opened) {
+            (Action::Close { slot }, _) => drop(self.opened.remove(slot)),
+            (action, Some(path)) => drop(self.opened.insert(action.new_slot().expect("it made one"), path.clone())),
+            _ => {}
+        }
         for (side, outcome) in [Side::Mount, Side::Plain].into_iter().zip(&outcomes) {
             self.judge(side, call, &expected, &looks, outcome)
                 .map_err(|complaint| format!("{complaint}\n{}", tell(call, &expected, &looks, &outcomes)))?;
         }
         self.drop_unjudged(call, &expected, &outcomes)
+    }
+
+    /// Mounts see each other's data from close to open, so somebody opens and closes what the call is about.
+    fn show(&self, call: &Call) {
+        if !self.has_two_mounts() {
+            return;
+        }
+        for slot in call.action.slots() {
+            if self.kernel.is_open(slot) && self.kernel.is_usable_file(slot) {
+                let file = File::options().read(true).write(true).open(&self.opened[&slot]);
+                drop(file.expect("root opens what a process of its has open"));
+            }
+        }
+        // The kernel refuses to rename a directory that another mount has moved (ESTALE) until somebody has looked it up.
+        if let Action::Rename { from, to, .. } = &call.action {
+            for place in [from, to] {
+                let folder = &self.folders[usize::from(call.process)];
+                let start = place.from.map_or(folder, |slot| &self.opened[&slot]);
+                let _ = fs::symlink_metadata(start.join(OsStr::from_bytes(&place.path)));
+            }
+        }
+    }
+
+    /// What was closed on one mount is free on the other a moment later.
+    fn wait_for_lock(&self, call: &Call, expected: &Expected, outcome: &mut Outcome) {
+        let is_lock = matches!(call.action, Action::Flock { .. } | Action::Lock { .. } | Action::TestLock { .. });
+        let deadline = Instant::now() + RELEASE_TIME_MAX;
+        let wrong = |outcome: &Outcome| outcome.answer.as_ref().is_some_and(|answer| !expected.allows(answer));
+        while self.has_two_mounts() && is_lock && wrong(outcome) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+            let process = &self.players.processes[usize::from(call.process)];
+            *outcome = process.call(call, vec![true, false]).swap_remove(0);
+        }
+    }
+
+    fn has_two_mounts(&self) -> bool {
+        self.folders.len() > 2
     }
 
     fn judge(
@@ -280,5 +338,7 @@ fn tell(call: &Call, expected: &Expected, looks: &[Option<Look>], outcomes: &[Ou
     text.lines().map(|line| line.chars().take(2000).collect::<String>() + "\n").collect()
 }
 
+/// Far beyond what it takes one mount to hear that another has let go of a lock.
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Of one history that went wrong.
 const PLAYS_MAX: u32 = 400;

@@ -14,8 +14,9 @@ mod walk;
 mod xattrs;
 
 use super::answer::{Answer, Look, Seen};
-use super::call::{Action, Call, Slot, Target, USERS, User};
-use super::differences::LEFT_OUT;
+use super::call::{Action, Call, PROCESSES, Slot, Target, USERS, User};
+use super::differences::{LEFT_OUT, LeftOut};
+use rustix::fs::RenameFlags;
 use shoal_oracle::{LockTable, Oracle};
 use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, LockMode, LockSpace, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,7 @@ pub struct Kernel {
     never_to_be_named: BTreeSet<Ino>,
     /// Somebody has asked for a record lock of it.
     locked: BTreeSet<Ino>,
+    more_left_out: &'static [LeftOut],
     protections: Protections,
 }
 
@@ -105,7 +107,7 @@ impl std::fmt::Debug for Expected {
 
 impl Kernel {
     /// An empty folder of root's, in which everybody may do anything.
-    pub fn new() -> Self {
+    pub fn new(more_left_out: &'static [LeftOut]) -> Self {
         let mut oracle = Oracle::new();
         let made = Timestamp::new(EPOCH, 0);
         oracle.set_attributes(Ino::ROOT, Some(0o777), None, None, None, None, made).expect("there is a root");
@@ -123,6 +125,7 @@ impl Kernel {
             now: EPOCH,
             never_to_be_named: BTreeSet::new(),
             locked: BTreeSet::new(),
+            more_left_out,
             protections: Protections {
                 symlinks: protection("symlinks"),
                 hardlinks: protection("hardlinks"),
@@ -136,7 +139,26 @@ impl Kernel {
     pub fn can(&self, call: &Call) -> bool {
         call.action.slots().iter().all(|slot| self.slots.contains_key(slot))
             && call.action.new_slot().is_none_or(|slot| !self.slots.contains_key(&slot))
-            && LEFT_OUT.iter().all(|left_out| !(left_out.applies)(call, self))
+            && LEFT_OUT.iter().chain(self.more_left_out).all(|left_out| !(left_out.applies)(call, self))
+    }
+
+    /// What would lose its last name, if the call went well.
+    pub fn would_remove(&self, call: &Call) -> Option<Ino> {
+        let place = match &call.action {
+            Action::Remove { place } | Action::RemoveDirectory { place } => place,
+            Action::Rename { to, flags, .. } if !flags.contains(RenameFlags::EXCHANGE) => to,
+            _ => return None,
+        };
+        if place.from.is_some_and(|slot| !self.is_directory(self.description(slot).ino)) {
+            return None;
+        }
+        let victim = self.resolve(&USERS[0], place, false).ok()?;
+        (self.is_directory(victim) || self.attributes(victim).nlink == 1).then_some(victim)
+    }
+
+    pub fn open_by_others(&self, process: u8) -> BTreeSet<Ino> {
+        let others = self.slots.iter().filter(|(slot, _)| **slot % PROCESSES != process);
+        others.map(|(_, id)| self.descriptions[id].ino).collect()
     }
 
     /// The process has record locks of the file.
@@ -218,6 +240,12 @@ impl Kernel {
 
     pub fn is_open(&self, slot: Slot) -> bool {
         self.slots.contains_key(&slot)
+    }
+
+    /// A regular file, and not by O_PATH.
+    pub fn is_usable_file(&self, slot: Slot) -> bool {
+        let description = self.description(slot);
+        !description.path_only && self.kind(description.ino) == FileKind::Regular
     }
 
     /// It has no name any more, and was opened only with O_PATH.
