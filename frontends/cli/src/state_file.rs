@@ -123,6 +123,26 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_state_is_as_good_as_none_or_still_one_of_its_mount_point() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = [folder.path().to_path_buf()];
+        state("/mnt/a").write_to(&folders[0]).unwrap();
+        let path = folder.path().join(file_name(Path::new("/mnt/a")));
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            for byte in [b'0', b'"', b'}', 0, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] = byte;
+                for text in [&damaged[..], &damaged[..at]] {
+                    fs::write(&path, text).unwrap();
+                    let found = find_in(&folders, Path::new("/mnt/a")).unwrap();
+                    assert!(found.is_none_or(|state| state.mount_point == Path::new("/mnt/a")));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_state_is_found_by_its_mount_point_until_it_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let folders = [folder.path().join("none"), folder.path().join("mounts")];

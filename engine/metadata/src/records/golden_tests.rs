@@ -31,6 +31,28 @@ fn check<T: PartialEq + std::fmt::Debug>(
     assert!(refusal.contains("newer"), "{refusal}");
     other_format[0] = 0;
     assert!(decode(&other_format).is_err(), "{record:?} of format 0");
+    check_damaged(&bytes, &encode, &decode);
+}
+
+/// Cut anywhere or with any byte changed it is refused, or read as something that is written and read again: never a panic.
+fn check_damaged<T: PartialEq + std::fmt::Debug>(
+    bytes: &[u8],
+    encode: &impl Fn(&T) -> Vec<u8>,
+    decode: &impl Fn(&[u8]) -> KvResult<T>,
+) {
+    let again = |damaged: &[u8]| {
+        if let Ok(record) = decode(damaged) {
+            assert_eq!(decode(&encode(&record)).as_ref(), Ok(&record), "of {damaged:02x?}");
+        }
+    };
+    for at in 0..bytes.len() {
+        again(&bytes[..at]);
+        for value in [0, 1, 0x7f, 0x80, 0xff, bytes[at].wrapping_add(1)] {
+            let mut damaged = bytes.to_vec();
+            damaged[at] = value;
+            again(&damaged);
+        }
+    }
 }
 
 /// Also for records whose length is checked: cut anywhere or with a byte more they are refused.

@@ -5,6 +5,7 @@
 
 mod census;
 mod check;
+mod links;
 mod locks;
 mod quotas;
 mod random;
