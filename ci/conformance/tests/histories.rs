@@ -25,6 +25,20 @@ fn random_histories_are_as_the_oracle_tells() {
     bed.check();
 }
 
+/// The same where every file has objects, and more than one as soon as it is longer than the smallest block.
+#[test]
+fn random_histories_with_all_bytes_in_small_objects_are_as_the_oracle_tells() {
+    let bed = Bed::new(&["--delete-grace", "0s", "--inline-max", "0", "--block-size", "64K"]);
+    let mount = bed.mount(&["--allow-other"]);
+    let plain = bed.path("plain");
+    std::fs::create_dir(&plain).expect("a new folder takes another");
+    let mounts = vec![mount.mount_point().to_path_buf()];
+    let histories = Histories { mounts, plain, calls: 200, excused: Default::default() };
+    play(&histories, 2_000_000, if is_long() { 2_000 } else { 60 });
+    assert!(mount.stop().success(), "{}", bed.log());
+    bed.check();
+}
+
 /// By turns, each process on its own mount: what one does the other sees at once, data from close to open.
 #[test]
 fn histories_on_two_mounts_are_as_on_one() {

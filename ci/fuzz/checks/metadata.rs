@@ -12,7 +12,7 @@ pub fn key(bytes: &[u8]) {
 }
 
 /// How many kinds of values there are.
-pub const RECORDS: u8 = 16;
+pub const RECORDS: u8 = 18;
 
 /// `kind` is one of so many.
 pub fn record(kind: u8, bytes: &[u8]) {
@@ -32,6 +32,8 @@ pub fn record(kind: u8, bytes: &[u8]) {
         12 => again(|bytes| decode_walk(bytes).map(<[u8]>::to_vec), |place| encode_walk(place), bytes),
         13 => again(decode_settings, encode_settings, bytes),
         14 => again(XattrIndex::decode, XattrIndex::encode, bytes),
+        15 => again(decode_origin, |(parent, name)| encode_origin(*parent, name), bytes),
+        16 => again(decode_wrapped_key, encode_wrapped_key, bytes),
         _ => again(
             |bytes| Ok((SessionRecord::decode(bytes)?, Rules::decode(bytes)?)),
             |(session, rules)| session.encode(*rules),
