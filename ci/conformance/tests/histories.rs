@@ -25,10 +25,12 @@ fn random_histories_are_as_the_oracle_tells() {
     bed.check();
 }
 
-/// The same where every file has objects, and more than one as soon as it is longer than the smallest block.
+/// The same where every file has objects, more than one as soon as it is longer than the smallest block, compressed, and
+/// where what is removed goes to the trash.
 #[test]
-fn random_histories_with_all_bytes_in_small_objects_are_as_the_oracle_tells() {
-    let bed = Bed::new(&["--delete-grace", "0s", "--inline-max", "0", "--block-size", "64K"]);
+fn random_histories_with_small_compressed_objects_and_a_trash_are_as_the_oracle_tells() {
+    let layout = ["--inline-max", "0", "--block-size", "64K", "--compress", "lz4"];
+    let bed = Bed::new(&[&layout[..], &["--delete-grace", "0s", "--trash-days", "1"]].concat());
     let mount = bed.mount(&["--allow-other"]);
     let plain = bed.path("plain");
     std::fs::create_dir(&plain).expect("a new folder takes another");

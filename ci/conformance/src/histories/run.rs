@@ -248,7 +248,7 @@ impl<'a> Play<'a> {
                 continue;
             }
             if let Err(what) = self.compare_looks(side, call, expected.as_ref(), found.as_ref()) {
-                return Err(format!("{side:?}: {what} of {target:?}\nis {found:?}\nnot {expected:?}",));
+                return Err(format!("{side:?}: {what} of {target:?}\nis {found:?}\nnot {expected:?}"));
             }
         }
         Ok(())
