@@ -3,10 +3,14 @@
 //!
 //! [`Proxy`] stands between a client and a server and is the network that fails.
 
+mod mariadb;
+mod postgres;
 mod program;
 mod proxy;
 mod redis;
 
+pub use mariadb::Mariadb;
+pub use postgres::Postgres;
 pub use program::{Program, Server};
 pub use proxy::Proxy;
 pub use redis::{Redis, RedisLog};

@@ -114,6 +114,12 @@ pub(crate) fn find(names: &[&str], package: &str) -> PathBuf {
     })
 }
 
+/// Runs it to its end, which must be a good one.
+pub(crate) fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// The command as one that the kernel kills when the thread that started it ends.
 fn guarded(command: &Command) -> Command {
     let mut guarded = Command::new("setpriv");

@@ -1,16 +1,19 @@
 //! The contract of metadata engines, and what failures may do to it, on a real Redis.
 
+// A failed unwrap is a failed test, which is what it is for.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use shoal_ci_servers::{Redis, RedisLog, Server};
 use shoal_kv::KvError;
 use shoal_kv_redis::{Durability, RedisServer};
-use shoal_kv_remote::{RemoteKv, RemoteOptions};
+use shoal_kv_remote::{RemoteKv, RemoteOptions, Server as _};
 use std::time::Duration;
 use support::failures;
 
 fn redis(url: &str, answer_max: Duration) -> RedisServer {
-    RedisServer::new(&url.parse().unwrap(), answer_max).unwrap()
+    RedisServer::at(&url.parse().unwrap(), answer_max).unwrap()
 }
 
 fn server() -> Server<Redis> {

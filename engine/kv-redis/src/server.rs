@@ -32,8 +32,31 @@ pub(crate) struct Names {
 }
 
 impl RedisServer {
-    /// `answer_max` bounds the wait for a connection and for each answer; a server that is slower counts as lost.
-    pub fn new(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
+    /// What acknowledged commits survive, as the server is set now.
+    pub fn durability(&self) -> KvResult<Durability> {
+        Durability::of(&mut self.open().map_err(Failure::into_error)?)
+    }
+
+    fn open(&self) -> Result<redis::Connection, Failure> {
+        let connection = self.client.get_connection_with_timeout(self.answer_max).map_err(error::translate)?;
+        let limits = |connection: &redis::Connection| {
+            connection.set_read_timeout(Some(self.answer_max))?;
+            connection.set_write_timeout(Some(self.answer_max))
+        };
+        limits(&connection).map_err(error::translate)?;
+        Ok(connection)
+    }
+
+    fn new_slot(&self) -> u64 {
+        let (state, counter) = &self.slots;
+        state.hash_one(counter.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Server for RedisServer {
+    type Connection = RedisConnection;
+
+    fn at(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
         address.check_options(&["prefix"])?;
         let database = match address.path.as_str() {
             "" => 0,
@@ -56,13 +79,16 @@ impl RedisServer {
         Ok(RedisServer { client, names, answer_max, slots: (RandomState::new(), AtomicU64::new(0)) })
     }
 
-    /// What acknowledged commits survive, as the server is set now.
-    pub fn durability(&self) -> KvResult<Durability> {
-        Durability::of(&mut self.open().map_err(Failure::into_error)?)
+    /// Keys need no preparing.
+    fn prepare(&self, _: bool) -> KvResult<bool> {
+        Ok(true)
     }
 
-    /// Removes everything of the volume. Nobody may use it.
-    pub fn destroy(&self) -> KvResult<()> {
+    fn durability_warning(&self) -> KvResult<Option<String>> {
+        Ok(self.durability()?.warning())
+    }
+
+    fn destroy(&self) -> KvResult<()> {
         let names = &self.names;
         let mut connection = self.open().map_err(Failure::into_error)?;
         redis::cmd("UNLINK")
@@ -70,25 +96,6 @@ impl RedisServer {
             .exec(&mut connection)
             .map_err(|error| error::translate(error).into_error())
     }
-
-    fn open(&self) -> Result<redis::Connection, Failure> {
-        let connection = self.client.get_connection_with_timeout(self.answer_max).map_err(error::translate)?;
-        let limits = |connection: &redis::Connection| {
-            connection.set_read_timeout(Some(self.answer_max))?;
-            connection.set_write_timeout(Some(self.answer_max))
-        };
-        limits(&connection).map_err(error::translate)?;
-        Ok(connection)
-    }
-
-    fn new_slot(&self) -> u64 {
-        let (state, counter) = &self.slots;
-        state.hash_one(counter.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-impl Server for RedisServer {
-    type Connection = RedisConnection;
 
     fn connect(&self) -> Result<RedisConnection, Failure> {
         let mut connection = self.open()?;

@@ -32,6 +32,32 @@ impl Address {
         }
     }
 
+    /// The address with its password: for where only its owner reads.
+    pub fn revealed(&self) -> String {
+        self.text(self.password.as_deref())
+    }
+
+    fn text(&self, password: Option<&str>) -> String {
+        let mut text = format!("{}://", self.scheme);
+        if self.user.is_some() || password.is_some() {
+            text += &encoded(self.user.as_deref().unwrap_or_default());
+            text += &password.map(|password| format!(":{}", encoded(password))).unwrap_or_default();
+            text.push('@');
+        }
+        match self.host.contains(':') {
+            true => text += &format!("[{}]", self.host),
+            false => text += &self.host,
+        }
+        text += &self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        if !self.path.is_empty() {
+            text += &format!("/{}", encoded(&self.path));
+        }
+        for (number, (name, value)) in self.options.iter().enumerate() {
+            text += &format!("{}{name}={}", if number == 0 { '?' } else { '&' }, encoded(value));
+        }
+        text
+    }
+
     pub fn option(&self, name: &str) -> Option<&str> {
         self.options.get(name).map(String::as_str)
     }
@@ -117,24 +143,7 @@ fn encoded(text: &str) -> String {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://", self.scheme)?;
-        if let Some(user) = &self.user {
-            write!(f, "{}@", encoded(user))?;
-        }
-        match self.host.contains(':') {
-            true => write!(f, "[{}]", self.host)?,
-            false => write!(f, "{}", self.host)?,
-        }
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
-        }
-        if !self.path.is_empty() {
-            write!(f, "/{}", encoded(&self.path))?;
-        }
-        for (number, (name, value)) in self.options.iter().enumerate() {
-            write!(f, "{}{name}={}", if number == 0 { '?' } else { '&' }, encoded(value))?;
-        }
-        Ok(())
+        f.write_str(&self.text(None))
     }
 }
 
@@ -164,6 +173,7 @@ mod tests {
         assert_eq!(address.prefix(), Ok("v1"));
         assert_eq!(address.to_string(), "redis://me%40home@db.example:6380/2?a=b&prefix=v1");
         assert!(!format!("{address:?}").contains("cret"));
+        assert_eq!(parse(&address.revealed()), address);
         assert_eq!(parse(&address.to_string()), Address { password: None, ..address });
     }
 

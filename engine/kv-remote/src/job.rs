@@ -60,7 +60,7 @@ impl<S: Server> Client<S> {
             return Ok(verdict);
         }
         pooled.commits += 1;
-        let Pooled { connection, commits: number } = &mut pooled;
+        let Pooled { connection, commits: number, .. } = &mut pooled;
         let (slot, number) = (connection.slot(), *number);
         let writes = &buffer.into_parts();
         self.round_trips.fetch_add(1, Ordering::Relaxed);

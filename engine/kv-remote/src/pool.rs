@@ -1,12 +1,15 @@
 //! The connections of one client: as many as threads use at a time, kept for the next who needs one.
 //!
 //! Lock-free: who finds none idle makes one. When one is lost the idle ones go too, as they nearly always end together.
+//! One that nobody has used for a while is not trusted: firewalls and servers forget idle connections without a word, and
+//! finding out takes as long as a lost answer.
 //! The slots of connections that are gone are closed by the next that is made: nothing that is still on its way to the
 //! server under one of them comes about later.
 
 use crate::server::{Connection, Failure, Server};
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use shoal_kv::{KvError, KvResult};
+use std::time::{Duration, Instant};
 
 pub(crate) struct Pool<S: Server> {
     server: S,
@@ -18,6 +21,7 @@ pub(crate) struct Pool<S: Server> {
 pub(crate) struct Pooled<C> {
     pub connection: C,
     pub commits: u64,
+    idle_since: Instant,
 }
 
 impl<S: Server> Pool<S> {
@@ -30,13 +34,17 @@ impl<S: Server> Pool<S> {
     }
 
     pub fn take(&self) -> KvResult<Pooled<S::Connection>> {
-        match self.idle.pop() {
-            Some(pooled) => Ok(pooled),
-            None => self.connect().map_err(Failure::into_error),
+        while let Some(pooled) = self.idle.pop() {
+            if pooled.idle_since.elapsed() < IDLE_TIME_MAX {
+                return Ok(pooled);
+            }
+            self.orphan(pooled.connection.slot());
         }
+        self.connect().map_err(Failure::into_error)
     }
 
-    pub fn give_back(&self, pooled: Pooled<S::Connection>) {
+    pub fn give_back(&self, mut pooled: Pooled<S::Connection>) {
+        pooled.idle_since = Instant::now();
         if let Err(pooled) = self.idle.push(pooled) {
             self.orphaned_slots.push(pooled.connection.slot());
         }
@@ -72,7 +80,7 @@ impl<S: Server> Pool<S> {
         while let Some(slot) = self.orphaned_slots.pop() {
             connection.close_slot(slot).inspect_err(|_| self.orphaned_slots.push(slot))?;
         }
-        Ok(Pooled { connection, commits: 0 })
+        Ok(Pooled { connection, commits: 0, idle_since: Instant::now() })
     }
 }
 
@@ -82,3 +90,4 @@ pub(crate) fn closed() -> KvError {
 
 /// More connections than this are not kept when nobody uses them.
 const IDLE_MAX: usize = 64;
+const IDLE_TIME_MAX: Duration = Duration::from_secs(60);

@@ -7,11 +7,25 @@
 //! [`Evidence`]: each read says what was read before it, and is answered only if that still holds. So several reads are
 //! one snapshot, a client that dies holds up nobody, and connections may be shared behind a pooler.
 
+use crate::address::{Address, AddressError};
 use shoal_kv::{Direction, KeyRange, KvError, KvResult, WriteSet};
 use std::time::Duration;
 
-pub trait Server: Send + Sync + 'static {
+pub trait Server: Send + Sync + Sized + 'static {
     type Connection: Connection;
+
+    /// The server at an address. `answer_max` bounds the wait for a connection and for each answer; a server that is slower
+    /// counts as lost. Asks nothing of it yet.
+    fn at(address: &Address, answer_max: Duration) -> Result<Self, AddressError>;
+
+    /// Whether there is what a volume needs, such as its tables; with `create`, it's made. To be asked before `connect`.
+    fn prepare(&self, create: bool) -> KvResult<bool>;
+
+    /// Removes everything of the volume. Nobody may use it.
+    fn destroy(&self) -> KvResult<()>;
+
+    /// What keeps the server, as it is set now, from having each commit on disk before it's acknowledged, if anything.
+    fn durability_warning(&self) -> KvResult<Option<String>>;
 
     /// A new connection, with a slot of its own on the server.
     fn connect(&self) -> Result<Self::Connection, Failure>;

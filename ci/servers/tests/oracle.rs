@@ -1,0 +1,49 @@
+//! Every metadata operation judged by the oracle, as in the tests of `engine/metadata`, on engines on a server.
+
+// A failed unwrap is a failed test, which is what it is for.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../../engine/metadata/tests/oracle/driver.rs"]
+mod driver;
+#[path = "../../../engine/metadata/tests/oracle/model.rs"]
+mod model;
+#[path = "../../../engine/metadata/tests/oracle/operations.rs"]
+mod operations;
+#[path = "../../../engine/metadata/tests/oracle/tree.rs"]
+mod tree;
+
+use driver::Driver;
+use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, Server as Process};
+use shoal_kv_mysql::MysqlServer;
+use shoal_kv_postgres::PostgresServer;
+use shoal_kv_redis::RedisServer;
+use shoal_kv_remote::{RemoteKv, RemoteOptions, Server};
+use std::time::Duration;
+
+const SEEDS: std::ops::Range<u64> = 300..304;
+const STEPS: usize = 300;
+
+fn judge<S: Server>(process: &Process<impl Program>) {
+    for seed in SEEDS {
+        let server = S::at(&process.url(&format!("seed{seed}")).parse().unwrap(), Duration::from_secs(10)).unwrap();
+        assert_eq!(server.prepare(true), Ok(true));
+        let kv = RemoteKv::open(server, RemoteOptions::default()).unwrap();
+        let outcomes = Driver::new(kv, seed, seed % 2 == 0).run(STEPS);
+        assert!(outcomes.len() > 20, "seed {seed}: {outcomes:?}");
+    }
+}
+
+#[test]
+fn metadata_agrees_with_the_oracle_on_redis() {
+    judge::<RedisServer>(&Process::start(Redis::default()));
+}
+
+#[test]
+fn metadata_agrees_with_the_oracle_on_postgresql() {
+    judge::<PostgresServer>(&Process::start(Postgres));
+}
+
+#[test]
+fn metadata_agrees_with_the_oracle_on_mariadb() {
+    judge::<MysqlServer>(&Process::start(Mariadb));
+}

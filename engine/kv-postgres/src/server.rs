@@ -1,0 +1,75 @@
+//! Where the server is, and how to get a connection to it.
+
+use crate::connection::{PostgresConnection, Wire};
+use crate::schema;
+use shoal_kv::KvResult;
+use shoal_kv_remote::{Address, AddressError, Failure, Server};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio_postgres::Config;
+
+pub struct PostgresServer {
+    config: Config,
+    schema: String,
+    answer_max: Duration,
+    /// Numbers for slots that nobody else uses.
+    slots: (RandomState, AtomicU64),
+}
+
+impl PostgresServer {
+    fn open(&self) -> Result<Wire, Failure> {
+        Wire::open(&self.config, self.answer_max)
+    }
+
+    fn new_slot(&self) -> u64 {
+        let (state, counter) = &self.slots;
+        // The server's numbers have a sign.
+        state.hash_one(counter.fetch_add(1, Ordering::Relaxed)) >> 1
+    }
+}
+
+impl Server for PostgresServer {
+    type Connection = PostgresConnection;
+
+    fn at(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
+        address.check_options(&["prefix"])?;
+        let user = address.user.as_deref().ok_or_else(|| AddressError("it names no user".into()))?;
+        if address.path.is_empty() || address.path.contains('/') {
+            return Err(AddressError("the path is the name of a database".into()));
+        }
+        let mut config = Config::new();
+        config.host(&address.host).port(address.port.unwrap_or(PORT_DEFAULT)).user(user).dbname(&address.path);
+        config.connect_timeout(answer_max).application_name("shoal");
+        if let Some(password) = &address.password {
+            config.password(password);
+        }
+        let schema = schema::quoted(address.prefix()?);
+        Ok(PostgresServer { config, schema, answer_max, slots: (RandomState::new(), AtomicU64::new(0)) })
+    }
+
+    fn prepare(&self, create: bool) -> KvResult<bool> {
+        let wire = self.open().map_err(Failure::into_error)?;
+        wire.run(schema::prepare(&wire.client, &self.schema, create)).map_err(Failure::into_error)
+    }
+
+    fn destroy(&self) -> KvResult<()> {
+        let wire = self.open().map_err(Failure::into_error)?;
+        wire.run(schema::remove(&wire.client, &self.schema)).map_err(Failure::into_error)
+    }
+
+    fn durability_warning(&self) -> KvResult<Option<String>> {
+        let wire = self.open().map_err(Failure::into_error)?;
+        let fsync = wire.ask_one("SELECT current_setting('fsync')").map_err(Failure::into_error)?;
+        Ok((fsync != "on").then(|| {
+            "this PostgreSQL runs with `fsync = off`: power loss may take acknowledged changes or damage everything"
+                .into()
+        }))
+    }
+
+    fn connect(&self) -> Result<PostgresConnection, Failure> {
+        PostgresConnection::new(self.open()?, &self.schema, self.new_slot())
+    }
+}
+
+const PORT_DEFAULT: u16 = 5432;
