@@ -9,6 +9,8 @@ use tempfile::TempDir;
 pub struct Bed {
     folder: TempDir,
     program: PathBuf,
+    /// Of a server that holds the metadata, if one does.
+    server: Option<String>,
 }
 
 /// A command that ran to its end.
@@ -27,16 +29,28 @@ impl Bed {
 
     /// As `new`, on the disk that `place` lies on.
     pub fn within(place: &Path, format_options: &[&str]) -> Self {
+        Bed::made(place, None, format_options)
+    }
+
+    /// A formatted volume whose metadata is at this META-URL on a server.
+    pub fn on_server(url: &str) -> Self {
+        Bed::made(&std::env::temp_dir(), Some(url.to_string()), &[])
+    }
+
+    fn made(place: &Path, server: Option<String>, format_options: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("shoal-bed-").tempdir_in(place).expect("a temporary folder");
-        let bed = Bed { folder, program: program::find() };
+        let bed = Bed { folder, program: program::find(), server };
         std::fs::create_dir(bed.mount_point()).expect("a new folder takes a mount point");
         let url = bed.url();
-        bed.shoal(&[&["format", url.as_str(), "bed"], format_options].concat()).expect_code(0);
+        let storage = format!("file://{}", bed.path("volume.objects").display());
+        let beside = ["format", url.as_str(), "bed", "--storage", storage.as_str()];
+        bed.shoal(&[&beside, format_options].concat()).expect_code(0);
         bed
     }
 
     pub fn url(&self) -> String {
-        format!("sqlite://{}", self.path("volume.db").display())
+        let beside = || format!("sqlite://{}", self.path("volume.db").display());
+        self.server.clone().unwrap_or_else(beside)
     }
 
     pub fn mount_point(&self) -> PathBuf {

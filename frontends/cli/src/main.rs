@@ -27,6 +27,7 @@ mod places;
 mod process;
 mod progress;
 mod serve;
+mod server_url;
 mod sessions;
 mod signals;
 mod size;

@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::server_url::ServerUrl;
 use rustix::fs::{Access, access};
 use serde::{Deserialize, Serialize};
 use shoal_kv::Kv;
@@ -17,13 +18,19 @@ use std::sync::Arc;
 pub enum MetaUrl {
     /// `sqlite:///FILE`; the path is absolute and taken as it is, without escapes.
     Sqlite(PathBuf),
+    /// `redis://…`, `postgres://…`, `mysql://…`
+    Server(ServerUrl),
 }
 
-const SUPPORTED: &str = "sqlite:///FILE";
+const SUPPORTED: &str = "sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB, mysql://USER@HOST/DB";
+const SQLITE: &str = "sqlite:///FILE";
 
 impl MetaUrl {
     pub fn open(&self) -> Outcome<Arc<dyn Kv>> {
-        let MetaUrl::Sqlite(path) = self;
+        let path = match self {
+            MetaUrl::Sqlite(path) => path,
+            MetaUrl::Server(server) => return server.open(false)?.ok_or_else(|| self.no_volume()),
+        };
         match path.metadata() {
             // An empty file is what a format that was interrupted at its very beginning leaves behind.
             Ok(metadata) if metadata.is_file() && metadata.len() == 0 => return Err(self.no_volume()),
@@ -42,7 +49,7 @@ impl MetaUrl {
 
     /// The folder a new database goes into must be there, and this user must be able to write to it.
     pub fn check_folder(&self) -> Outcome<()> {
-        let MetaUrl::Sqlite(path) = self;
+        let MetaUrl::Sqlite(path) = self else { return Ok(()) };
         let folder = path.parent().unwrap_or(Path::new("/"));
         if !folder.is_dir() {
             let why = format!("there is no folder {}", folder.display());
@@ -59,15 +66,18 @@ impl MetaUrl {
         })
     }
 
-    /// Nothing of a database is there yet.
+    /// Nothing of a database is there yet, and all that will be is ours to remove. Never so on a server.
     pub fn is_absent(&self) -> bool {
-        let MetaUrl::Sqlite(path) = self;
+        let MetaUrl::Sqlite(path) = self else { return false };
         std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     }
 
     /// Also makes the database where there is none, for its owner's eyes only: it holds names and small files.
     pub fn create(&self) -> Outcome<Arc<dyn Kv>> {
-        let MetaUrl::Sqlite(path) = self;
+        let path = match self {
+            MetaUrl::Sqlite(path) => path,
+            MetaUrl::Server(server) => return server.open(true)?.ok_or_else(|| self.no_volume()),
+        };
         self.check_folder()?;
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Ok(_) => {}
@@ -78,9 +88,13 @@ impl MetaUrl {
         Ok(kv)
     }
 
-    /// Removes the database that holds the volume, with the files beside it. Nobody may have it open.
+    /// Removes the database that holds the volume, with the files beside it; on a server, what belongs to the volume.
+    /// Nobody may have it open.
     pub fn remove(&self) -> Outcome<()> {
-        let MetaUrl::Sqlite(path) = self;
+        let path = match self {
+            MetaUrl::Sqlite(path) => path,
+            MetaUrl::Server(server) => return server.remove(),
+        };
         for suffix in ["", "-wal", "-shm", "-epoch"] {
             let mut name = path.as_os_str().to_owned();
             name.push(suffix);
@@ -93,10 +107,20 @@ impl MetaUrl {
         Ok(())
     }
 
-    /// Where `format` puts objects unless told otherwise: a folder beside the database.
-    pub fn default_storage(&self) -> PathBuf {
-        let MetaUrl::Sqlite(path) = self;
-        path.with_extension("objects")
+    /// Where `format` puts objects unless told otherwise: a folder beside the database, where there is a beside.
+    pub fn default_storage(&self) -> Option<PathBuf> {
+        match self {
+            MetaUrl::Sqlite(path) => Some(path.with_extension("objects")),
+            MetaUrl::Server(_) => None,
+        }
+    }
+
+    /// What keeps the engine, as it is set up now, from fsync's promise, if anything.
+    pub fn durability_warning(&self) -> Outcome<Option<String>> {
+        match self {
+            MetaUrl::Sqlite(_) => Ok(None),
+            MetaUrl::Server(server) => server.durability_warning(),
+        }
     }
 
     /// What people and scripts may see: never a password.
@@ -111,8 +135,10 @@ impl MetaUrl {
 
 impl fmt::Display for MetaUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let MetaUrl::Sqlite(path) = self;
-        write!(f, "sqlite://{}", path.display())
+        match self {
+            MetaUrl::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            MetaUrl::Server(server) => write!(f, "{server}"),
+        }
     }
 }
 
@@ -123,12 +149,13 @@ impl FromStr for MetaUrl {
         let Some((scheme, rest)) = text.split_once("://") else {
             let cure = match text.starts_with('/') {
                 true => format!("write sqlite://{text}"),
-                false => format!("write {SUPPORTED} with the full path of the database file"),
+                false => format!("write {SQLITE} with the full path of the database file"),
             };
             return Err(Failure::usage(format_args!("{text}: this is no META-URL; {cure}")));
         };
         match scheme {
             "sqlite" => sqlite(text, rest),
+            _ if ServerUrl::knows(scheme) => ServerUrl::parse(text).map(MetaUrl::Server),
             _ => Err(Failure::usage(format_args!(
                 // The rest may hold a password.
                 "{scheme}://…: metadata of the kind '{scheme}' is not supported by this build; it knows {SUPPORTED}"
@@ -142,7 +169,7 @@ fn sqlite(text: &str, path: &str) -> Result<MetaUrl, Failure> {
     match usable {
         true => Ok(MetaUrl::Sqlite(path.into())),
         false => Err(Failure::usage(format_args!(
-            "{text}: the path of a database file must be a full one; write {SUPPORTED}, for example sqlite:///srv/volume.db"
+            "{text}: the path of a database file must be a full one; write {SQLITE}, for example sqlite:///srv/volume.db"
         ))),
     }
 }
@@ -156,7 +183,7 @@ mod tests {
         let url: MetaUrl = "sqlite:///srv/a b%20.db".parse().unwrap();
         assert_eq!(url, MetaUrl::Sqlite("/srv/a b%20.db".into()));
         assert_eq!(url.to_string(), "sqlite:///srv/a b%20.db");
-        assert_eq!(url.default_storage(), PathBuf::from("/srv/a b%20.objects"));
+        assert_eq!(url.default_storage(), Some(PathBuf::from("/srv/a b%20.objects")));
     }
 
     #[test]
@@ -166,7 +193,7 @@ mod tests {
         assert!(refusal("x.db").contains("sqlite:///FILE"));
         assert!(refusal("sqlite://x.db").contains("full one"));
         assert!(refusal("sqlite:///").contains("full one"));
-        let other = refusal("redis://user:secret@host/0");
-        assert!(other.contains("redis") && other.contains("sqlite:///FILE") && !other.contains("secret"), "{other}");
+        let other = refusal("etcd://user:secret@host/0");
+        assert!(other.contains("etcd") && other.contains("sqlite:///FILE") && !other.contains("secret"), "{other}");
     }
 }

@@ -24,13 +24,16 @@ Examples:
   shoal format sqlite:///srv/photos.db photos --trash-days 7
   shoal format sqlite:///srv/logs.db logs --compress zstd:3
   shoal format sqlite:///srv/a.db a --encrypt aes-256-gcm --key-file /root/a.key
+  SHOAL_META_PASSWORD=… shoal format postgres://me@db.example/shoal photos --storage file:///shared/photos
   shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
 pub struct Arguments {
-    /// Where its metadata is to be, for example sqlite:///srv/volume.db
+    /// Where its metadata is to be: sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB or mysql://USER@HOST/DB. On
+    /// servers, ?prefix=NAME keeps several volumes apart, and the password comes from SHOAL_META_PASSWORD, or from the
+    /// file that SHOAL_META_PASSWORD_FILE names
     pub meta_url: String,
     /// Its name: letters, digits, '-', '_' and '.'
     pub name: String,
-    /// Where its objects are to be [default: a folder beside the database]
+    /// Where its objects are to be [default: a folder beside the database; none for servers]
     #[arg(long, value_name = "URL")]
     pub storage: Option<String>,
     /// Largest object: a power of two from 64K to 64M
@@ -102,6 +105,9 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let made = make(&url, &arguments.name, &wishes)?;
     say(format_args!("made the volume {} in {}", made.name, url.shown()));
     say(format_args!("  objects  {}", made.storage));
+    if let Some(warning) = url.durability_warning()? {
+        say(format_args!("  warning: {warning}"));
+    }
     say(format_args!("to mount:  shoal mount {} MOUNTPOINT", url.shown()));
     Ok(Exit::Success)
 }
@@ -137,9 +143,13 @@ pub fn make(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
 
 fn settings(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSettings> {
     check_name(name)?;
-    let storage = match &wishes.storage {
-        Some(storage) => storage.clone(),
-        None => format!("file://{}", url.default_storage().display()),
+    let storage = match (&wishes.storage, url.default_storage()) {
+        (Some(storage), _) => storage.clone(),
+        (None, Some(folder)) => format!("file://{}", folder.display()),
+        (None, None) => {
+            let cure = "say where its objects are to be, for example --storage file:///srv/objects";
+            return Err(Failure::usage(format_args!("{url}: there is no folder beside a server; {cure}")));
+        }
     };
     Ok(VolumeSettings {
         schema: SCHEMA_VERSION,

@@ -109,6 +109,9 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, global: &GlobalArguments) -> Outcome<Exit> {
     let foreground = arguments.foreground;
     let request = request(arguments, global)?;
+    if let Some(warning) = request.meta_url.durability_warning()? {
+        say(format_args!("warning: {warning}"));
+    }
     match foreground {
         true => in_foreground(&request, global)?,
         false => tell(&daemon::start(&request)?),

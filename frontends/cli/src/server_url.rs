@@ -1,0 +1,175 @@
+//! META-URLs of engines on a server: `redis://`, `postgres://`, `mysql://`.
+//!
+//! A password comes from the URL, or else from the environment: `SHOAL_META_PASSWORD`, or the file that
+//! `SHOAL_META_PASSWORD_FILE` names. It is never shown. What is kept of a URL with a password (the orders of a daemon, the
+//! state file of a mount) is for its owner's eyes only.
+
+use crate::failure::{Failure, Outcome};
+use serde::{Deserialize, Serialize};
+use shoal_kv::{Kv, KvResult};
+use shoal_kv_mysql::MysqlServer;
+use shoal_kv_postgres::PostgresServer;
+use shoal_kv_redis::RedisServer;
+use shoal_kv_remote::{Address, AddressError, RemoteKv, RemoteOptions, Server};
+use std::env;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ServerUrl {
+    address: Address,
+}
+
+/// What commands do with a server, whichever it is.
+trait Engine {
+    fn open(self: Box<Self>, create: bool) -> KvResult<Option<Arc<dyn Kv>>>;
+    fn destroy(&self) -> KvResult<()>;
+    fn durability_warning(&self) -> KvResult<Option<String>>;
+}
+
+type At = fn(&Address) -> Result<Box<dyn Engine>, AddressError>;
+
+const ENGINES: [(&str, At); 4] = [
+    ("redis", at::<RedisServer>),
+    ("postgres", at::<PostgresServer>),
+    ("postgresql", at::<PostgresServer>),
+    ("mysql", at::<MysqlServer>),
+];
+
+impl ServerUrl {
+    pub fn knows(scheme: &str) -> bool {
+        engine_of(scheme).is_some()
+    }
+
+    /// Of a scheme that it knows. The refusals don't quote what may be a password.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let parsed = text.parse::<Address>().and_then(|address| {
+            server_at(&address)?;
+            Ok(ServerUrl { address })
+        });
+        let scheme = text.split(':').next().unwrap_or_default();
+        parsed.map_err(|AddressError(why)| {
+            Failure::usage(format_args!(
+                "{scheme}://…: {why}; write {scheme}://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?prefix=NAME]"
+            ))
+        })
+    }
+
+    /// `None`: there is nothing of a volume; with `create`, never.
+    pub fn open(&self, create: bool) -> Outcome<Option<Arc<dyn Kv>>> {
+        self.engine()?.open(create).map_err(|error| Failure::of_store(self, &error))
+    }
+
+    pub fn remove(&self) -> Outcome<()> {
+        self.engine()?.destroy().map_err(|error| Failure::of_store(self, &error))
+    }
+
+    pub fn durability_warning(&self) -> Outcome<Option<String>> {
+        self.engine()?.durability_warning().map_err(|error| Failure::of_store(self, &error))
+    }
+
+    /// With the password, wherever it comes from.
+    fn engine(&self) -> Outcome<Box<dyn Engine>> {
+        let mut address = self.address.clone();
+        if address.password.is_none() {
+            address.password = password()?;
+        }
+        server_at(&address).map_err(|AddressError(why)| Failure::usage(format_args!("{self}: {why}")))
+    }
+}
+
+fn engine_of(scheme: &str) -> Option<At> {
+    ENGINES.iter().find(|(known, _)| *known == scheme).map(|(_, at)| *at)
+}
+
+fn server_at(address: &Address) -> Result<Box<dyn Engine>, AddressError> {
+    let at = engine_of(&address.scheme).ok_or_else(|| AddressError("it is no server that this build knows".into()))?;
+    at(address)
+}
+
+fn at<S: Server>(address: &Address) -> Result<Box<dyn Engine>, AddressError> {
+    Ok(Box::new(S::at(address, ANSWER_MAX)?))
+}
+
+impl<S: Server> Engine for S {
+    fn open(self: Box<Self>, create: bool) -> KvResult<Option<Arc<dyn Kv>>> {
+        match self.prepare(create)? {
+            true => Ok(Some(RemoteKv::open(*self, RemoteOptions::default())?)),
+            false => Ok(None),
+        }
+    }
+
+    fn destroy(&self) -> KvResult<()> {
+        Server::destroy(self)
+    }
+
+    fn durability_warning(&self) -> KvResult<Option<String>> {
+        Server::durability_warning(self)
+    }
+}
+
+fn password() -> Outcome<Option<String>> {
+    if let Ok(password) = env::var("SHOAL_META_PASSWORD") {
+        return Ok(Some(password));
+    }
+    let Some(path) = env::var_os("SHOAL_META_PASSWORD_FILE") else { return Ok(None) };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Failure::of_io(Path::new(&path), "reading the password of the metadata store", &error))?;
+    Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+impl From<ServerUrl> for String {
+    fn from(url: ServerUrl) -> String {
+        url.address.revealed()
+    }
+}
+
+impl TryFrom<String> for ServerUrl {
+    type Error = Failure;
+
+    fn try_from(text: String) -> Result<Self, Failure> {
+        ServerUrl::parse(&text)
+    }
+}
+
+/// A server that takes longer to answer counts as lost.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use crate::meta_url::MetaUrl;
+
+    #[test]
+    fn a_password_is_kept_for_the_daemon_and_never_shown() {
+        for text in ["redis://:s%40cret@h/0", "postgres://me:s%40cret@h/db?prefix=a", "mysql://me:s%40cret@h:1/db"] {
+            let url: MetaUrl = text.parse().unwrap();
+            assert!(!url.to_string().contains("cret") && !format!("{url:?}").contains("cret"), "{url}");
+            let orders = serde_json::to_string(&url).unwrap();
+            assert!(orders.contains("s%40cret"));
+            assert_eq!(serde_json::from_str::<MetaUrl>(&orders).unwrap(), url);
+        }
+    }
+
+    #[test]
+    fn what_a_server_cannot_make_sense_of_is_refused_at_once() {
+        for (text, why) in [
+            ("redis://h/x", "number"),
+            ("redis://h/0?prefx=a", "prefix"),
+            ("postgres://h/db", "user"),
+            ("mysql://me:secret@h/", "database"),
+            ("mysql://me:secret@/db", "host"),
+        ] {
+            let refusal = text.parse::<MetaUrl>().unwrap_err().to_string();
+            assert!(refusal.contains(why) && !refusal.contains("secret"), "{refusal}");
+        }
+    }
+}
