@@ -60,6 +60,15 @@ pub fn rust_libraries() -> PathBuf {
     Path::new(root.trim()).join("lib")
 }
 
+/// Whether a test may become other users, mount and make devices. Says so if not.
+pub fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("left out: this takes root");
+    }
+    is_root
+}
+
 /// Whether the long forms were asked for: `SHOAL_LONG=1`.
 pub fn is_long() -> bool {
     std::env::var_os("SHOAL_LONG").is_some_and(|value| value == "1")

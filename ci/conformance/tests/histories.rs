@@ -1,7 +1,7 @@
 //! Random histories on a mount: see `shoal_ci_conformance::histories`.
 
 use shoal_ci_conformance::histories::{Histories, Players, Scramble, reasons, tree_of};
-use shoal_ci_conformance::is_long;
+use shoal_ci_conformance::{is_long, is_root};
 use shoal_ci_testbed::Bed;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -10,6 +10,9 @@ use std::thread;
 
 #[test]
 fn random_histories_are_as_the_oracle_tells() {
+    if !is_root() {
+        return;
+    }
     let bed = Bed::new(&["--delete-grace", "0s"]);
     let mount = bed.mount(&["--allow-other"]);
     let plain = bed.path("plain");
@@ -29,6 +32,9 @@ fn random_histories_are_as_the_oracle_tells() {
 /// where what is removed goes to the trash.
 #[test]
 fn random_histories_with_small_compressed_objects_and_a_trash_are_as_the_oracle_tells() {
+    if !is_root() {
+        return;
+    }
     let layout = ["--inline-max", "0", "--block-size", "64K", "--compress", "lz4"];
     let bed = Bed::new(&[&layout[..], &["--delete-grace", "0s", "--trash-days", "1"]].concat());
     let mount = bed.mount(&["--allow-other"]);
@@ -44,6 +50,9 @@ fn random_histories_with_small_compressed_objects_and_a_trash_are_as_the_oracle_
 /// By turns, each process on its own mount: what one does the other sees at once, data from close to open.
 #[test]
 fn histories_on_two_mounts_are_as_on_one() {
+    if !is_root() {
+        return;
+    }
     let bed = Bed::new(&["--delete-grace", "0s"]);
     let first = bed.mount(&["--allow-other"]);
     let second = bed.mount_second(&["--allow-other"]);
