@@ -1,0 +1,63 @@
+//! What operations cost in round trips on an engine on a server, alone on it and without quotas: a change that needs one
+//! more is seen here. The count is kv-remote's, so one engine speaks for all.
+
+// A failed unwrap is a failed test, which is what it is for.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../../engine/metadata/tests/behaviour/support.rs"]
+#[allow(dead_code)]
+mod support;
+
+use shoal_ci_servers::{Redis, Server as Process};
+use shoal_kv_redis::RedisServer;
+use shoal_kv_remote::{RemoteKv, RemoteOptions, Server};
+use shoal_types::{FileKind, Ino};
+use std::fmt::Debug;
+use std::time::Duration;
+use support::{at, name, volume};
+
+#[test]
+fn operations_keep_to_their_budgets() {
+    let process = Process::start(Redis::default());
+    let server = RedisServer::at(&process.url("budgets").parse().unwrap(), Duration::from_secs(10)).unwrap();
+    let kv = RemoteKv::open(server, RemoteOptions::default()).unwrap();
+    let mount = volume(kv.clone());
+    let first = mount.first_ino;
+    let mut costs = Vec::new();
+    let mut measure = |operation: &'static str, run: &dyn Fn() -> Box<dyn Debug>| {
+        let before = kv.round_trips();
+        run();
+        costs.push((operation, kv.round_trips() - before));
+    };
+    measure("mkdir", &|| Box::new(mount.create(1, "d", first, FileKind::Directory).unwrap()));
+    measure("create", &|| Box::new(mount.create(1, "f", first + 1, FileKind::Regular).unwrap()));
+    measure("create that is refused", &|| Box::new(mount.create(1, "f", first + 2, FileKind::Regular).unwrap_err()));
+    measure("lookup", &|| Box::new(mount.metadata.lookup(Ino(1), &name("f")).unwrap()));
+    measure("attributes", &|| Box::new(mount.metadata.get_attributes(Ino(first + 1)).unwrap()));
+    measure("content", &|| Box::new(mount.metadata.get_content(Ino(first + 1)).unwrap()));
+    measure("directory", &|| Box::new(mount.metadata.read_directory(Ino(1), 0, 100, false).unwrap()));
+    measure("set times", &|| Box::new(mount.set_mtime(first + 1, at(5), at(5)).unwrap()));
+    measure("link", &|| Box::new(mount.link(first + 1, 1, "g").unwrap()));
+    measure("rename", &|| Box::new(mount.rename((1, "g"), (1, "h")).unwrap()));
+    measure("unlink of one name", &|| Box::new(mount.unlink(1, "h", &[]).unwrap()));
+    measure("unlink of the last name", &|| Box::new(mount.unlink(1, "f", &[]).unwrap()));
+    measure("rmdir", &|| Box::new(mount.rmdir(1, "d", &[]).unwrap()));
+    assert_eq!(costs, BUDGETS);
+    mount.assert_sound();
+}
+
+const BUDGETS: [(&str, u64); 13] = [
+    ("mkdir", 2),
+    ("create", 2),
+    ("create that is refused", 1),
+    ("lookup", 2),
+    ("attributes", 1),
+    ("content", 1),
+    ("directory", 2),
+    ("set times", 4),
+    ("link", 4),
+    ("rename", 3),
+    ("unlink of one name", 3),
+    ("unlink of the last name", 3),
+    ("rmdir", 4),
+];
