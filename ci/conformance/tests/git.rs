@@ -60,6 +60,7 @@ fn many_at_work_on_one_repository_lose_no_commit_and_leave_it_in_order() {
         }
         while working.load(Ordering::Acquire) > 0 {
             git(&bare, &["repack", "-a", "--quiet"]);
+            git(&bare, &["pack-refs", "--all"]);
         }
     });
     assert_in_order(&bare, workers, rounds);

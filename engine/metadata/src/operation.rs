@@ -246,7 +246,8 @@ pub struct ReplaceSlices {
 }
 
 /// Takes these inodes off the removal queue where they stand in it, and sustains them for the session: it has them open.
-/// Answers `Done`. One whose removal has begun, or that another session sustains, is left as it is.
+/// Answers those that it sustains now, whoever asked for it first. One whose removal has begun, or that only another session
+/// sustains, is left as it is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Sustain {
     pub inodes: Vec<Ino>,

@@ -25,6 +25,8 @@ pub enum MetaReply {
     CopyBytes(u64),
     Appended(Appended),
     Emptied(Emptied),
+    /// Those that the session keeps now.
+    Sustained(Vec<Ino>),
 }
 
 /// How a request for a lock ended.
@@ -120,6 +122,7 @@ into! {
     into_leased: Leased => Range<u64>;
     into_registered: Registered => SessionId;
     into_lock: Lock => LockOutcome;
+    into_sustained: Sustained => Vec<Ino>;
 }
 
 impl MetaReply {

@@ -11,13 +11,17 @@ use shoal_kv::Transaction;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Sustain) -> MetaResult<MetaReply> {
     session::require(transaction, operation.session)?;
+    let mut kept = Vec::new();
     for ino in operation.inodes.iter().copied() {
         let place = Key::Queued(ino).encode();
         if let Some(queued) = transaction.get(&place)? {
             transaction.delete(&place);
             transaction.delete(&Key::Removal(decode_queued(&queued)?, ino).encode());
             orphan::sustain(transaction, ino, operation.session);
+        } else if transaction.get(&Key::Sustained(operation.session, ino).encode())?.is_none() {
+            continue;
         }
+        kept.push(ino);
     }
-    Ok(MetaReply::Done)
+    Ok(MetaReply::Sustained(kept))
 }

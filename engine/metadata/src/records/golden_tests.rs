@@ -364,6 +364,7 @@ fn every_reply_in_an_operation_record_has_its_golden_bytes() {
             "0108070605040302010eac020202ff03e807e907000105000101040206030804ac02",
         ),
         (MetaReply::Emptied(Emptied { done: true, inodes: vec![Ino(300)] }), "0108070605040302010f0101ac02"),
+        (MetaReply::Sustained(vec![Ino(300)]), "0108070605040302011001ac02"),
     ];
     for (reply, golden) in replies {
         let record = OperationRecord { operation: 0x0102_0304_0506_0708, reply };

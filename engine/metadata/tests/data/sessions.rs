@@ -3,7 +3,7 @@
 use crate::support::*;
 use shoal_kv::{Faults, MemoryKv, MemoryOptions, MemoryStore};
 use shoal_metadata::{
-    EndSession, Heartbeat, LeaseInodes, MetaError, MetaOp, Metadata, Release, Sustain, check, keys::Key,
+    EndSession, Heartbeat, LeaseInodes, MetaError, MetaOp, MetaReply, Metadata, Release, Sustain, check, keys::Key,
 };
 use shoal_types::{Errno, Ino, SessionId};
 use std::collections::BTreeSet;
@@ -107,7 +107,11 @@ fn another_mount_that_has_the_file_open_takes_it_off_the_queue() {
     let ino = volume.file("f");
     volume.unlink("f", &[]);
     assert_eq!(queued(&volume.metadata), [ino]);
-    other.run(MetaOp::Sustain(Sustain { inodes: vec![ino, Ino(999)], session: other.session }));
+    let sustain = |volume: &Volume| MetaOp::Sustain(Sustain { inodes: vec![ino, Ino(999)], session: volume.session });
+    let kept = Ok(MetaReply::Sustained(vec![ino]));
+    assert_eq!(other.try_run(sustain(&other)), kept);
+    assert_eq!(other.try_run(sustain(&other)), kept, "it has it already");
+    assert_eq!(volume.try_run(sustain(&volume)), Ok(MetaReply::Sustained(Vec::new())), "another session has it");
     assert_eq!(queued(&volume.metadata), []);
     volume.remove_queued();
     assert!(volume.metadata.get_attributes(ino).is_ok());

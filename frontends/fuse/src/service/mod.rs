@@ -20,6 +20,7 @@ mod entries;
 mod files;
 mod kernel_pages;
 mod locks;
+mod lost;
 mod nodes;
 mod passthrough;
 mod privileges;
@@ -45,6 +46,7 @@ use crate::transport::{Received, Reply, ReplyBody};
 use entries::Permissions;
 use kernel_pages::PageForgetter;
 use locks::Asker;
+use lost::ReplyOfLost;
 use nodes::Nodes;
 use passthrough::Passthrough;
 use read_write::WriteFlags;
@@ -231,6 +233,7 @@ impl<R: Reply> Service<R> for VolumeService {
     async fn dispatch(self: Rc<Self>, received: Received<R>) {
         let Received { message, reply } = received;
         let Some((Request { header, mut operation }, reply)) = open(&message, reply) else { return };
+        let reply = ReplyOfLost::new(reply, &operation);
         if self.read_only && read_only::changes_something(&operation) {
             return reply.send(Err(Errno::EROFS));
         }

@@ -1,7 +1,8 @@
 //! Opening and closing.
 //!
 //! A handle is counted before the attributes are looked at. Whoever removes a last name commits first and then looks at
-//! the count (`remove.rs`). So either the opener sees that the name is gone, or the remover sees the handle.
+//! the count (`remove.rs`). So either the opener sees that the name is gone, or the remover sees the handle. An opener who
+//! comes too late for the name can still take the inode off the removal queue.
 
 use super::Opened;
 use crate::message::Message;
@@ -108,12 +109,16 @@ impl Shard {
 
     async fn living_attributes(self: &Rc<Self>, ino: Ino, handle: &Handle) -> FsResult<Attributes> {
         let attributes = self.get_attributes(ino).await?;
-        // Nobody opens what has no name, not even in the trash, and is not held open already: its removal has begun.
-        let has_name = attributes.nlink > 0 || attributes.flags.has(InodeFlags::TRASHED);
-        match !has_name && !handle.file.sustained.load(SeqCst) {
-            true => Err(Errno::ENOENT),
-            false => Ok(attributes),
+        if attributes.nlink > 0 || attributes.flags.has(InodeFlags::TRASHED) || handle.file.sustained.load(SeqCst) {
+            return Ok(attributes);
         }
+        // It was found by a name that it has lost meanwhile. Who opens a file that is being replaced must get one of the
+        // two, so it is kept as if it had been open before.
+        match self.sustain(ino).await? {
+            true => handle.set_sustained(true),
+            false => return Err(Errno::ENOENT),
+        }
+        Ok(attributes)
     }
 
     /// Makes the owner look at the store again if another mount may have changed the file since it last did.

@@ -65,15 +65,21 @@ impl Shard {
         if !self.shared.open_files.is_open(ino) {
             return false;
         }
-        let operation = Sustain { inodes: vec![ino], session: self.shared.session };
-        match self.mutate(MetaOp::Sustain(operation), Durability::Visible).await {
-            Ok(_) => true,
+        match self.sustain(ino).await {
+            Ok(sustained) => sustained,
             Err(error) => {
                 // Maintenance tries again before it removes anything.
                 tracing::warn!(%ino, %error, "an open file that was removed could not be sustained");
                 false
             }
         }
+    }
+
+    /// Lets the store keep an inode that waits for its removal; `false` where that has begun.
+    pub(super) async fn sustain(self: &Rc<Self>, ino: Ino) -> FsResult<bool> {
+        let operation = Sustain { inodes: vec![ino], session: self.shared.session };
+        let sustained = self.mutate(MetaOp::Sustain(operation), Durability::Visible).await?.into_sustained()?;
+        Ok(sustained.contains(&ino))
     }
 
     /// The store keeps the inode for us. Whoever closes it last releases it; if that has happened already, we do.

@@ -42,7 +42,9 @@ fn a_removed_file_can_be_read_and_written_until_it_is_closed() {
     assert!(store.count() > 0);
     close(&volume, 1, ino);
     wait_until("its objects are deleted", || store.count() == 0);
-    wait_until("the inode is gone", || open(&volume, 0, ino).is_err());
+    wait_until("the inode is gone", || {
+        on(&volume, 0, move |local| async move { local.get_attributes(ino).await }).is_err()
+    });
     assert_eq!(open(&volume, 1, ino).unwrap_err(), Errno::ENOENT);
     volume.stop().unwrap();
 }

@@ -63,6 +63,30 @@ fn what_one_mount_has_closed_the_other_reads_when_it_opens() {
     mounts.first.stop().unwrap();
 }
 
+/// As kernels do it: a name is looked up, and what it stood for is opened later. While two mounts live nothing is removed at
+/// once, so neither comes too late.
+#[test]
+fn what_lost_its_name_between_lookup_and_open_can_be_opened_and_goes_with_its_last_close() {
+    let mounts = Mounts::new();
+    let (first, second) = (&mounts.first, mounts.another());
+    for (round, opener) in [first, &second].into_iter().enumerate() {
+        let ino = create_open(first, 0, "file");
+        write(first, 0, ino, 0, pattern(round as u64, LENGTH)).unwrap();
+        flush(first, 0, ino).unwrap();
+        close(first, 0, ino);
+        assert_eq!(lookup(opener, 0, "file").unwrap().ino, ino);
+        unlink(first, 1, "file");
+        open(opener, 0, ino).unwrap();
+        open(opener, 1, ino).unwrap();
+        close(opener, 1, ino);
+        assert!(read(opener, 1, ino, 0, LENGTH).unwrap() == pattern(round as u64, LENGTH));
+        close(opener, 0, ino);
+    }
+    second.stop().unwrap();
+    wait_until("all objects are deleted", || mounts.store.count() == 0);
+    mounts.first.stop().unwrap();
+}
+
 #[test]
 fn a_write_brings_a_time_in_the_future_back_though_the_file_is_looked_at_again_before_its_commit() {
     let mounts = Mounts::new();
