@@ -1,8 +1,9 @@
 //! Any bytes as a FUSE request: parsed or refused, never a panic, and never a slice from outside the message. The same of
-//! an access control list in one.
+//! an access control list in one, and of a request of our own programs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use shoal_fuse_protocol::control::ControlRequest;
 use shoal_fuse_protocol::{Config, Operation, Request, negotiate};
 use shoal_types::{Acl, XattrName};
 
@@ -14,6 +15,13 @@ fuzz_target!(|bytes: &[u8]| {
         Operation::BatchForget(list) => assert!(list.iter().count() * 16 <= bytes.len()),
         Operation::Init(offer) => {
             let _ = negotiate(&offer, &Config::default());
+        }
+        Operation::Ioctl { command, input, .. } => {
+            if let Ok(ControlRequest::RemoveTree { name, .. } | ControlRequest::TrashOrigin { name }) =
+                ControlRequest::parse(command, input)
+            {
+                assert!(name.len() <= input.len());
+            }
         }
         // Other front ends pass values on that no kernel has looked at.
         Operation::Setxattr { name, value, .. } => {

@@ -25,6 +25,18 @@ impl Oracle {
         self.reap(child);
         Ok(())
     }
+
+    /// Removes a directory with all that lies below it: what `rm -r` comes to, in one moment.
+    pub fn remove_tree(&mut self, parent: Ino, name: &Name, now: Timestamp) -> FsResult<()> {
+        let top = self.entry(parent, name)?;
+        for (below, ino, _) in self.read_directory(top)? {
+            match self.is_directory(ino) {
+                true => self.remove_tree(top, &below, now)?,
+                false => self.unlink(top, &below, now)?,
+            }
+        }
+        self.rmdir(parent, name, now)
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The command line as a whole. What each command takes stands in its own file under `commands/`.
 
-use crate::commands::{destroy, format, fsck, gc, info, key, mount, mount_helper, quota, status, umount, up};
+use crate::commands::{
+    config, destroy, format, fsck, gc, info, key, mount, mount_helper, quota, restore, rmr, status, umount, up,
+};
 use crate::daemon;
 use crate::exit;
 use crate::places;
@@ -38,8 +40,11 @@ pub enum Command {
     Umount(umount::Arguments),
     Status(status::Arguments),
     Info(info::Arguments),
+    Config(config::Arguments),
     Quota(quota::Arguments),
     Key(key::Arguments),
+    Restore(restore::Arguments),
+    Rmr(rmr::Arguments),
     Gc(gc::Arguments),
     Fsck(fsck::Arguments),
     Destroy(destroy::Arguments),

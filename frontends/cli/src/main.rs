@@ -72,7 +72,10 @@ fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::Info(info) => with_log(&global, || commands::info::run(info)),
         Command::Key(key) => with_log(&global, || commands::key::run(key)),
         Command::Gc(gc) => with_log(&global, || commands::gc::run(gc)),
+        Command::Config(config) => with_log(&global, || commands::config::run(config)),
         Command::Quota(quota) => with_log(&global, || commands::quota::run(quota)),
+        Command::Restore(restore) => with_log(&global, || commands::restore::run(restore)),
+        Command::Rmr(rmr) => with_log(&global, || commands::rmr::run(rmr)),
         Command::Fsck(fsck) => with_log(&global, || commands::fsck::run(fsck)),
         Command::Destroy(destroy) => with_log(&global, || commands::destroy::run(destroy)),
     }

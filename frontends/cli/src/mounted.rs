@@ -69,7 +69,8 @@ fn explain(given: &Path, error: &io::Error) -> Failure {
     )
 }
 
-fn mount_of_ours(path: &Path) -> Option<PathBuf> {
+/// The mount of this program that holds an absolute path, whoever made it and whether its daemon lives or not.
+pub fn mount_of_ours(path: &Path) -> Option<PathBuf> {
     let entry = path.ancestors().find_map(|above| find_mount(above).ok().flatten())?;
     entry.is_ours().then(|| PathBuf::from(&entry.mount_point))
 }

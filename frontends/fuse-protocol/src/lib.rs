@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod control;
 mod directory;
 mod init;
 mod notify;

@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod connection;
+pub mod control;
 mod dev_fuse;
 mod handshake;
 mod interrupts;
@@ -26,7 +27,8 @@ pub use dev_fuse::{DevFuse, DevFuseReply};
 pub use interrupts::{Interruption, Interrupts};
 pub use message::Message;
 pub use mount::{
-    MountEntry, MountError, MountOptions, Mounted, RingUse, UnmountError, check_mount_point, find_mount, mount, unmount,
+    MountEntry, MountError, MountOptions, Mounted, RingUse, UnmountError, check_mount_point, find_mount, mount,
+    mounts_below, unmount,
 };
 pub use notifier::Notifier;
 pub use ring::{FuseRing, RingReply};

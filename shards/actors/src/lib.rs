@@ -49,4 +49,4 @@ pub use message::{ReadReply, Respond};
 pub use namespace::{AttributeChanges, NewInode, NewTime, Opened, RenameFlags};
 pub use shard::Shard;
 pub use shards::{Shards, StartError};
-pub use shoal_metadata::{Account, DirectoryEntry, DirectoryPage, Limits, QuotaInfo, Usage};
+pub use shoal_metadata::{Account, DirectoryEntry, DirectoryPage, Limits, QuotaInfo, TrashName, Usage};

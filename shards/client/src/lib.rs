@@ -16,6 +16,6 @@ mod tests;
 pub use shoal_actors::{
     AccessTimes, Account, AttributeChanges, Config, DirectoryEntry, DirectoryPage, Fallocate, Fallocation, KernelPages,
     KernelTimeouts, Limits, LockHolder, LockInfo, LockRequest, NewInode, NewTime, Opened, QuotaInfo, ReadReply,
-    RenameFlags, Respond, SESSION_EXPIRY, SeekTo, Shard as LocalVolume, StartError, Usage,
+    RenameFlags, Respond, SESSION_EXPIRY, SeekTo, Shard as LocalVolume, StartError, TrashName, Usage,
 };
 pub use volume::Volume;

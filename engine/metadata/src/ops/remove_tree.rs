@@ -69,7 +69,9 @@ pub(super) fn take_apart(
         counts = counts.lose(entry.kind);
         inodes.push(entry.ino);
     }
-    parent::touch(transaction, directory, counts, now);
+    if !entries.is_empty() {
+        parent::touch(transaction, directory, counts, now);
+    }
     Ok((inodes, entries.len() == ENTRIES_MAX))
 }
 

@@ -52,6 +52,7 @@ const EVERY_OUTCOME: &[(&str, &[Option<Errno>])] = &[
             Some(Errno::ENOTEMPTY),
         ],
     ),
+    ("RemoveTree", &[None, Some(Errno::ENOENT), Some(Errno::ENOTDIR)]),
     ("SetAttributes", &[None, Some(Errno::ENOENT)]),
     ("NoteAccesses", &[None]),
     (

@@ -18,6 +18,11 @@ pub fn expect(oracle: &mut Oracle, operation: &MetaOp) -> FsResult<MetaReply> {
             oracle.rmdir(o.parent, &o.name, o.now)?;
             Ok(MetaReply::Removed(removed(oracle, ino?)))
         }
+        MetaOp::RemoveTree(o) => {
+            let ino = oracle.lookup(o.parent, &o.name)?.ino;
+            oracle.remove_tree(o.parent, &o.name, o.now)?;
+            Ok(MetaReply::Removed(Removed { ino, last: true, sustained: false }))
+        }
         MetaOp::Rename(rename) => expect_rename(oracle, rename).map(MetaReply::Renamed),
         MetaOp::SetAttributes(o) => {
             if o.drop_privileges {

@@ -2,8 +2,8 @@
 
 use shoal_kv::Random;
 use shoal_metadata::{
-    Create, CreateNameless, Fallocate, Link, MetaOp, NoteAccesses, RemoveXattr, Rename, Rmdir, SetAttributes, SetXattr,
-    Truncate, Unlink, WriteInline,
+    Create, CreateNameless, Fallocate, Link, MetaOp, NoteAccesses, RemoveTree, RemoveXattr, Rename, Rmdir,
+    SetAttributes, SetXattr, Truncate, Unlink, WriteInline,
 };
 use shoal_oracle::Oracle;
 use shoal_types::{Acl, AclEntry, AclTag, FileKind, Ino, Name, SessionId, Timestamp, Whiteout, XattrMode, XattrName};
@@ -20,7 +20,7 @@ impl Chooser {
     pub fn operation(&mut self, oracle: &Oracle, open: &[Ino]) -> MetaOp {
         let (session, now, open) = (self.session, self.tick(), open.to_vec());
         let (parent, name) = (self.directory(oracle), self.name());
-        match self.random.below(33) {
+        match self.random.below(34) {
             0..=7 => MetaOp::Create(self.create(parent, name, now)),
             8 | 9 => MetaOp::Link(Link { ino: self.ino(oracle), parent, name, session, now }),
             10..=12 => MetaOp::Unlink(Unlink { parent, name, open, session, now }),
@@ -43,6 +43,10 @@ impl Chooser {
             }),
             29 => MetaOp::Fallocate(self.fallocate(oracle, now)),
             30 => MetaOp::CreateNameless(self.create_nameless(parent, now)),
+            31 => {
+                let ino = oracle.lookup(parent, &name).map_or(Ino::ROOT, |found| found.ino);
+                MetaOp::RemoveTree(RemoveTree { parent, name, ino, keep: false, session, now })
+            }
             _ => MetaOp::WriteInline(self.write(oracle, now)),
         }
     }

@@ -16,7 +16,7 @@ use crate::storage::{Objects, Storage};
 use crate::volume;
 use shoal_kv::Durability;
 use shoal_metadata::check::{self, Verdict};
-use shoal_metadata::{ForgetObjects, MetaOp, Metadata, RemoveInode, SessionKind};
+use shoal_metadata::{ForgetObjects, MetaOp, Metadata, PurgeTrash, RemoveInode, SessionKind};
 use shoal_types::ObjectId;
 use std::time::SystemTime;
 
@@ -33,7 +33,8 @@ Examples:
 
 With --delete it also ends the sessions of mounts that have died, and removes
 temporary files that killed mounts left in the store. While no mount lives it
-does the mounts' work too: removes deleted files and deletes their objects.
+does the mounts' work too: removes deleted files, and what has been in the
+trash for its days, and deletes their objects.
 
 Exit code 1: objects are missing, or leaked and still there.")]
 pub struct Arguments {
@@ -93,6 +94,7 @@ fn clean_up(metadata: &Metadata, objects: &Objects, arguments: &Arguments) -> Ou
     }
     let mounts = sessions::alive(metadata)?.iter().filter(|session| session.record.kind == SessionKind::Mount).count();
     if mounts == 0 {
+        purge_trash(metadata)?;
         let files = remove_files(metadata)?;
         let deleted = delete_queued(metadata, objects)?;
         if files + deleted > 0 {
@@ -105,6 +107,16 @@ fn clean_up(metadata: &Metadata, objects: &Objects, arguments: &Arguments) -> Ou
         say(format_args!("removed {}", count(temporaries, "temporary file", "temporary files")));
     }
     Ok(())
+}
+
+/// What has been in the trash for long enough comes into the removal queue.
+fn purge_trash(metadata: &Metadata) -> Outcome<()> {
+    let now = clock::now();
+    let before = metadata.accounting().map_err(of_metadata)?.trash_due_before(now);
+    match metadata.trash_is_due(before).map_err(of_metadata)? {
+        true => sessions::run_to_end(metadata, &MetaOp::PurgeTrash(PurgeTrash { before, now })),
+        false => Ok(()),
+    }
 }
 
 /// Works off the removal queue. Nobody reads these files any more, so their objects may go at once.

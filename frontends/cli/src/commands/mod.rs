@@ -1,5 +1,6 @@
 //! One file a command: its arguments with their help, and what it does.
 
+pub mod config;
 pub mod destroy;
 pub mod format;
 pub mod fsck;
@@ -9,6 +10,8 @@ pub mod key;
 pub mod mount;
 pub mod mount_helper;
 pub mod quota;
+pub mod restore;
+pub mod rmr;
 pub mod status;
 pub mod umount;
 pub mod up;

@@ -28,6 +28,7 @@ Examples:
             delete_grace_seconds, compression, cipher
   usage     inodes, bytes
   limits    of the volume as a whole: inodes, bytes; no limit is null
+  trash_days
   queues    removals (files to be removed), deletions (objects to be deleted)
   sessions  session, kind (mount or command), host, pid, mount_point, started
             and heartbeat (seconds since 1970), sustained (files removed while
@@ -48,6 +49,7 @@ struct Status {
     volume: VolumeSettings,
     usage: Usage,
     limits: Limits,
+    trash_days: u32,
     queues: Queues,
     sessions: Vec<Session>,
 }
@@ -98,6 +100,7 @@ fn look(url: &MetaUrl, opened: &Opened) -> Outcome<Status> {
         volume: settings.clone(),
         usage: Usage { inodes: usage.inodes, bytes: usage.bytes },
         limits,
+        trash_days: metadata.accounting().map_err(failed)?.trash_days,
         queues: Queues { removals, deletions },
         sessions: sessions::all(metadata)?.into_iter().map(for_programs).collect(),
     })
@@ -138,6 +141,7 @@ fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
         row("compression", volume.compression.to_string()),
         row("encryption", volume.cipher.map_or("none".into(), |cipher| cipher.to_string())),
         row("delete grace", Span(Duration::from_secs(volume.delete_grace_seconds.into())).to_string()),
+        row("trash", trash(status.trash_days)),
         row("schema", volume.schema.to_string()),
         row("used", used(usage, &status.limits)),
         row("to clean up", to_clean_up(queues)),
@@ -148,6 +152,13 @@ fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
         text = format!("{text}\n\n{}", output::columns(&session_rows(sessions)));
     }
     text
+}
+
+fn trash(days: u32) -> String {
+    match days {
+        0 => "none".into(),
+        days => output::count(days.into(), "day", "days"),
+    }
 }
 
 fn used(usage: &Usage, limits: &Limits) -> String {

@@ -12,7 +12,7 @@ mod readahead;
 mod rings;
 
 pub use error::{MountError, UnmountError};
-pub use mount_table::{MountEntry, find_mount};
+pub use mount_table::{MountEntry, find_mount, mounts_below};
 pub use rings::RingUse;
 
 use crate::connection::Connection;

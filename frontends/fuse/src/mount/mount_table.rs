@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MountEntry {
@@ -28,6 +28,17 @@ impl MountEntry {
 pub fn find_mount(mount_point: &Path) -> io::Result<Option<MountEntry>> {
     let table = std::fs::read("/proc/self/mountinfo")?;
     Ok(topmost(&table, mount_point))
+}
+
+/// Where something is mounted on this absolute path or below it.
+pub fn mounts_below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    Ok(below(&table, path))
+}
+
+fn below(table: &[u8], path: &Path) -> Vec<PathBuf> {
+    let points = table.split(|byte| *byte == b'\n').filter_map(parse_line).map(|entry| entry.mount_point.into());
+    points.filter(|point: &PathBuf| point.starts_with(path)).collect()
 }
 
 fn topmost(table: &[u8], mount_point: &Path) -> Option<MountEntry> {
@@ -88,6 +99,13 @@ broken line
         assert!(!found.is_ours());
         assert!(topmost(TABLE, Path::new("/mnt/plain")).expect("mounted").is_ours());
         assert_eq!(topmost(TABLE, Path::new("/mnt")), None);
+    }
+
+    #[test]
+    fn mounts_below_a_path_are_found_by_whole_names() {
+        assert_eq!(below(TABLE, Path::new("/mnt")).len(), 3);
+        assert_eq!(below(TABLE, Path::new("/mnt/plain")), [Path::new("/mnt/plain")]);
+        assert!(below(TABLE, Path::new("/mnt/pl")).is_empty());
     }
 
     #[test]

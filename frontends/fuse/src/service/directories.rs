@@ -8,8 +8,9 @@
 //! cached listing brings no attributes, so that `ls -l` costs a LOOKUP for each entry where READDIRPLUS costs one request.
 
 use super::VolumeService;
+use super::trash::is_hour;
 use crate::transport::{Reply, ReplyBody};
-use shoal_fuse_protocol::{DirectoryBuffer, DirectoryPlusBuffer, EntryOut, open_out};
+use shoal_fuse_protocol::{DirectoryBuffer, DirectoryPlusBuffer, EntryOut, Header, open_out};
 use shoal_types::{FileKind, FsResult, Ino};
 
 const NO_HANDLE: u64 = 0;
@@ -30,13 +31,13 @@ impl VolumeService {
         Ok(open_out(NO_HANDLE, NO_FLAGS))
     }
 
-    pub(super) async fn readdir<R: Reply>(&self, ino: Ino, offset: u64, size: u32, reply: R) {
-        let listed = self.list(ino, offset, size).await;
+    pub(super) async fn readdir<R: Reply>(&self, header: &Header, ino: Ino, offset: u64, size: u32, reply: R) {
+        let listed = self.list(header, ino, offset, size).await;
         reply.send(listed.as_ref().map(|buffer| ReplyBody::Bytes(buffer.as_bytes())).map_err(|errno| *errno));
     }
 
-    pub(super) async fn readdirplus<R: Reply>(&self, ino: Ino, offset: u64, size: u32, reply: R) {
-        let listed = self.list_plus(ino, offset, size).await;
+    pub(super) async fn readdirplus<R: Reply>(&self, header: &Header, ino: Ino, offset: u64, size: u32, reply: R) {
+        let listed = self.list_plus(header, ino, offset, size).await;
         reply.send(listed.as_ref().map(|buffer| ReplyBody::Bytes(buffer.as_bytes())).map_err(|errno| *errno));
     }
 
@@ -48,7 +49,7 @@ impl VolumeService {
         Ok(())
     }
 
-    async fn list(&self, ino: Ino, offset: u64, size: u32) -> FsResult<DirectoryBuffer> {
+    async fn list(&self, header: &Header, ino: Ino, offset: u64, size: u32) -> FsResult<DirectoryBuffer> {
         self.note_listing(ino, offset).await?;
         let mut buffer = DirectoryBuffer::new(size);
         for (at, ino, name) in self.dots(ino, offset).await? {
@@ -56,17 +57,26 @@ impl VolumeService {
                 return Ok(buffer);
             }
         }
-        let page = self.volume.read_directory(ino, offset, entries_that_fit(size, ENTRY_BYTES), false).await?;
-        let offsets = offsets(page.entries.iter().map(|entry| entry.cookie));
-        for (entry, offset) in page.entries.iter().zip(offsets) {
-            if !buffer.push(entry.ino.0, offset, entry.kind, entry.name.as_bytes()) {
-                break;
+        let mut after = offset;
+        loop {
+            let limit = entries_that_fit(size, ENTRY_BYTES);
+            let page = self.volume.read_directory(ino, after, limit, is_hour(ino)).await?;
+            let offsets = offsets(page.entries.iter().map(|entry| entry.cookie));
+            for (entry, offset) in page.entries.iter().zip(offsets) {
+                let hidden = self.hides_entry(header, ino, entry);
+                if !hidden && !buffer.push(entry.ino.0, offset, entry.kind, entry.name.as_bytes()) {
+                    return Ok(buffer);
+                }
+            }
+            match page.entries.last() {
+                // An empty reply is the end of the directory.
+                Some(last) if buffer.is_empty() && !page.end => after = last.cookie,
+                _ => return Ok(buffer),
             }
         }
-        Ok(buffer)
     }
 
-    async fn list_plus(&self, ino: Ino, offset: u64, size: u32) -> FsResult<DirectoryPlusBuffer> {
+    async fn list_plus(&self, header: &Header, ino: Ino, offset: u64, size: u32) -> FsResult<DirectoryPlusBuffer> {
         self.note_listing(ino, offset).await?;
         let mut buffer = DirectoryPlusBuffer::new(size);
         for (at, ino, name) in self.dots(ino, offset).await? {
@@ -74,18 +84,28 @@ impl VolumeService {
                 return Ok(buffer);
             }
         }
-        let page = self.volume.read_directory(ino, offset, entries_that_fit(size, ENTRY_PLUS_BYTES), true).await?;
-        let offsets = offsets(page.entries.iter().map(|entry| entry.cookie));
-        for (entry, offset) in page.entries.iter().zip(offsets) {
-            let out = match &entry.attributes {
-                Some(attributes) => self.entry(attributes)?,
-                None => NO_ENTRY,
-            };
-            if !buffer.push(&out, entry.ino.0, offset, entry.kind, entry.name.as_bytes()) {
-                break;
+        let mut after = offset;
+        loop {
+            let limit = entries_that_fit(size, ENTRY_PLUS_BYTES);
+            let page = self.volume.read_directory(ino, after, limit, true).await?;
+            let offsets = offsets(page.entries.iter().map(|entry| entry.cookie));
+            for (entry, offset) in page.entries.iter().zip(offsets) {
+                if self.hides_entry(header, ino, entry) {
+                    continue;
+                }
+                let out = match &entry.attributes {
+                    Some(attributes) => self.entry(attributes)?,
+                    None => NO_ENTRY,
+                };
+                if !buffer.push(&out, entry.ino.0, offset, entry.kind, entry.name.as_bytes()) {
+                    return Ok(buffer);
+                }
+            }
+            match page.entries.last() {
+                Some(last) if buffer.is_empty() && !page.end => after = last.cookie,
+                _ => return Ok(buffer),
             }
         }
-        Ok(buffer)
     }
 
     /// Those of "." and ".." that come after `offset`, each with its own.

@@ -1,7 +1,7 @@
 //! Names: LOOKUP, and everything that makes one.
 
-use super::VolumeService;
 use super::files::WRITER_FLAGS;
+use super::{VolumeService, trash};
 use rustix::fs::OFlags;
 use shoal_client::{KernelTimeouts, NewInode};
 use shoal_fuse_protocol::{EntryOut, Header, Validity, create_out, entry_out, negative_entry_out};
@@ -21,7 +21,7 @@ pub(super) struct Permissions {
 }
 
 impl VolumeService {
-    pub(super) async fn lookup(&self, parent: Ino, name: &[u8]) -> FsResult<EntryOut> {
+    pub(super) async fn lookup(&self, header: &Header, parent: Ino, name: &[u8]) -> FsResult<EntryOut> {
         let found = match name {
             // The kernel sends these only to servers that export over NFS, which INIT does not offer to be.
             b"." => self.volume.get_attributes(parent).await,
@@ -29,7 +29,9 @@ impl VolumeService {
             name => self.volume.lookup(parent, &Name::new(name)?).await,
         };
         match found {
+            Ok(attributes) if self.hides(header, parent, &attributes) => Err(Errno::ENOENT),
             Ok(attributes) => self.entry(&attributes),
+            Err(Errno::ENOENT) if trash::may_appear(parent, name) => Err(Errno::ENOENT),
             Err(Errno::ENOENT) => self.no_entry(),
             Err(errno) => Err(errno),
         }
@@ -59,7 +61,7 @@ impl VolumeService {
 
     /// What a reply tells about an inode and the name it was found under, valid from now.
     pub(super) fn entry(&self, attributes: &Attributes) -> FsResult<EntryOut> {
-        let timeouts = self.timeouts();
+        let timeouts = if trash::is_trash(attributes) { KernelTimeouts::default() } else { self.timeouts() };
         let validity = Validity { entry: timeouts.entries, attributes: timeouts.attributes };
         Ok(entry_out(self.nodes.node(attributes.ino)?, GENERATION, validity, attributes))
     }

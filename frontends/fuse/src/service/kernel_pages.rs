@@ -1,12 +1,14 @@
-//! Making the kernel forget the pages of a file.
+//! Making the kernel forget the pages of a file, or a name.
 //!
-//! The kernel waits for pages that are being read or written, and those wait for a shard. So it's told on threads of its
+//! The kernel waits for pages that are being read or written, or for the lock of a directory that somebody is changing, and
+//! those wait for a shard. So it's told on threads of its
 //! own, started when they are needed: one that waits for a slow store does not keep others from their locks.
 
 use super::nodes::Nodes;
 use crate::notifier::WeakNotifier;
+use futures_channel::oneshot;
 use shoal_client::KernelPages;
-use shoal_types::Ino;
+use shoal_types::{Ino, Name};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -35,8 +37,13 @@ struct State {
 }
 
 struct Job {
-    ino: Ino,
+    what: What,
     done: Box<dyn FnOnce() + Send>,
+}
+
+enum What {
+    Pages(Ino),
+    Entry(Ino, Name),
 }
 
 const THREADS_MAX: usize = 8;
@@ -54,6 +61,24 @@ impl PageForgetter {
         self.hand_out(state);
     }
 
+    /// When this returns, whoever looks for the name asks us.
+    pub async fn forget_entry(&self, parent: Ino, name: &Name) {
+        let (sender, receiver) = oneshot::channel();
+        let done = Box::new(move || {
+            // Nobody waits any more when the mount ends meanwhile.
+            let _ = sender.send(());
+        });
+        self.queue(Job { what: What::Entry(parent, name.clone()), done });
+        // The threads that are left at the end of a mount are done with all jobs first.
+        let _ = receiver.await;
+    }
+
+    fn queue(&self, job: Job) {
+        let mut state = self.pool.state();
+        state.jobs.push_back(job);
+        self.hand_out(state);
+    }
+
     fn hand_out(&self, mut state: MutexGuard<'_, State>) {
         if state.idle < state.jobs.len() + state.stale.len() && state.threads < THREADS_MAX {
             let pool = self.pool.clone();
@@ -68,9 +93,7 @@ impl PageForgetter {
 
 impl KernelPages for PageForgetter {
     fn forget(&self, ino: Ino, done: Box<dyn FnOnce() + Send>) {
-        let mut state = self.pool.state();
-        state.jobs.push_back(Job { ino, done });
-        self.hand_out(state);
+        self.queue(Job { what: What::Pages(ino), done });
     }
 
     fn keep_writes(&self) -> bool {
@@ -87,8 +110,8 @@ impl Drop for PageForgetter {
 
 impl Pool {
     fn work(&self) {
-        while let Some(Job { ino, done }) = self.next() {
-            self.forget(ino);
+        while let Some(Job { what, done }) = self.next() {
+            self.forget(&what);
             done();
         }
     }
@@ -100,7 +123,7 @@ impl Pool {
                 return Some(job);
             }
             if let Some(ino) = state.stale.pop_first() {
-                return Some(Job { ino, done: Box::new(|| ()) });
+                return Some(Job { what: What::Pages(ino), done: Box::new(|| ()) });
             }
             if state.ended {
                 return None;
@@ -111,11 +134,18 @@ impl Pool {
         }
     }
 
-    fn forget(&self, ino: Ino) {
+    fn forget(&self, what: &What) {
+        let ino = match what {
+            What::Pages(ino) | What::Entry(ino, _) => *ino,
+        };
         // Nothing is cached of a mount that is gone, or of an inode above its root.
         let (Some(notifier), Ok(node)) = (self.notifier.upgrade(), self.nodes.node(ino)) else { return };
-        if let Err(error) = notifier.invalidate_inode(node) {
-            tracing::warn!(%ino, %error, "the kernel has not forgotten a file's pages");
+        let forgotten = match what {
+            What::Pages(_) => notifier.invalidate_inode(node),
+            What::Entry(_, name) => notifier.invalidate_entry(node, name.as_bytes()),
+        };
+        if let Err(error) = forgotten {
+            tracing::warn!(%ino, %error, "the kernel has not forgotten a file's pages, or a name");
         }
     }
 

@@ -11,10 +11,11 @@
 //! sets are kept.
 //!
 //! Groups of requests, one a file: `entries`, `attributes`, `xattrs`, `privileges`, `remove`, `files`, `locks`,
-//! `read_write`, `ranges`, `directories`, `statfs`; `unsupported` tells about the rest.
+//! `read_write`, `ranges`, `directories`, `statfs`, `control`; `unsupported` tells about the rest.
 
 mod attach;
 mod attributes;
+mod control;
 mod directories;
 mod entries;
 mod files;
@@ -31,6 +32,8 @@ mod remove;
 mod squash;
 mod statfs;
 mod subdirectory;
+mod trash;
+mod tree_permission;
 mod unsupported;
 mod waiting;
 mod xattrs;
@@ -145,7 +148,7 @@ impl VolumeService {
     async fn answer<R: Reply>(&self, header: &Header, operation: &Operation<'_>, reply: R) {
         let ino = self.nodes.ino(header.nodeid);
         match *operation {
-            Operation::Lookup { name } => send(reply, self.lookup(ino, name).await),
+            Operation::Lookup { name } => send(reply, self.lookup(header, ino, name).await),
             Operation::Create { name, flags, mode, umask, .. } => {
                 send(reply, self.create(header, ino, name, flags, Permissions { mode, umask }).await);
             }
@@ -183,8 +186,9 @@ impl VolumeService {
             Operation::Read { offset, size, flags, .. } => {
                 self.read(header.unique, ino, offset, size, flags, reply).await;
             }
-            Operation::Readdir { offset, size, .. } => self.readdir(ino, offset, size, reply).await,
-            Operation::Readdirplus { offset, size, .. } => self.readdirplus(ino, offset, size, reply).await,
+            Operation::Readdir { offset, size, .. } => self.readdir(header, ino, offset, size, reply).await,
+            Operation::Readdirplus { offset, size, .. } => self.readdirplus(header, ino, offset, size, reply).await,
+            Operation::Ioctl { command, input, .. } => self.ioctl(header, ino, command, input, reply).await,
             Operation::Fallocate { offset, length, mode, .. } => {
                 done(reply, self.fallocate(header, ino, offset, length, mode).await);
             }
@@ -224,7 +228,7 @@ impl VolumeService {
                     },
                 );
             }
-            _ => reply.send(Err(unsupported::answer(operation))),
+            _ => reply.send(Err(unsupported::ANSWER)),
         }
     }
 }

@@ -74,11 +74,7 @@ impl VolumeService {
     /// A request names one group; the others stand in `/proc`. It is read for files with a bare setgid bit alone, of which
     /// there are next to none. They are not believed where ids are not.
     fn is_member(&self, header: &Header, group: u32) -> bool {
-        header.gid == group
-            || !self.squash.is_on() && {
-                let status = std::fs::read_to_string(format!("/proc/{}/status", header.pid)).unwrap_or_default();
-                groups(&status).any(|other| other == group)
-            }
+        header.gid == group || !self.squash.is_on() && groups_of(header.pid).contains(&group)
     }
 }
 
@@ -87,6 +83,12 @@ const GROUP_EXECUTE: u16 = 0o010;
 
 fn has_bare_setgid(attributes: &Attributes) -> bool {
     attributes.kind == FileKind::Regular && attributes.mode & (SETGID | GROUP_EXECUTE) == SETGID
+}
+
+/// Those of a process beside the one that its requests tell; none of one that `/proc` doesn't know.
+pub(super) fn groups_of(pid: u32) -> Vec<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    groups(&status).collect()
 }
 
 fn groups(status: &str) -> impl Iterator<Item = u32> {

@@ -12,6 +12,7 @@ mod lookup;
 mod open;
 mod remove;
 mod rename;
+mod trash;
 mod volume;
 mod xattrs;
 

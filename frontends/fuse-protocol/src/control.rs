@@ -1,0 +1,132 @@
+//! What our own programs ask of a mount, by ioctl(2) on an open directory of it.
+//!
+//! ```text
+//! REMOVE_TREE    on the directory that is to go   in: flags(1) length(1) name(length), zeros up to NAME_BYTES
+//! TRASH_ORIGIN   on an hour of the trash          in: the same, zeros up to ORIGIN_BYTES   out: length(2) path(length)
+//! REMOVALS       on any directory                 out: count(8)
+//! ```
+//!
+//! The kernel carries such a request without holding any lock on names or inodes, so the daemon may have it forget names
+//! before it answers. Integers are in the machine's own byte order.
+
+use shoal_types::Errno;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ControlRequest<'a> {
+    /// Remove this directory, which has this name, with all that lies below it. With `keep` it goes to the trash, if there
+    /// is one.
+    RemoveTree { name: &'a [u8], keep: bool },
+    /// Where was that removed which is called so in this hour of the trash? Answered by a path from the volume's root; by a
+    /// name alone if the directory is there no more.
+    TrashOrigin { name: &'a [u8] },
+    /// How many inodes wait for their removal? Not counted further than `REMOVALS_MAX`.
+    Removals,
+}
+
+pub const NAME_BYTES: usize = 2 + 255;
+pub const ORIGIN_BYTES: usize = 8192;
+pub const REMOVALS_MAX: usize = 10_000;
+
+pub const REMOVE_TREE: u32 = command(WRITE, 1, NAME_BYTES);
+pub const TRASH_ORIGIN: u32 = command(READ | WRITE, 2, ORIGIN_BYTES);
+pub const REMOVALS: u32 = command(READ, 3, size_of::<u64>());
+
+const WRITE: u32 = 1;
+const READ: u32 = 2;
+const KEEP: u8 = 1;
+
+/// As `_IOC` of the kernel's headers makes it, of a type of our own.
+const fn command(direction: u32, number: u8, bytes: usize) -> u32 {
+    direction << 30 | (bytes as u32) << 16 | (b'S' as u32) << 8 | number as u32
+}
+
+impl<'a> ControlRequest<'a> {
+    /// `ENOTTY` for a command that is none of ours, `EINVAL` for an input that makes no sense.
+    pub fn parse(command: u32, input: &'a [u8]) -> Result<Self, Errno> {
+        match command {
+            REMOVE_TREE => {
+                let (flags, name) = name_in(input)?;
+                Ok(ControlRequest::RemoveTree { name, keep: flags & KEEP != 0 })
+            }
+            TRASH_ORIGIN => Ok(ControlRequest::TrashOrigin { name: name_in(input)?.1 }),
+            REMOVALS => Ok(ControlRequest::Removals),
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+}
+
+fn name_in(input: &[u8]) -> Result<(u8, &[u8]), Errno> {
+    let [flags, length, rest @ ..] = input else { return Err(Errno::EINVAL) };
+    let name = rest.get(..usize::from(*length)).ok_or(Errno::EINVAL)?;
+    Ok((*flags, name))
+}
+
+/// The input of REMOVE_TREE, and of TRASH_ORIGIN. `ENAMETOOLONG` beyond 255 bytes.
+pub fn name_input<const N: usize>(name: &[u8], keep: bool) -> Result<[u8; N], Errno> {
+    let mut input = [0; N];
+    let length = u8::try_from(name.len()).map_err(|_| Errno::ENAMETOOLONG)?;
+    input[0] = if keep { KEEP } else { 0 };
+    input[1] = length;
+    input[2..2 + name.len()].copy_from_slice(name);
+    Ok(input)
+}
+
+/// The output of TRASH_ORIGIN. `ENAMETOOLONG` for a path that does not fit.
+pub fn origin_output(path: &[u8]) -> Result<Vec<u8>, Errno> {
+    match u16::try_from(path.len()) {
+        Ok(length) if path.len() + 2 <= ORIGIN_BYTES => Ok([&length.to_ne_bytes(), path].concat()),
+        _ => Err(Errno::ENAMETOOLONG),
+    }
+}
+
+/// The path in it; `None` for what is no such output.
+pub fn origin(output: &[u8]) -> Option<&[u8]> {
+    let (length, path) = output.split_first_chunk()?;
+    path.get(..usize::from(u16::from_ne_bytes(*length)))
+}
+
+/// What precedes the output in the reply to IOCTL (`fuse_ioctl_out`): the call returns 0, and nothing is to be retried.
+pub const IOCTL_OUT: [u8; 16] = [0; 16];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_numbers_as_the_kernel_makes_them() {
+        assert_eq!(REMOVE_TREE, 0x4101_5301);
+        assert_eq!(TRASH_ORIGIN, 0xe000_5302);
+        assert_eq!(REMOVALS, 0x8008_5303);
+    }
+
+    #[test]
+    fn requests_come_back_from_their_bytes() {
+        for name in [&b"a"[..], &[0xff; 255]] {
+            let input: [u8; NAME_BYTES] = name_input(name, true).expect("it fits");
+            assert_eq!(ControlRequest::parse(REMOVE_TREE, &input), Ok(ControlRequest::RemoveTree { name, keep: true }));
+            let input: [u8; ORIGIN_BYTES] = name_input(name, false).expect("it fits");
+            assert_eq!(ControlRequest::parse(TRASH_ORIGIN, &input), Ok(ControlRequest::TrashOrigin { name }));
+        }
+        assert_eq!(name_input::<NAME_BYTES>(&[b'x'; 256], true), Err(Errno::ENAMETOOLONG));
+        assert_eq!(ControlRequest::parse(REMOVALS, b""), Ok(ControlRequest::Removals));
+        assert_eq!(ControlRequest::parse(0x5401, b""), Err(Errno::ENOTTY));
+    }
+
+    #[test]
+    fn an_input_that_is_cut_short_is_refused() {
+        for cut in [&b""[..], b"\x01", b"\x01\x02a"] {
+            assert_eq!(ControlRequest::parse(REMOVE_TREE, cut), Err(Errno::EINVAL));
+        }
+    }
+
+    #[test]
+    fn a_path_comes_back_from_its_output() {
+        for path in [&b""[..], b"/a/b", &[b'x'; 8190]] {
+            let mut output = origin_output(path).expect("it fits");
+            output.resize(ORIGIN_BYTES, 0);
+            assert_eq!(origin(&output), Some(path));
+        }
+        assert_eq!(origin_output(&[b'x'; 8191]), Err(Errno::ENAMETOOLONG));
+        assert_eq!((origin(b"\x01"), origin(b"\x02\0x")), (None, None));
+    }
+}

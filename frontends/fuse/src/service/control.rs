@@ -1,0 +1,69 @@
+//! IOCTL: what our own programs ask for (`shoal_fuse_protocol::control`). Any other is ENOTTY, as on every file system.
+
+use super::VolumeService;
+use super::trash::is_hour;
+use crate::transport::{Reply, ReplyBody};
+use shoal_client::TrashName;
+use shoal_fuse_protocol::Header;
+use shoal_fuse_protocol::control::{ControlRequest, IOCTL_OUT, REMOVALS_MAX, origin_output};
+use shoal_types::{Errno, FsResult, Ino, Name};
+
+impl VolumeService {
+    pub(super) async fn ioctl<R: Reply>(&self, header: &Header, ino: Ino, command: u32, input: &[u8], reply: R) {
+        match self.control(header, ino, command, input).await {
+            Ok(output) => reply.send(Ok(ReplyBody::Segments(&[&IOCTL_OUT, &output]))),
+            Err(errno) => reply.send(Err(errno)),
+        }
+    }
+
+    async fn control(&self, header: &Header, ino: Ino, command: u32, input: &[u8]) -> FsResult<Vec<u8>> {
+        match ControlRequest::parse(command, input)? {
+            ControlRequest::RemoveTree { name, keep } => {
+                self.remove_tree(header, ino, &Name::new(name)?, keep).await.map(|()| Vec::new())
+            }
+            ControlRequest::TrashOrigin { name } => self.trash_origin(header, ino, &Name::new(name)?).await,
+            ControlRequest::Removals => {
+                let queued = self.volume.queued_removals(REMOVALS_MAX).await?;
+                Ok((queued as u64).to_ne_bytes().to_vec())
+            }
+        }
+    }
+
+    /// `EBUSY` for the root of the mount, `EPERM` for the trash and its hours.
+    async fn remove_tree(&self, header: &Header, ino: Ino, name: &Name, keep: bool) -> FsResult<()> {
+        if self.read_only {
+            return Err(Errno::EROFS);
+        }
+        if ino == self.nodes.root {
+            return Err(Errno::EBUSY);
+        }
+        if ino.is_trash() {
+            return Err(Errno::EPERM);
+        }
+        let parent = self.volume.get_parent(ino).await?;
+        self.may_remove_tree(header, parent, ino).await?;
+        self.volume.remove_tree(parent, name, ino, keep).await?;
+        // Whoever is told that it's gone shall not find it.
+        self.kernel_pages.forget_entry(parent, name).await;
+        Ok(())
+    }
+
+    async fn trash_origin(&self, header: &Header, hour: Ino, in_trash: &Name) -> FsResult<Vec<u8>> {
+        if !is_hour(hour) {
+            return Err(Errno::ENOENT);
+        }
+        let found = self.volume.lookup(hour, in_trash).await?;
+        if self.hides(header, hour, &found) {
+            return Err(Errno::ENOENT);
+        }
+        let (directory, name) = self.volume.trash_origin(found.ino, in_trash).await?;
+        match self.volume.path_of(directory).await {
+            Ok(path) if !path.starts_with(&[b"/", TrashName::of_all().as_bytes(), b"/"].concat()) => {
+                let path = if path == b"/" { Vec::new() } else { path };
+                origin_output(&[&path, &b"/"[..], name.as_bytes()].concat())
+            }
+            Ok(_) | Err(Errno::ENOENT) => origin_output(name.as_bytes()),
+            Err(errno) => Err(errno),
+        }
+    }
+}
