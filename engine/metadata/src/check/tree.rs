@@ -3,8 +3,8 @@
 
 use super::accounts::Tally;
 use super::{Problem, Report};
-use crate::Account;
 use crate::records::Dirent;
+use crate::{Account, QuotaState};
 use shoal_types::{FileKind, Ino, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,12 +70,16 @@ impl Tree {
     }
 
     /// Everything is counted for what its directory is counted for; the root of a quota for that quota. While a quota is
-    /// being counted or given up, both it and the one around it are right. What the trash has is counted for nothing, but for
+    /// being counted or given up, both it and the one around it are right, and so they are if its directory was removed
+    /// meanwhile. What the trash has is counted for nothing, but for
     /// trees, which stay what they were. A file that has had several names may have lain
     /// in places that are counted apart, if that was so before they were.
     pub fn check_quotas(&self, tally: &Tally, walking: Option<Ino>, report: &mut Report) {
         let around =
             |root: Ino| tally.quotas().get(&Account::Directory(root)).and_then(|quota| quota.around.first().copied());
+        let is_gone = |root: Ino| {
+            tally.quotas().get(&Account::Directory(root)).is_some_and(|quota| quota.state == QuotaState::Gone)
+        };
         for (ino, summary) in &self.inodes {
             let Some(names) = self.names.get(ino) else { continue };
             let Some(directory) = self.inodes.get(&names.parent) else { continue };
@@ -86,7 +90,7 @@ impl Tree {
                 Some(root) if root == *ino => around(root),
                 other => other,
             };
-            let unsettled = |mark: Option<Ino>| walking.is_some() && mark == walking;
+            let unsettled = |mark: Option<Ino>| mark.is_some_and(|root| walking == Some(root) || is_gone(root));
             let wanted = directory.quota;
             if recorded != wanted && !summary.linked && !unsettled(recorded) && !unsettled(wanted) {
                 report.add(Some(*ino), Problem::QuotaMark { recorded, wanted });

@@ -32,14 +32,15 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &RemoveTree) -> 
     let mut identity = parent::named_identity(transaction, *ino)?;
     trash::lose_name(transaction, *ino, &mut identity);
     identity.ctime = *now;
-    match *keep && trash::keeps(transaction, rules, *parent)? {
+    let keep = *keep && trash::keeps(transaction, rules, *parent)?;
+    match keep {
         true => trash::keep(transaction, &mut charges, (*ino, &identity), (*parent, name), *now)?,
         false => queue(transaction, *ino, &identity)?,
     }
     charges.write(transaction)?;
     parent::delete_name(transaction, *parent, name);
     parent::touch(transaction, *parent, Counts::default().lose(FileKind::Directory), *now);
-    Ok(MetaReply::Removed(Removed { ino: *ino, last: true, sustained: false }))
+    Ok(MetaReply::Removed(Removed { ino: *ino, last: !keep, sustained: false }))
 }
 
 /// A directory without a name, with all that is in it, waits to be taken apart.

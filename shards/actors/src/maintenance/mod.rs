@@ -33,7 +33,7 @@ pub(crate) async fn run(shard: Rc<Shard>, record: SessionRecord) {
         }
         let suspected = shard.shared.others_suspected.swap(false, SeqCst);
         sessions.look(&shard, heartbeat || suspected).await;
-        let removals = removals::round(&shard).await;
+        let removals = removals::round(&shard, heartbeat).await;
         let deletions = deletions::round(&shard).await;
         if heartbeat || purges.is_some() {
             purges = trash::round(&shard).await;

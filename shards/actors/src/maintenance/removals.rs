@@ -13,16 +13,16 @@ use shoal_metadata::{MetaOp, MetaReply, QueuedRemoval, RemoveInode, Sustain};
 use shoal_types::{FsResult, Ino};
 use std::rc::Rc;
 
-pub(super) async fn round(shard: &Rc<Shard>) -> Next {
+pub(super) async fn round(shard: &Rc<Shard>, heartbeat: bool) -> Next {
     if shard.shared.is_fenced() {
         return None;
     }
-    super::retry_later(remove_some(shard).await)
+    super::retry_later(remove_some(shard, heartbeat).await)
 }
 
-async fn remove_some(shard: &Rc<Shard>) -> FsResult<Next> {
+async fn remove_some(shard: &Rc<Shard>, heartbeat: bool) -> FsResult<Next> {
     let alone = shard.shared.is_alone();
-    if !alone {
+    if heartbeat && !alone {
         sustain_open(shard).await?;
     }
     let grace = if alone { 0 } else { limits::REMOVAL_GRACE.as_nanos() as u64 };

@@ -6,10 +6,17 @@ use crate::support::slice;
 use shoal_kv::{Faults, Kv, MemoryKv, Random};
 use shoal_kv_sqlite::SqliteKv;
 use shoal_metadata::{
-    Append, AppendedContent, CopyRange, CreateNameless, EndSession, Fallocate, Release, Rmdir, Unlink,
+    Append, AppendedContent, CopyRange, CreateNameless, EndSession, Fallocate, PurgeTrash, Release, RemoveTree, Rmdir,
+    SetTrash, Unlink,
 };
+use shoal_types::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+const PURGE: MetaOp = MetaOp::PurgeTrash(PurgeTrash {
+    before: Timestamp { seconds: 7200, nanoseconds: 0 },
+    now: Timestamp { seconds: 7, nanoseconds: 0 },
+});
 
 /// How operations ended, and how often.
 type Outcomes = BTreeMap<(&'static str, Option<i32>), u32>;
@@ -54,6 +61,7 @@ impl History {
         }
         self.volume.run_steps(MetaOp::WalkQuotas);
         self.crash();
+        self.volume.run_steps(PURGE);
         while !self.volume.metadata.queued_removals(u64::MAX, 1).unwrap().is_empty() {
             self.volume.remove_queued();
         }
@@ -64,7 +72,7 @@ impl History {
 
     fn step(&mut self) -> (&'static str, MetaResult<MetaReply>) {
         let (ino, parent, name) = (self.inode(), self.directory(), self.name());
-        match self.random.below(28) {
+        match self.random.below(33) {
             0..=4 => ("create", self.create(parent, &name)),
             5 if self.seed.is_multiple_of(2) => {
                 self.linked.insert(ino);
@@ -103,6 +111,13 @@ impl History {
             23 => ("copy", self.copy(ino)),
             24 => ("punch", self.punch(ino)),
             25 => ("nameless", self.nameless(parent, &name)),
+            26 => {
+                let days = self.random.below(2) as u32;
+                ("trash", self.volume.try_run(MetaOp::SetTrash(SetTrash { days, now: at(5) })))
+            }
+            27 => ("remove tree", self.remove_tree(parent, &name)),
+            28 => ("purge", self.volume.try_run(PURGE)),
+            29 | 30 => ("restore", self.restore(parent, &name)),
             _ => self.change_quota(),
         }
     }
@@ -128,6 +143,24 @@ impl History {
             self.open.push(found);
         }
         Ok(MetaReply::Removed(removed))
+    }
+
+    fn remove_tree(&mut self, parent: Ino, name: &str) -> MetaResult<MetaReply> {
+        let name = crate::support::name(name);
+        let ino = self.volume.metadata.lookup(parent, &name)?.ino;
+        let (keep, session) = (self.random.chance(0.6), self.volume.session);
+        self.volume.try_run(MetaOp::RemoveTree(RemoveTree { parent, name, ino, keep, session, now: at(5) }))
+    }
+
+    /// Something out of the trash, to some place.
+    fn restore(&mut self, parent: Ino, name: &str) -> MetaResult<MetaReply> {
+        let hour = Ino(Ino::TRASH.0 + 1);
+        let entries = self.volume.metadata.read_directory(hour, 0, 10_000, false)?.entries;
+        let Some(entry) = entries.get(self.below(entries.len().max(1))) else { return Err(Errno::ENOENT.into()) };
+        let mut rename = self.volume.renaming((hour, "0"), (parent, name));
+        rename.old_name = entry.name.clone();
+        rename.no_replace = true;
+        self.volume.try_run(MetaOp::Rename(rename))
     }
 
     fn rename(&mut self, parent: Ino, name: &str) -> MetaResult<MetaReply> {
@@ -300,6 +333,9 @@ fn play(seeds: std::ops::Range<u64>, steps: usize, open: impl Fn(u64) -> Arc<dyn
         ("append", &[None, Some(Errno::EDQUOT)]),
         ("copy", &[None]),
         ("punch", &[None]),
+        ("remove tree", &[None]),
+        ("purge", &[None]),
+        ("restore", &[None, Some(Errno::EDQUOT)]),
         ("nameless", &[None, Some(Errno::EDQUOT), Some(Errno::EXDEV)]),
         ("chown", &[None]),
         ("set", &[None, Some(Errno::EBUSY)]),
@@ -316,12 +352,12 @@ fn play(seeds: std::ops::Range<u64>, steps: usize, open: impl Fn(u64) -> Arc<dyn
 
 #[test]
 fn usage_equals_a_recount_after_any_history_in_memory() {
-    play(0..60, 400, |_| MemoryKv::new());
+    play(0..100, 500, |_| MemoryKv::new());
 }
 
 #[test]
 fn usage_equals_a_recount_through_conflicts_and_unknown_results() {
-    play(100..130, 300, |seed| {
+    play(100..160, 400, |seed| {
         MemoryKv::with_faults(Faults { seed, conflict_rate: 0.2, unknown_rate: 0.3, ..Faults::default() })
     });
 }
@@ -329,5 +365,5 @@ fn usage_equals_a_recount_through_conflicts_and_unknown_results() {
 #[test]
 fn usage_equals_a_recount_after_any_history_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    play(200..220, 400, |seed| SqliteKv::open(&folder.path().join(format!("{seed}.db")), true).unwrap());
+    play(200..250, 500, |seed| SqliteKv::open(&folder.path().join(format!("{seed}.db")), true).unwrap());
 }
