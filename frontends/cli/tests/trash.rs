@@ -160,6 +160,7 @@ fn restore_puts_files_and_trees_back_where_they_were_and_replaces_nothing() {
     assert_eq!(names(&point), ["d", "found", "x"]);
     assert_eq!(fs::read(path("d/e/f/c")).unwrap(), b"d/e/f/c");
     sandbox.refused(&["restore", &path("never")], 3, &["nothing of that name"]);
+    sandbox.refused(&["restore", "--hour", "1999-12-31-23", point.to_str().unwrap()], 3, &["1999-12-31-23"]);
     sandbox.refused(&["restore", sandbox.path("a.db").to_str().unwrap()], 3, &["no volume"]);
     end(&sandbox, &url, &point);
 }
@@ -297,6 +298,7 @@ fn rmr_tells_what_it_cannot_remove_and_why() {
     refused(&["rmr", elsewhere.to_str().unwrap()], 3, &["not on a mount", "rm -r"]);
     refused(&["rmr", &at("missing")], 3, &["missing"]);
     refused(&["rmr", point.to_str().unwrap()], 4, &["mounted on"]);
+    refused(&["rmr", &at("..")], 2, &["names no directory"]);
     fs::write(at("file"), "a").unwrap();
     refused(&["rmr", "--skip-trash", &at("file")], 2, &["directories"]);
     sandbox.ok(&["rmr", &at("file")]);

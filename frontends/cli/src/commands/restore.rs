@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::mounted;
 use crate::output::{self, count, say};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, fstat, openat, renameat_with};
 use shoal_fuse::control;
 use shoal_metadata::TrashName;
 use shoal_types::{Ino, Name};
@@ -51,10 +51,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     match hour {
         Some(hour) => {
             let places = if paths.is_empty() { vec![PathBuf::from(".")] } else { paths };
-            for place in places {
-                let trash = Trash::around(&full(&place)?, &place)?;
-                add(&mut chosen, trash.hour(OsStr::new(&hour))?);
-            }
+            places.iter().try_for_each(|place| choose_hour(&mut chosen, place, &hour))?;
         }
         None => paths.iter().try_for_each(|path| choose(&mut chosen, path))?,
     }
@@ -94,17 +91,31 @@ struct Restorer {
     exit: Exit,
 }
 
-/// The full path of what need not be there.
+/// The full path of what need not be there, with no symbolic link on the way.
 fn full(path: &Path) -> Outcome<PathBuf> {
     let absolute = std::path::absolute(path).map_err(|error| Failure::of_io(path, "finding its full name", &error))?;
     // Of what was removed, the nearest directory above it that is still there.
-    for above in absolute.ancestors() {
+    for above in absolute.ancestors().skip(1) {
         if let Ok(canonical) = above.canonicalize() {
             let rest = absolute.strip_prefix(above).expect("it is one of its ancestors");
-            return Ok(if rest.as_os_str().is_empty() { canonical } else { canonical.join(rest) });
+            return Ok(canonical.join(rest));
         }
     }
     Ok(absolute)
+}
+
+fn choose_hour(chosen: &mut Chosen, place: &Path, hour: &str) -> Outcome<()> {
+    let path = place.canonicalize().map_err(|error| Failure::of_io(place, "looking at it", &error))?;
+    let entries = match hour.contains('/') {
+        true => Vec::new(),
+        false => Trash::around(&path, place)?.hour(OsStr::new(hour))?,
+    };
+    if entries.is_empty() {
+        let cure = "see what there is: ls .trash in the volume's root";
+        return Err(Failure::new(Exit::NotFound, hour, "the trash has nothing of that hour for this user", cure));
+    }
+    add(chosen, entries);
+    Ok(())
 }
 
 fn choose(chosen: &mut Chosen, given: &Path) -> Outcome<()> {
@@ -286,26 +297,34 @@ impl Restorer {
     /// And first the directory it was in, if that is to be put back too; `None` if that could not be.
     fn put_back(&mut self, ino: Ino) -> Outcome<Option<PathBuf>> {
         let entry = self.chosen[&ino].clone();
-        let target = match self.chosen.contains_key(&entry.from) {
-            true => match self.settle(entry.from) {
-                Some(directory) => directory.join(self.name_of(&entry)?),
+        let directory = match (self.chosen.contains_key(&entry.from), &self.to) {
+            (true, _) => match self.settle(entry.from) {
+                Some(directory) => directory,
                 None => return Ok(None),
             },
-            false => self.origin(&entry)?,
+            (false, Some(to)) => to.clone(),
+            (false, None) => self.origin(&entry)?,
         };
-        renameat_with(CWD, entry.path(), CWD, &target, RenameFlags::NOREPLACE)
-            .map_err(|errno| explain(&target, &io::Error::from(errno)))?;
+        let target = directory.join(self.name_of(&entry)?);
+        let failed = |error: io::Error| explain(&target, &error);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(CWD, &directory, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        // What leads there may have been replaced since, by somebody who would like to have it elsewhere.
+        let is_right = fstat(&opened).map_err(|errno| failed(errno.into()))?.st_ino == entry.from.0;
+        if !is_right && self.to.as_ref() != Some(&directory) {
+            return Err(failed(io::Error::from(io::ErrorKind::NotFound)));
+        }
+        let name = target.file_name().expect("a name was joined to it");
+        renameat_with(CWD, entry.path(), &opened, name, RenameFlags::NOREPLACE)
+            .map_err(|errno| failed(errno.into()))?;
         output::print(target.display())?;
         Ok(Some(target))
     }
 
-    /// Where it was, or is to be instead.
+    /// The directory it was in.
     fn origin(&mut self, entry: &Entry) -> Outcome<PathBuf> {
-        if let Some(to) = &self.to {
-            return Ok(to.join(self.name_of(entry)?));
-        }
         if let Some(directory) = self.known.get(&entry.from) {
-            return Ok(directory.join(self.name_of(entry)?));
+            return Ok(directory.clone());
         }
         let origin = ask(entry)?;
         let Some(inside) = origin.strip_prefix(b"/") else {
@@ -316,11 +335,10 @@ impl Restorer {
                 "restore that one with it, or give another: --to DIR",
             ));
         };
-        let path = entry.mount_point.join(OsStr::from_bytes(inside));
-        if let Some(directory) = path.parent() {
-            self.known.insert(entry.from, directory.to_owned());
-        }
-        Ok(path)
+        let mut directory = entry.mount_point.join(OsStr::from_bytes(inside));
+        directory.pop();
+        self.known.insert(entry.from, directory.clone());
+        Ok(directory)
     }
 
     fn name_of(&self, entry: &Entry) -> Outcome<std::ffi::OsString> {

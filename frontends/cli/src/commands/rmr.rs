@@ -93,8 +93,8 @@ fn remove(path: &Path, skip_trash: bool) -> Outcome<Option<OwnedFd>> {
 /// Its full name, with no symbolic link on the way; the last name is taken as it is.
 fn named(path: &Path) -> Outcome<PathBuf> {
     let full = std::path::absolute(path).map_err(|error| explain(path, &error))?;
-    let (Some(folder), Some(name)) = (full.parent(), full.file_name()) else {
-        return Err(Failure::usage(format_args!("{}: this names no directory that could be removed", path.display())));
+    let (Some(folder), Some(name)) = (full.parent(), path.file_name()) else {
+        return Err(Failure::new(Exit::Usage, path.display(), "this names no directory", "name one by its own name"));
     };
     Ok(folder.canonicalize().map_err(|error| explain(path, &error))?.join(name))
 }
