@@ -3,6 +3,8 @@
 // A failed unwrap is a failed test, which is what it is for.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../engine/metadata/tests/oracle/clones.rs"]
+mod clones;
 #[path = "../../../engine/metadata/tests/oracle/driver.rs"]
 mod driver;
 #[path = "../../../engine/metadata/tests/oracle/model.rs"]

@@ -121,6 +121,9 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         MetaOp::LeaseObjects(operation) => Some(operation.session),
         MetaOp::AdjustUsage(operation) => Some(operation.session),
         MetaOp::RemoveTree(operation) => Some(operation.session),
+        MetaOp::BeginClone(operation) => Some(operation.session),
+        MetaOp::FillClone(operation) => Some(operation.session),
+        MetaOp::FinishClone(operation) => Some(operation.session),
         // There is no session yet: an earlier run is known by what it registered.
         MetaOp::RegisterSession(_) => None,
         MetaOp::NoteAccesses(_)
@@ -136,7 +139,8 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         | MetaOp::DeleteQuota(_)
         | MetaOp::WalkQuotas
         | MetaOp::SetTrash(_)
-        | MetaOp::PurgeTrash(_) => None,
+        | MetaOp::PurgeTrash(_)
+        | MetaOp::CleanClone(_) => None,
     }
 }
 

@@ -7,6 +7,9 @@
 //! V                                   volume settings
 //! w                                   the wrapped key of an encrypted volume
 //! c name                              counter
+//! k ino(8) 01                         clone under way: what its root's number is, and how far it has come
+//! k ino(8) 02 ino(8)                  directory of the copy that is still to be filled
+//! k ino(8) 03 ino(8)                  source file that has had several names: what stands for it in the copy
 //! n ino(8) 01                         identity
 //! n ino(8) 02 field(1)                accumulator
 //! n ino(8) 03                         inline data
@@ -50,6 +53,10 @@ pub enum Key<'a> {
     Settings,
     WrappedKey,
     Counter(Counter),
+    /// By the root of the copy, as the two below.
+    Clone(Ino),
+    CloneDirectory(Ino, Ino),
+    CloneLink(Ino, Ino),
     Identity(Ino),
     Accumulator(Ino, Accumulator),
     Inline(Ino),
@@ -137,6 +144,9 @@ impl<'a> Key<'a> {
             Key::Settings => key.byte(b'V'),
             Key::WrappedKey => key.byte(b'w'),
             Key::Counter(counter) => key.byte(b'c').bytes(counter.name()),
+            Key::Clone(clone) => key.clone_of(clone, CLONE_RECORD),
+            Key::CloneDirectory(clone, ino) => key.clone_of(clone, CLONE_DIRECTORY).number(ino.0),
+            Key::CloneLink(clone, ino) => key.clone_of(clone, CLONE_LINK).number(ino.0),
             Key::Identity(ino) => key.inode(ino, IDENTITY),
             Key::Accumulator(ino, field) => key.inode(ino, ACCUMULATOR).byte(field as u8),
             Key::Inline(ino) => key.inode(ino, INLINE),
@@ -178,6 +188,7 @@ impl<'a> Key<'a> {
         match tag {
             b'V' => rest.is_empty().then_some(Key::Settings),
             b'c' => Counter::ALL.into_iter().find(|counter| counter.name() == rest).map(Key::Counter),
+            b'k' => Self::parse_clone(rest),
             b'n' => Self::parse_inode(rest),
             b'o' => Some(Key::Object(ObjectId(number(rest)?))),
             b'q' => Self::parse_account(rest),
@@ -229,6 +240,18 @@ impl<'a> Key<'a> {
             (XATTR, name) => Some(Key::Xattr(ino, name)),
             (QUEUED, []) => Some(Key::Queued(ino)),
             (ORIGIN, []) => Some(Key::Origin(ino)),
+            _ => None,
+        }
+    }
+
+    fn parse_clone(rest: &'a [u8]) -> Option<Self> {
+        let (clone, rest) = rest.split_first_chunk()?;
+        let clone = Ino(u64::from_be_bytes(*clone));
+        let (subtag, rest) = rest.split_first()?;
+        match (*subtag, rest) {
+            (CLONE_RECORD, []) => Some(Key::Clone(clone)),
+            (CLONE_DIRECTORY, rest) => Some(Key::CloneDirectory(clone, Ino(number(rest)?))),
+            (CLONE_LINK, rest) => Some(Key::CloneLink(clone, Ino(number(rest)?))),
             _ => None,
         }
     }
@@ -360,6 +383,27 @@ pub fn dirents_at(ino: Ino, cookie: u64) -> KeyRange {
 /// What everybody has locked of an inode.
 pub fn locks(ino: Ino, space: LockSpace) -> KeyRange {
     KeyRange::prefix(&Builder(Vec::new()).inode(ino, LOCK).byte(space as u8).0)
+}
+
+/// All extended attributes of an inode, behind their index.
+pub fn xattrs(ino: Ino) -> KeyRange {
+    behind(&Key::XattrIndex(ino).encode(), &between(ino, XATTR, XATTR + 1))
+}
+
+/// Everything about one clone.
+pub fn clone(clone: Ino) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).byte(b'k').number(clone.0).0)
+}
+
+/// Directories of a copy that are still to be filled.
+pub fn clone_directories(clone: Ino) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).clone_of(clone, CLONE_DIRECTORY).0)
+}
+
+/// What a clone needs only while it's under way.
+pub fn clone_notes(clone: Ino) -> KeyRange {
+    let prefix = |subtag| Builder(Vec::new()).clone_of(clone, subtag).0;
+    KeyRange { start: prefix(CLONE_DIRECTORY), end: prefix(CLONE_LINK + 1) }
 }
 
 /// Requests that wait for locks of an inode.
@@ -515,6 +559,10 @@ impl Builder {
         self.byte(b'n').number(ino.0).byte(subtag)
     }
 
+    fn clone_of(self, clone: Ino, subtag: u8) -> Self {
+        self.byte(b'k').number(clone.0).byte(subtag)
+    }
+
     fn account_prefix(self, account: Account) -> Self {
         let (kind, id) = match account {
             Account::Volume => (VOLUME, 0),
@@ -551,6 +599,10 @@ const ORIGIN: u8 = 0x0b;
 const WAITER: u8 = 0xff;
 
 const INODE_PREFIX_BYTES: usize = 10;
+
+const CLONE_RECORD: u8 = 0x01;
+const CLONE_DIRECTORY: u8 = 0x02;
+const CLONE_LINK: u8 = 0x03;
 
 const ACCOUNTING: u8 = 0x00;
 const VOLUME: u8 = 0x01;

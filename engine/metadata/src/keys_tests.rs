@@ -16,6 +16,9 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::Counter(Counter::NextSession), "636e6578742073657373696f6e"),
         (Key::Counter(Counter::UsedBytes), "6375736564206279746573"),
         (Key::Counter(Counter::UsedInodes), "637573656420696e6f646573"),
+        (Key::Clone(INO), "6b010203040506070801"),
+        (Key::CloneDirectory(INO, Ino(OBJECT.0)), "6b0102030405060708022122232425262728"),
+        (Key::CloneLink(INO, Ino(OBJECT.0)), "6b0102030405060708032122232425262728"),
         (Key::Identity(INO), "6e010203040506070801"),
         (Key::Accumulator(INO, Accumulator::Length), "6e01020304050607080201"),
         (Key::Accumulator(INO, Accumulator::Mtime), "6e01020304050607080202"),
@@ -101,11 +104,14 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::Xattr(..) => 27,
         Key::Origin(_) => 28,
         Key::WrappedKey => 29,
+        Key::Clone(_) => 30,
+        Key::CloneDirectory(..) => 31,
+        Key::CloneLink(..) => 32,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..30).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..33).collect::<Vec<_>>());
 }
 
 #[test]

@@ -28,16 +28,20 @@ pub use account::{Account, Limits, QuotaInfo, QuotaState};
 pub use error::{MetaError, MetaResult};
 pub use lock_ranges::LockRanges;
 pub use metadata::{
-    Content, DirectoryEntry, DirectoryPage, FormatOptions, HeldLock, Metadata, QueuedDeletion, QueuedRemoval,
-    SessionInfo, Usage,
+    CloneInfo, Content, DirectoryEntry, DirectoryPage, FormatOptions, HeldLock, Metadata, QueuedDeletion,
+    QueuedRemoval, SessionInfo, Usage,
 };
 pub use operation::{
-    AdjustUsage, Append, AppendedContent, CancelLockWait, CopyRange, Create, CreateNameless, DeleteQuota, EndSession,
-    Fallocate, ForgetObjects, Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp, NoteAccesses, PurgeTrash,
-    RegisterSession, Release, RemoveInode, RemoveTree, RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes,
-    SetLock, SetQuota, SetTrash, SetXattr, Sustain, Truncate, Unlink, WriteInline, WriteSlices,
+    AdjustUsage, Append, AppendedContent, BeginClone, Caller, CancelLockWait, CleanClone, CopyRange, Create,
+    CreateNameless, DeleteQuota, EndSession, Fallocate, FillClone, FinishClone, ForgetObjects, Heartbeat, LeaseInodes,
+    LeaseObjects, Link, LockWait, MetaOp, NoteAccesses, PurgeTrash, RegisterSession, Release, RemoveInode, RemoveTree,
+    RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, SetQuota, SetTrash, SetXattr, Sustain, Truncate,
+    Unlink, WriteInline, WriteSlices,
 };
 pub use records::{Accounting, OwnerState, SessionKind, SessionRecord};
-pub use reply::{Appended, Copied, Emptied, Fallocated, LockOutcome, MetaReply, Removed, Renamed, Truncated};
+pub use reply::{
+    Appended, CloneProgress, CloneRefusal, Copied, Emptied, Fallocated, LockOutcome, MetaReply, Removed, Renamed,
+    Truncated,
+};
 pub use sealed_kv::SealedKv;
 pub use trash_name::TrashName;

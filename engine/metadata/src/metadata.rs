@@ -83,6 +83,18 @@ pub struct HeldLock {
     pub pid: u32,
 }
 
+/// A clone that has begun and is not tidied up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CloneInfo {
+    /// The copy's root.
+    pub clone: Ino,
+    pub session: SessionId,
+    /// Neither finished nor given up, as far as the store knows.
+    pub filling: bool,
+    /// Its session has ended.
+    pub orphaned: bool,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueuedRemoval {
     pub queued_at: u64,

@@ -50,6 +50,10 @@ pub enum MetaOp {
     SetTrash(SetTrash),
     PurgeTrash(PurgeTrash),
     RemoveTree(RemoveTree),
+    BeginClone(BeginClone),
+    FillClone(FillClone),
+    FinishClone(FinishClone),
+    CleanClone(CleanClone),
 }
 
 /// A new inode of any kind under a free name. Answers `Attributes`.
@@ -479,4 +483,74 @@ pub struct RemoveTree {
     pub keep: bool,
     pub session: SessionId,
     pub now: Timestamp,
+}
+/// On whose behalf a clone reads, and who gets what it makes. Being user 0 stands for every capability.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Caller {
+    pub uid: u32,
+    pub gid: u32,
+    /// Beside that one.
+    pub groups: Vec<u32>,
+    /// Access control lists count; otherwise modes alone do.
+    pub acls: bool,
+}
+
+/// Begins to copy a regular file, or a directory with all below it, by reference: a copy that nobody sees, of which this
+/// makes the root. Answers `Cloning`.
+///
+/// The copy is to appear in the directory in which `beside` was made, a file without a name that this session keeps for the
+/// caller (`EBADF`): so it's known that the caller may make names there. `ENOENT` for a source or a directory that is gone,
+/// `EEXIST` for a name that is taken, `EINVAL` for a source of another kind, `EACCES` for one that the caller may not read,
+/// `EDQUOT` and `ENOSPC` (of the volume) for limits, `ESTALE`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BeginClone {
+    pub source: Ino,
+    pub beside: Ino,
+    pub name: Name,
+    /// The number of the copy's root, and of the clone.
+    pub root: Ino,
+    pub caller: Caller,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// One step of filling a copy: some hundred names. Answers `Cloning`; run it again while that is neither `filled`
+/// nor refused. A refusal stands for the whole clone. `EDQUOT`, `ENOSPC` and `ESTALE` as `BeginClone`; `ENOENT` for a clone
+/// that is not under way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FillClone {
+    pub clone: Ino,
+    pub caller: Caller,
+    /// Numbers for new inodes: as many as `FillClone::INODES`, or the step ends sooner.
+    pub inodes: std::ops::Range<u64>,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+impl FillClone {
+    /// Inodes that one step makes at most.
+    pub const INODES: u64 = 512;
+}
+
+/// Gives a filled copy its name: it appears whole. Answers `Attributes`. `ENOENT` for a parent that is gone, `EEXIST`;
+/// `EXDEV` if the parent is counted for another quota than when the clone began; `ESTALE`; `EBUSY` while it's not filled.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FinishClone {
+    pub clone: Ino,
+    /// As `Cloning` told it.
+    pub parent: Ino,
+    pub name: Name,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// One step of tidying up after a clone: one that has been finished leaves notes, one that its own session gives up, or whose
+/// session is gone, leaves a copy for the removal queue. Answers `Ended`; run it again while that is not `done`. Does nothing to a clone
+/// that another session is at work on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CleanClone {
+    pub clone: Ino,
+    pub session: SessionId,
+    /// For the removal queue. Nobody can have anything of a copy open that has not appeared, so it may be long ago.
+    pub queue_at: Timestamp,
 }

@@ -27,6 +27,7 @@ pub enum MetaReply {
     Emptied(Emptied),
     /// Those that the session keeps now.
     Sustained(Vec<Ino>),
+    Cloning(CloneProgress),
 }
 
 /// How a request for a lock ended.
@@ -95,6 +96,33 @@ pub struct Emptied {
     pub inodes: Vec<Ino>,
 }
 
+/// How far a clone has come.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CloneProgress {
+    /// The directory that the copy is to appear in.
+    pub parent: Ino,
+    /// The first of the given inode numbers that has not been used.
+    pub next_inode: u64,
+    /// Names in the copy, and bytes allocated by its files.
+    pub entries: u64,
+    pub bytes: u64,
+    /// Nothing is left to copy.
+    pub filled: bool,
+    pub refusal: Option<CloneRefusal>,
+}
+
+/// What can't be copied, and so nothing is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CloneRefusal {
+    /// `EACCES`: the caller may not read it. `EPERM`: it may not make such a device. `EBUSY`: a file that takes several steps
+    /// has changed between them.
+    pub errno: Errno,
+    /// In the source.
+    pub directory: Ino,
+    /// Empty for the source itself.
+    pub name: Vec<u8>,
+}
+
 macro_rules! into {
     ($($(#[$doc:meta])* $method:ident: $variant:ident => $type:ty;)*) => {
         impl MetaReply {
@@ -119,6 +147,7 @@ into! {
     into_fallocated: Fallocated => Fallocated;
     into_copied: Copied => Copied;
     into_appended: Appended => Appended;
+    into_cloning: Cloning => CloneProgress;
     into_leased: Leased => Range<u64>;
     into_registered: Registered => SessionId;
     into_lock: Lock => LockOutcome;

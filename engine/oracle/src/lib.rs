@@ -14,7 +14,7 @@
 //! * `link`: the source is unknown (`ENOENT`), parent removed (`ENOENT`), name taken (`EEXIST`), source is a directory
 //!   (`EPERM`), source has no name left (`ENOENT`).
 //! * `unlink`: no such name (`ENOENT`), a directory (`EISDIR`). `rmdir`: `ENOENT`, `ENOTDIR`, `ENOTEMPTY`.
-//! * `rename`: see `rename.rs`.
+//! * `rename`: see `rename.rs`. `clone_tree`: see `clone.rs`.
 //! * `truncate`, `write`, `read`, `fallocate`, `copy_range`: unknown inode (`ENOENT`), a directory (`EISDIR`), not a regular file (`EINVAL`),
 //!   beyond the largest offset (`EFBIG`).
 //! * Extended attributes: unknown inode (`ENOENT`); then see `xattrs.rs` and `acls.rs`.
@@ -24,6 +24,7 @@
 
 mod acls;
 mod attributes;
+mod clone;
 mod content;
 mod create;
 mod data;

@@ -66,15 +66,21 @@ async fn answer(shard: Rc<Shard>, message: Message) {
         Message::Barrier { respond } => respond(Ok(())),
         Message::Closed { ino } => shard.closed(ino).await,
         Message::Removed { ino } => shard.removed_owned(ino).await,
+        Message::FlushFiles { respond } => respond(flush_files(&shard).await),
         Message::FlushAll { respond } => respond(flush_all(&shard).await),
         Message::Run(_) | Message::Maintain | Message::Stop => unreachable!("dealt with by the loop"),
     }
 }
 
-/// Tries all files, whatever becomes of one.
 async fn flush_all(shard: &Rc<Shard>) -> FsResult<()> {
+    let lost = shard.lost.get().map_or(Ok(()), Err);
+    flush_files(shard).await.and(lost)
+}
+
+/// Tries all files, whatever becomes of one.
+async fn flush_files(shard: &Rc<Shard>) -> FsResult<()> {
     shard.store_accesses().await;
-    let mut result = shard.lost.get().map_or(Ok(()), Err);
+    let mut result = Ok(());
     let files = shard.all_files();
     // All uploads begin before the first is waited for.
     files.iter().for_each(|file| shard.seal(file));

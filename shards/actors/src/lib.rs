@@ -12,6 +12,7 @@
 
 mod access_times;
 mod budget;
+mod clones;
 mod config;
 mod dispatch;
 mod file;
@@ -41,6 +42,7 @@ mod whole_directories;
 #[cfg(test)]
 mod tests;
 
+pub use clones::CloneStatus;
 pub use config::{AccessTimes, Config, KernelTimeouts};
 pub use file::{Fallocate, Fallocation, SeekTo};
 pub use limits::SESSION_EXPIRY;
@@ -49,4 +51,4 @@ pub use message::{ReadReply, Respond};
 pub use namespace::{AttributeChanges, NewInode, NewTime, Opened, RenameFlags};
 pub use shard::Shard;
 pub use shards::{Shards, StartError};
-pub use shoal_metadata::{Account, DirectoryEntry, DirectoryPage, Limits, QuotaInfo, TrashName, Usage};
+pub use shoal_metadata::{Account, Caller, DirectoryEntry, DirectoryPage, Limits, QuotaInfo, TrashName, Usage};

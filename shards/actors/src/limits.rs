@@ -42,6 +42,9 @@ pub(crate) const READ_RETRIES_MAX: u32 = 8;
 /// Bytes that one call copies by reference, and that one step of it moves where it can't.
 pub(crate) const COPY_BYTES_MAX: u64 = 64 << 30;
 pub(crate) const MOVED_BYTES_MAX: u64 = 1 << 20;
+/// How long one call works on a clone before it tells how far it came, and the inode numbers that a clone leases at once.
+pub(crate) const CLONE_WORK_TIME: Duration = Duration::from_millis(200);
+pub(crate) const CLONE_INODE_LEASE: u64 = 16 << 10;
 /// Writes below this are copied, so that they don't keep a whole request buffer in memory.
 pub(crate) const SHARED_WRITE_BYTES_MIN: usize = 512 << 10;
 

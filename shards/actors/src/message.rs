@@ -133,6 +133,10 @@ pub(crate) enum Message {
     /// Runs on the shard; how front ends attach their tasks.
     Run(Task),
     /// Commit everything buffered on this shard, tell how it went, and go on.
+    /// As `FlushAll`, but what had to be dropped earlier is not told again.
+    FlushFiles {
+        respond: Respond<()>,
+    },
     FlushAll {
         respond: Respond<()>,
     },

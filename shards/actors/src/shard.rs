@@ -196,7 +196,7 @@ impl Shard {
 }
 
 /// The errno of an error of the metadata, logged when it is not just a refusal.
-fn explain(error: &MetaError, what: &str) -> Errno {
+pub(crate) fn explain(error: &MetaError, what: &str) -> Errno {
     if let MetaError::Store(error) = error {
         tracing::warn!(%error, "{what} metadata failed");
     }

@@ -1,6 +1,7 @@
 //! The life of a mount's shards: session, threads, and the orderly end.
 
 use crate::access_times::NotedAccesses;
+use crate::clones::Clones;
 use crate::config::{Config, KernelTimeouts};
 use crate::locks::{Bell, KernelPages, LockMarks};
 use crate::message::Message;
@@ -175,6 +176,7 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         accesses: NotedAccesses::new(),
         open_files: OpenFiles::default(),
         rooms: Rooms::default(),
+        clones: Clones::default(),
         mailboxes,
         write_buffer_bytes: config.write_buffer_bytes,
         read_buffer_bytes: config.read_buffer_bytes,

@@ -1,6 +1,7 @@
 //! What all shards of one mount share: immutable settings, lock-free tables, and the ways to the outside.
 
 use crate::access_times::NotedAccesses;
+use crate::clones::Clones;
 use crate::config::{AccessTimes, KernelTimeouts};
 use crate::locks::{Bell, KernelPages, LockMarks};
 use crate::message::Message;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub accesses: NotedAccesses,
     pub open_files: OpenFiles,
     pub rooms: Rooms,
+    pub clones: Clones,
     pub mailboxes: Vec<Mailbox<Message>>,
     pub write_buffer_bytes: u64,
     pub read_buffer_bytes: u64,

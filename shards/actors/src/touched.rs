@@ -40,6 +40,7 @@ impl Touched {
             MetaOp::Append(append) => Self::default().inode(append.ino),
             MetaOp::CreateNameless(create) => Self::default().inode(create.ino),
             MetaOp::RemoveTree(remove) => Self::entry(remove.parent, &remove.name).inode(remove.ino),
+            MetaOp::FinishClone(finish) => Self::entry(finish.parent, &finish.name).inode(finish.clone),
             MetaOp::Sustain(_)
             | MetaOp::Release(_)
             | MetaOp::LeaseInodes(_)
@@ -55,7 +56,11 @@ impl Touched {
             | MetaOp::WalkQuotas
             | MetaOp::SetTrash(_)
             | MetaOp::PurgeTrash(_)
-            | MetaOp::AdjustUsage(_) => Self::default(),
+            | MetaOp::AdjustUsage(_)
+            // What they make nobody has seen.
+            | MetaOp::BeginClone(_)
+            | MetaOp::FillClone(_)
+            | MetaOp::CleanClone(_) => Self::default(),
         }
     }
 

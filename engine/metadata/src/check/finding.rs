@@ -161,6 +161,13 @@ pub enum Problem {
     Trashed,
     /// The inode's note and the removal queue do not agree.
     QueuePlace,
+    /// A clone under way has this as its root.
+    CloneNowhere,
+    CloneWithName,
+    /// There is no such clone.
+    CloneNotes {
+        clone: Ino,
+    },
 }
 
 impl fmt::Display for Finding {
@@ -237,6 +244,9 @@ impl fmt::Display for Problem {
             QueuedNowhere => write!(f, "it is queued for removal, but does not exist"),
             QueuedWithName => write!(f, "it is queued for removal, but has a name"),
             Trashed => write!(f, "it and the trash do not agree about where it is"),
+            CloneNowhere => write!(f, "it is the root of a clone under way, but does not exist"),
+            CloneWithName => write!(f, "it is the root of a clone under way, but has a name"),
+            CloneNotes { clone } => write!(f, "there are notes of the clone {clone}, which is not under way"),
             QueuePlace => write!(f, "its place in the removal queue is not the one it has noted"),
         }
     }

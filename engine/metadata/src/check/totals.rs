@@ -8,8 +8,8 @@ use crate::Account;
 use crate::keys::{Counter, Key};
 use crate::ops::{charges, counter, heartbeat, live_bytes, slice_list};
 use crate::records::{
-    Accounting, Identity, OperationRecord, Quota, SessionRecord, decode_deletion, decode_lease, decode_waiter_of,
-    decode_walk,
+    Accounting, CloneRecord, CloneState, Identity, OperationRecord, Quota, SessionRecord, decode_clone_directory,
+    decode_clone_link, decode_deletion, decode_lease, decode_waiter_of, decode_walk,
 };
 use shoal_kv::KvResult;
 use shoal_types::{FileKind, Ino, LockSpace, ObjectId, ObjectKind, SessionId, Slice};
@@ -26,6 +26,8 @@ pub(super) struct Totals {
     usage: BTreeMap<Account, Count>,
     accounting: Accounting,
     session: Option<SessionId>,
+    /// The clone whose record came last.
+    clone: Option<Ino>,
     /// Seen under their inodes and not yet on the list of their session.
     pub locks: BTreeSet<(SessionId, Ino, LockSpace, u64)>,
     pub waiters: BTreeSet<(SessionId, Ino, u64)>,
@@ -73,6 +75,22 @@ impl Totals {
         match *key {
             Key::Counter(name) => {
                 self.counters.insert(name.name(), counter::decode(name, Some(value))?);
+            }
+            Key::Clone(clone) => {
+                self.clone = Some(clone);
+                // Noted before it's decoded: what is below a clone of a newer program is not lost.
+                tree.clones.insert(clone);
+                if CloneRecord::decode(value)?.state == CloneState::Finished {
+                    tree.clones.remove(&clone);
+                }
+            }
+            Key::CloneDirectory(clone, _) => {
+                self.of_clone(clone, report);
+                decode_clone_directory(value)?;
+            }
+            Key::CloneLink(clone, _) => {
+                self.of_clone(clone, report);
+                decode_clone_link(value)?;
             }
             Key::Object(object) => {
                 let recorded = live_bytes::live_bytes(object, Some(value))?;
@@ -201,6 +219,14 @@ impl Totals {
         if self.session != Some(session) {
             self.session = Some(session);
             report.add(None, Problem::SessionGone { session });
+        }
+    }
+
+    /// As `of_session`.
+    fn of_clone(&mut self, clone: Ino, report: &mut Report) {
+        if self.clone != Some(clone) {
+            self.clone = Some(clone);
+            report.add(None, Problem::CloneNotes { clone });
         }
     }
 

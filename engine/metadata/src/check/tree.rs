@@ -1,5 +1,5 @@
-//! Names against inodes: everything has the names it counts, everything can be reached from the root, or is kept by a
-//! session, or is on its way out.
+//! Names against inodes: everything has the names it counts, everything can be reached from the root, or from the root of
+//! a clone under way, or is kept by a session, or is on its way out.
 
 use super::accounts::Tally;
 use super::{Problem, Report};
@@ -42,6 +42,8 @@ pub(super) struct Tree {
     pub names_incomplete: bool,
     pub sustained: BTreeMap<Ino, SessionId>,
     pub queued: BTreeMap<Ino, u64>,
+    /// Roots of copies that have not appeared.
+    pub clones: BTreeSet<Ino>,
 }
 
 impl Tree {
@@ -142,6 +144,9 @@ impl Tree {
         if self.queued.contains_key(&ino) {
             report.add(Some(ino), Problem::QueuedWithName);
         }
+        if self.clones.contains(&ino) {
+            report.add(Some(ino), Problem::CloneWithName);
+        }
         if let Some(session) = self.sustained.get(&ino) {
             report.add(Some(ino), Problem::SustainedWithName { session: *session });
         }
@@ -154,6 +159,10 @@ impl Tree {
             }
         } else if summary.trashed {
             report.add(Some(ino), Problem::Trashed);
+        } else if self.clones.contains(&ino) {
+            if summary.nlink != 1 {
+                report.add(Some(ino), Problem::LinkCount { recorded: summary.nlink, names: 0 });
+            }
         } else if self.names_incomplete {
             // Its name may be among those that can't be read.
         } else if !self.queued.contains_key(&ino) && !self.sustained.contains_key(&ino) {
@@ -195,6 +204,9 @@ impl Tree {
         }
         for ino in self.queued.keys().filter(|ino| !self.exists(**ino)) {
             report.add(Some(*ino), Problem::QueuedNowhere);
+        }
+        for ino in self.clones.iter().filter(|ino| !self.exists(**ino)) {
+            report.add(Some(*ino), Problem::CloneNowhere);
         }
         for (ino, summary) in &self.inodes {
             // Without a note the removal has begun.

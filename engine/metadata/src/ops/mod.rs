@@ -5,6 +5,7 @@ mod adjust_usage;
 mod append;
 pub(crate) mod charges;
 mod chunks;
+mod clone;
 mod copy_range;
 pub(crate) mod counter;
 mod create;
@@ -88,5 +89,9 @@ pub(crate) fn run(transaction: &mut dyn Transaction, operation: &MetaOp) -> Meta
         MetaOp::SetTrash(operation) => set_trash::run(transaction, operation),
         MetaOp::PurgeTrash(operation) => purge_trash::run(transaction, operation),
         MetaOp::RemoveTree(operation) => remove_tree::run(transaction, operation),
+        MetaOp::BeginClone(operation) => clone::begin(transaction, operation),
+        MetaOp::FillClone(operation) => clone::fill(transaction, operation),
+        MetaOp::FinishClone(operation) => clone::finish(transaction, operation),
+        MetaOp::CleanClone(operation) => clone::clean(transaction, operation),
     }
 }

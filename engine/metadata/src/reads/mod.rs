@@ -1,6 +1,7 @@
 //! Reads, on the caller's thread, each at one snapshot.
 
 mod attributes;
+mod clones;
 mod content;
 mod directory;
 mod locks;

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::{
-    Appended, Copied, Emptied, Fallocated, Limits, LockOutcome, LockRanges, MetaReply, QuotaState, Removed, Renamed,
-    Truncated,
+    Appended, CloneProgress, CloneRefusal, Copied, Emptied, Fallocated, Limits, LockOutcome, LockRanges, MetaReply,
+    QuotaState, Removed, Renamed, Truncated,
 };
 use shoal_types::{
     Attributes, Cipher, Compression, Errno, FileKind, Ino, InodeFlags, LockMode, LockRange, LockSpace, Name, ObjectId,
@@ -365,11 +365,48 @@ fn every_reply_in_an_operation_record_has_its_golden_bytes() {
         ),
         (MetaReply::Emptied(Emptied { done: true, inodes: vec![Ino(300)] }), "0108070605040302010f0101ac02"),
         (MetaReply::Sustained(vec![Ino(300)]), "0108070605040302011001ac02"),
+        (MetaReply::Cloning(cloning(None)), "0108070605040302011101ac0207080000"),
+        (
+            MetaReply::Cloning(cloning(Some(CloneRefusal {
+                errno: Errno(13),
+                directory: Ino(3),
+                name: b"n".to_vec(),
+            }))),
+            "0108070605040302011101ac02070800011a03016e",
+        ),
     ];
     for (reply, golden) in replies {
         let record = OperationRecord { operation: 0x0102_0304_0506_0708, reply };
         check(&record, golden, OperationRecord::encode, OperationRecord::decode);
     }
+}
+
+fn cloning(refusal: Option<CloneRefusal>) -> CloneProgress {
+    CloneProgress { parent: Ino(1), next_inode: 300, entries: 7, bytes: 8, filled: false, refusal }
+}
+
+#[test]
+fn what_a_clone_notes_has_its_golden_bytes() {
+    let version = FileVersion { truncation_epoch: 1, length: 300, allocated: -2, mtime: Some(5) };
+    let file = CloneFile { source: Ino(7), target: Ino(300), next: 9, directory: Ino(3), name: b"n".to_vec(), version };
+    let record = CloneRecord {
+        session: SessionId(4),
+        state: CloneState::Abandoned,
+        parent: Ino(1),
+        quota: Some(Ino(2)),
+        entries: 300,
+        bytes: 4096,
+        file: Some(file),
+    };
+    let golden = "010402010102ac0280200107ac020903016e01ac02030105";
+    check_exact(&record, golden, CloneRecord::encode, CloneRecord::decode);
+    let directory = (Ino(0x0102_0304_0506_0708), b"place".to_vec());
+    let encode = |(source, place): &(Ino, Vec<u8>)| encode_clone_directory(*source, place);
+    let decode = |bytes: &[u8]| decode_clone_directory(bytes).map(|(source, place)| (source, place.to_vec()));
+    check(&directory, "010807060504030201706c616365", encode, decode);
+    assert!(decode_clone_directory(&[1, 2]).is_err(), "half a number");
+    let link = |ino: &Ino| encode_clone_link(*ino);
+    check_exact(&Ino(0x0102_0304_0506_0708), "010807060504030201", link, decode_clone_link);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! format it doesn't know, and bytes of a known format that make no sense. It never guesses and never panics.
 
 mod accounting;
+mod clone;
 mod dirent;
 mod fields;
 mod identity;
@@ -22,6 +23,10 @@ mod wrapped_key;
 mod xattr_index;
 
 pub use accounting::{Accounting, OwnerState, Rules};
+pub use clone::{
+    CloneFile, CloneRecord, CloneState, FileVersion, decode_clone_directory, decode_clone_link, encode_clone_directory,
+    encode_clone_link,
+};
 pub use dirent::Dirent;
 pub use identity::Identity;
 pub use inline::{decode_content, encode_content};

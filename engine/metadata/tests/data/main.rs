@@ -6,6 +6,7 @@
 mod census;
 mod check;
 mod links;
+mod clones;
 mod locks;
 mod quotas;
 mod random;

@@ -1,14 +1,14 @@
 //! Drives one sequence of operations through `Metadata` and the oracle and compares all that they say.
 
 use crate::operations::Chooser;
-use crate::{model, tree};
+use crate::{clones, model, tree};
 use shoal_kv::{Durability, Kv, Random};
 use shoal_metadata::{
     FormatOptions, LeaseInodes, MetaOp, MetaReply, Metadata, PurgeTrash, RegisterSession, Release, RemoveInode,
     SessionKind, SessionRecord, check,
 };
 use shoal_oracle::Oracle;
-use shoal_types::{Attributes, Compression, Errno, FsResult, Ino, InodeFlags, Timestamp, VolumeSettings};
+use shoal_types::{Attributes, Compression, Errno, FsResult, Ino, InodeFlags, Name, Timestamp, VolumeSettings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,10 +51,11 @@ impl Driver {
 
     pub fn run(mut self, steps: usize) -> Outcomes {
         for step in 0..steps {
-            match self.chooser.below(10) {
-                0..=5 => self.change(step),
-                6 => self.open(),
-                7 => self.close(),
+            match self.chooser.below(30) {
+                0..=17 => self.change(step),
+                18..=20 => self.open(),
+                21..=22 => self.close(),
+                23 => self.clone_tree(step),
                 _ => self.ask(step),
             }
             self.remove_queued();
@@ -93,7 +94,41 @@ impl Driver {
             self.open.insert(created.ino, 1);
         }
         let kind = format!("{operation:?}").split('(').next().unwrap().to_string();
-        *self.outcomes.entry((kind, found.err().map(|errno| errno.0))).or_default() += 1;
+        self.count(kind, found.err());
+    }
+
+    fn count(&mut self, kind: String, refusal: Option<Errno>) {
+        *self.outcomes.entry((kind, refusal.map(|errno| errno.0))).or_default() += 1;
+    }
+
+    /// A copy appears, or nothing does. Its inodes have the numbers that the store has given them.
+    fn clone_tree(&mut self, step: usize) {
+        let source = self.chooser.ino(&self.oracle);
+        let (parent, name) = (self.chooser.directory(&self.oracle), self.chooser.name());
+        // From there it would be copied; the oracle knows nothing of it, or no name.
+        let in_trash = |found: Attributes| found.flags.has(InodeFlags::TRASHED);
+        if self.metadata.get_attributes(source).is_ok_and(in_trash) || self.is_only_in_trash(parent) {
+            return;
+        }
+        let now = self.chooser.tick();
+        let context = format!("seed {}, step {step}: a clone of {source} as {name:?} in {parent}", self.seed);
+        let found = clones::clone_tree(&self.metadata, &mut self.chooser, source, (parent, &name), now);
+        self.count("Clone".into(), found.err());
+        if found == Err(Errno::ECANCELED) {
+            return assert_eq!(tree::tree(&self.metadata), self.oracle.tree(), "{context}: given up");
+        }
+        let metadata = &self.metadata;
+        let mut number =
+            |parent: Ino, name: &Name| metadata.lookup(parent, name).unwrap_or_else(|_| panic!("{context}")).ino;
+        let expected = match found {
+            // Without a copy there is nothing to look up in it.
+            Err(_) => self.oracle.clone().clone_tree(source, parent, &name, &mut |_, _| Ino(u64::MAX), now),
+            Ok(_) => self.oracle.clone_tree(source, parent, &name, &mut number, now),
+        };
+        assert_eq!(found, expected, "{context}");
+        if found.is_ok() {
+            assert_eq!(tree::tree(&self.metadata), self.oracle.tree(), "{context}");
+        }
     }
 
     /// The operation is about an inode that only the trash has. It may change that one's attributes and content.
@@ -264,9 +299,7 @@ impl Driver {
 
     fn find(&self, path: &[u8]) -> Ino {
         let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
-        names.fold(Ino::ROOT, |parent, name| {
-            self.oracle.lookup(parent, &shoal_types::Name::new(name).unwrap()).unwrap().ino
-        })
+        names.fold(Ino::ROOT, |parent, name| self.oracle.lookup(parent, &Name::new(name).unwrap()).unwrap().ino)
     }
 }
 

@@ -6,6 +6,7 @@
 // A failed unwrap in a test is a failed test, which is what it is for.
 #![allow(clippy::unwrap_used)]
 
+mod clones;
 mod driver;
 mod model;
 mod operations;
@@ -73,6 +74,17 @@ const EVERY_OUTCOME: &[(&str, &[Option<Errno>])] = &[
     ("WriteInline", &[None, Some(Errno::ENOENT)]),
     ("Fallocate", &[None, Some(Errno::ENOENT), Some(Errno::EISDIR), Some(Errno::EINVAL)]),
     ("CreateNameless", &[None, Some(Errno::ENOTDIR)]),
+    (
+        "Clone",
+        &[
+            None,
+            Some(Errno::ENOENT),
+            Some(Errno::ENOTDIR),
+            Some(Errno::EEXIST),
+            Some(Errno::EINVAL),
+            Some(Errno::ECANCELED),
+        ],
+    ),
 ];
 
 #[test]

@@ -225,13 +225,13 @@ impl Chooser {
         [0o755, 0o644, 0o2775, 0o4711, 0o1777][self.below(5)]
     }
 
-    fn new_ino(&mut self) -> Ino {
+    pub fn new_ino(&mut self) -> Ino {
         self.next_ino += 1;
         Ino(self.next_ino - 1)
     }
 
     /// Times of operations never go back.
-    fn tick(&mut self) -> Timestamp {
+    pub fn tick(&mut self) -> Timestamp {
         self.nanoseconds += self.random.below(3_000_000_000);
         Timestamp::from_nanos(self.nanoseconds)
     }

@@ -4,6 +4,7 @@
 //! It sleeps until the next heartbeat is due, somebody asks for it (`Shared::want_maintenance`), or something queued
 //! becomes due. An idle mount wakes once in a heartbeat.
 
+mod clones;
 mod deletions;
 mod removals;
 mod sessions;
@@ -33,13 +34,14 @@ pub(crate) async fn run(shard: Rc<Shard>, record: SessionRecord) {
         }
         let suspected = shard.shared.others_suspected.swap(false, SeqCst);
         sessions.look(&shard, heartbeat || suspected).await;
+        let clones = clones::round(&shard).await;
         let removals = removals::round(&shard, heartbeat).await;
         let deletions = deletions::round(&shard).await;
         if heartbeat || purges.is_some() {
             purges = trash::round(&shard).await;
         }
         let until_heartbeat = heartbeat_at.saturating_duration_since(Instant::now());
-        let pause = [removals, deletions, purges].into_iter().flatten().fold(until_heartbeat, Duration::min);
+        let pause = [clones, removals, deletions, purges].into_iter().flatten().fold(until_heartbeat, Duration::min);
         // Whoever keeps asking is heard this often.
         let rest = limits::SESSION_LOOK_INTERVAL.min(pause);
         shoal_runtime::sleep(rest).await;
