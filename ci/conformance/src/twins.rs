@@ -4,7 +4,8 @@
 //! Relies on the folder for temporary files lying on a file system with extended attributes and ACLs (ext4, XFS). A script
 //! runs in an empty folder, as root where the test does. `as_user` runs a command as a user without rights or groups.
 
-use shoal_ci_testbed::{Bed, Daemon};
+use shoal_ci_testbed::{Bed, Daemon, Finished};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,10 @@ impl Twins {
     /// The folders to compare: of this machine, and on the mount.
     pub fn folders(&self) -> [PathBuf; 2] {
         [self.local.clone(), self.bed.mount_point()]
+    }
+
+    pub fn shoal(&self, arguments: &[&OsStr]) -> Finished {
+        self.bed.shoal(arguments)
     }
 
     /// Runs each named script on both sides, all of them before it complains.

@@ -70,6 +70,18 @@ fn tar_takes_a_tree_there_and_back() {
 }
 
 #[test]
+fn a_clone_is_what_its_source_is() {
+    let twins = Twins::new(&[]);
+    let [_, mounted] = twins.folders();
+    sh(&mounted, MAKE);
+    let expected = sh(&mounted, TELL);
+    twins.shoal(&["clone".as_ref(), mounted.join("tree").as_os_str(), mounted.join("copy").as_os_str()]).expect_code(0);
+    sh(&mounted, "mv tree other; mv copy tree");
+    assert_eq!(sh(&mounted, TELL), expected);
+    twins.end();
+}
+
+#[test]
 fn cp_takes_a_tree_there_and_back() {
     there_and_back("cp -a \"$1/tree\" \"$2/\"");
 }

@@ -43,6 +43,33 @@ fn many_files_are_made_listed_and_removed_in_bounded_memory() {
 }
 
 #[test]
+fn a_tree_of_many_names_is_cloned_in_bounded_memory() {
+    let doublings = if is_long() { 10 } else { 4 };
+    let bed = Bed::new(&["--delete-grace", "0s"]);
+    let daemon = bed.mount(&[]);
+    let (tree, copy) = (bed.mount_point().join("tree"), bed.mount_point().join("copy"));
+    fs::create_dir_all(tree.join("0")).expect("mkdir");
+    (0..1000).for_each(|number| fs::write(tree.join(format!("0/{number}")), b"small").expect("write"));
+    let empty_kb = daemon.resident_kb();
+    for number in 1..=doublings {
+        let begin = Instant::now();
+        bed.shoal(&["clone".as_ref(), tree.as_os_str(), copy.as_os_str()]).expect_code(0);
+        println!("{} names in {:?}", 1000 << (number - 1), begin.elapsed());
+        fs::rename(&copy, tree.join(number.to_string())).expect("rename");
+    }
+    let full_kb = daemon.resident_kb();
+    println!("{empty_kb} KiB before, {full_kb} KiB afterwards");
+    assert!(full_kb < empty_kb + (64 << 10), "{full_kb} KiB of memory, {empty_kb} KiB before");
+    let innermost = (1..=doublings).rev().fold(tree.clone(), |path, number| path.join(number.to_string())).join("0");
+    assert_eq!(fs::read_dir(innermost).expect("list").count(), 1000);
+    let find = std::process::Command::new("find").arg(&tree).args(["-type", "f", "-size", "5c"]).output();
+    let found = find.expect("there is find").stdout.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(found, 1000 << doublings);
+    assert!(daemon.stop().success(), "{}", bed.log());
+    bed.check();
+}
+
+#[test]
 fn an_idle_mount_uses_no_processor_time() {
     let bed = Bed::new(&[]);
     let daemon = bed.mount(&[]);

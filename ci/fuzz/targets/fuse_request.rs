@@ -1,10 +1,10 @@
 //! Any bytes as a FUSE request: parsed or refused, never a panic, and never a slice from outside the message. The same of
-//! an access control list in one, and of a request of our own programs.
+//! an access control list in one, and of what our own programs and the daemon say to each other.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use shoal_fuse_protocol::control::ControlRequest;
-use shoal_fuse_protocol::{Config, Operation, Request, negotiate};
+use shoal_fuse_protocol::{CloneOut, CloneRequest, Config, Operation, Request, negotiate};
 use shoal_types::{Acl, XattrName};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -31,6 +31,12 @@ fuzz_target!(|bytes: &[u8]| {
             if let Ok(Some(acl)) = Acl::parse(value) {
                 assert_eq!(Acl::parse(&acl.to_bytes()), Ok(Some(acl)));
             }
+        }
+        Operation::Ioctl { command, input, .. } => {
+            if let Ok(CloneRequest::Begin { name }) = CloneRequest::parse(command, input) {
+                assert!(!name.as_bytes().contains(&0) && !name.as_bytes().contains(&b'/'));
+            }
+            let _ = CloneOut::decode(input);
         }
         _ => {}
     }

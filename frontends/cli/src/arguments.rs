@@ -1,7 +1,7 @@
 //! The command line as a whole. What each command takes stands in its own file under `commands/`.
 
 use crate::commands::{
-    config, destroy, format, fsck, gc, info, key, mount, mount_helper, quota, restore, rmr, status, umount, up,
+    clone, config, destroy, format, fsck, gc, info, key, mount, mount_helper, quota, restore, rmr, status, umount, up,
 };
 use crate::daemon;
 use crate::exit;
@@ -41,6 +41,7 @@ pub enum Command {
     Status(status::Arguments),
     Info(info::Arguments),
     Config(config::Arguments),
+    Clone(clone::Arguments),
     Quota(quota::Arguments),
     Key(key::Arguments),
     Restore(restore::Arguments),

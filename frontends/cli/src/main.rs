@@ -71,6 +71,7 @@ fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::Status(status) => with_log(&global, || commands::status::run(status)),
         Command::Info(info) => with_log(&global, || commands::info::run(info)),
         Command::Key(key) => with_log(&global, || commands::key::run(key)),
+        Command::Clone(clone) => with_log(&global, || commands::clone::run(clone)),
         Command::Gc(gc) => with_log(&global, || commands::gc::run(gc)),
         Command::Config(config) => with_log(&global, || commands::config::run(config)),
         Command::Quota(quota) => with_log(&global, || commands::quota::run(quota)),

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+mod clone;
 pub mod control;
 mod directory;
 mod init;
@@ -16,6 +17,10 @@ mod request;
 pub mod ring;
 mod wire;
 
+pub use clone::{
+    CLONE_BEGIN, CLONE_SOURCE, CLONE_WORK, CloneOut, CloneOutState, CloneRequest, clone_begin_in, clone_sizes,
+    clone_source_in,
+};
 pub use directory::{DirectoryBuffer, DirectoryPlusBuffer};
 pub use init::{Config, InitIn, Negotiated, Refused, negotiate};
 pub use notify::Notification;

@@ -1,6 +1,6 @@
 //! The fuzz target's seeds, run in the normal suite.
 
-use shoal_fuse_protocol::{Operation, Request};
+use shoal_fuse_protocol::{CloneRequest, Operation, Request};
 use std::path::Path;
 
 fn seeds() -> Vec<(String, Vec<u8>)> {
@@ -40,8 +40,14 @@ fn damaged_seeds_never_make_the_parser_panic() {
             for value in [0, 1, 0x7f, 0x80, 0xff, bytes[at].wrapping_add(1)] {
                 let mut damaged = bytes.clone();
                 damaged[at] = value;
-                if let Ok(Request { operation: Operation::BatchForget(list), .. }) = Request::parse(&damaged) {
-                    let _ = list.iter().count();
+                match Request::parse(&damaged).map(|request| request.operation) {
+                    Ok(Operation::BatchForget(list)) => {
+                        let _ = list.iter().count();
+                    }
+                    Ok(Operation::Ioctl { command, input, .. }) => {
+                        let _ = CloneRequest::parse(command, input);
+                    }
+                    _ => {}
                 }
             }
         }

@@ -9,6 +9,7 @@
 // In tests a failed unwrap is a failed test, which is what it is for.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod clone_calls;
 mod connection;
 pub mod control;
 mod dev_fuse;
@@ -22,6 +23,7 @@ mod service;
 mod session;
 mod transport;
 
+pub use clone_calls::{begin_clone, offer_clone_source, work_on_clone};
 pub use connection::Connection;
 pub use dev_fuse::{DevFuse, DevFuseReply};
 pub use interrupts::{Interruption, Interrupts};

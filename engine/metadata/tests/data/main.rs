@@ -5,8 +5,8 @@
 
 mod census;
 mod check;
-mod links;
 mod clones;
+mod links;
 mod locks;
 mod quotas;
 mod random;

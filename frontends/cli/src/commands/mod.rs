@@ -1,5 +1,6 @@
 //! One file a command: its arguments with their help, and what it does.
 
+pub mod clone;
 pub mod config;
 pub mod destroy;
 pub mod format;

@@ -1,5 +1,6 @@
 //! Brings a running volume and a mount together: one connection and one service on each shard.
 
+use super::clone::OfferedSources;
 use super::kernel_pages::PageForgetter;
 use super::nodes::Nodes;
 use super::passthrough::Passthrough;
@@ -42,16 +43,17 @@ pub fn serve_volume(volume: &Volume, mounted: &Mounted, options: ServiceOptions)
     let kernel_pages = PageForgetter::new(mounted.notifier().downgrade(), nodes, options.writeback_cache);
     volume.set_kernel_pages(kernel_pages.clone());
     let passthrough = Passthrough::new(mounted).filter(|_| options.read_only);
+    let offered_sources = Arc::new(OfferedSources::default());
     let rings = mounted.negotiated().over_io_uring;
     for (shard, connection) in mounted.connections(shards)?.into_iter().enumerate() {
         let (interrupts, notifier) = (mounted.interrupts(), mounted.notifier());
         let passthrough = passthrough.clone();
         let report = report.clone();
         let stop = stopper.clone();
-        let kernel_pages = kernel_pages.clone();
+        let (kernel_pages, sources) = (kernel_pages.clone(), offered_sources.clone());
         volume.run(shard, move |local| {
-            let service =
-                VolumeService::new(local.clone(), options, interrupts.clone(), kernel_pages, notifier, passthrough);
+            let (local, for_service) = (local.clone(), interrupts.clone());
+            let service = VolumeService::new(local, options, for_service, kernel_pages, sources, notifier, passthrough);
             shoal_runtime::spawn(async move {
                 let result = stop.ends(shard, connection.serve(service, interrupts)).await;
                 if let Err(error) = &result {

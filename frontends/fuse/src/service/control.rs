@@ -1,16 +1,21 @@
-//! IOCTL: what our own programs ask for (`shoal_fuse_protocol::control`). Any other is ENOTTY, as on every file system.
+//! IOCTL: what our own programs ask for (`shoal_fuse_protocol::control`, and `clone`). Any other is ENOTTY, as on every file system.
 
 use super::VolumeService;
 use super::trash::is_hour;
 use crate::transport::{Reply, ReplyBody};
 use shoal_client::TrashName;
-use shoal_fuse_protocol::Header;
 use shoal_fuse_protocol::control::{ControlRequest, IOCTL_OUT, REMOVALS_MAX, origin_output};
+use shoal_fuse_protocol::{CloneRequest, Header};
 use shoal_types::{Errno, FsResult, Ino, Name};
 
 impl VolumeService {
     pub(super) async fn ioctl<R: Reply>(&self, header: &Header, ino: Ino, command: u32, input: &[u8], reply: R) {
-        match self.control(header, ino, command, input).await {
+        let answer = match CloneRequest::parse(command, input) {
+            Ok(request) => self.clone_tree(header, ino, request).await,
+            Err(Errno::ENOTTY) => self.control(header, ino, command, input).await,
+            Err(errno) => Err(errno),
+        };
+        match answer {
             Ok(output) => reply.send(Ok(ReplyBody::Segments(&[&IOCTL_OUT, &output]))),
             Err(errno) => reply.send(Err(errno)),
         }

@@ -73,6 +73,7 @@ impl VolumeService {
         if let Some(passthrough) = &self.passthrough {
             passthrough.close(&self.volume, ino).await;
         }
+        self.volume.give_up_clone(ino);
         self.volume.close(ino).await;
         reply.send(Ok(ReplyBody::Empty));
     }

@@ -11,10 +11,11 @@
 //! sets are kept.
 //!
 //! Groups of requests, one a file: `entries`, `attributes`, `xattrs`, `privileges`, `remove`, `files`, `locks`,
-//! `read_write`, `ranges`, `directories`, `statfs`, `control`; `unsupported` tells about the rest.
+//! `read_write`, `ranges`, `directories`, `statfs`, `control`, `clone`; `unsupported` tells about the rest.
 
 mod attach;
 mod attributes;
+mod clone;
 mod control;
 mod directories;
 mod entries;
@@ -46,6 +47,7 @@ use crate::interrupts::Interrupts;
 use crate::notifier::Notifier;
 use crate::session::{Service, open};
 use crate::transport::{Received, Reply, ReplyBody};
+use clone::OfferedSources;
 use entries::Permissions;
 use kernel_pages::PageForgetter;
 use locks::Asker;
@@ -105,6 +107,7 @@ pub struct VolumeService {
     directory_access_times: bool,
     waiting: Rc<Waiting>,
     kernel_pages: Arc<PageForgetter>,
+    offered_sources: Arc<OfferedSources>,
     interrupts: Arc<Interrupts>,
     /// The next one; those of different shards never meet.
     handles: Cell<u64>,
@@ -113,13 +116,13 @@ pub struct VolumeService {
 }
 
 impl VolumeService {
-    /// `interrupts`, `kernel_pages` and `passthrough` are shared by all shards of a mount; `serve` gets the same
-    /// interrupts.
+    /// What is behind an `Arc` is shared by all shards of a mount; `serve` gets the same interrupts.
     fn new(
         volume: Rc<LocalVolume>,
         options: ServiceOptions,
         interrupts: Arc<Interrupts>,
         kernel_pages: Arc<PageForgetter>,
+        offered_sources: Arc<OfferedSources>,
         notifier: Notifier,
         passthrough: Option<Arc<Passthrough>>,
     ) -> Rc<Self> {
@@ -138,6 +141,7 @@ impl VolumeService {
             directory_access_times: directory_access_times && !read_only,
             waiting: Waiting::new(interrupts.clone()),
             kernel_pages,
+            offered_sources,
             interrupts,
             handles,
             notifier,

@@ -78,17 +78,17 @@ impl VolumeService {
     }
 }
 
+/// The groups of a process beside the one that its requests name; none of a process that is gone, or of another pid
+/// namespace.
+pub(super) fn groups_of(pid: u32) -> Vec<u32> {
+    groups(&std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()).collect()
+}
+
 const SETGID: u16 = 0o2000;
 const GROUP_EXECUTE: u16 = 0o010;
 
 fn has_bare_setgid(attributes: &Attributes) -> bool {
     attributes.kind == FileKind::Regular && attributes.mode & (SETGID | GROUP_EXECUTE) == SETGID
-}
-
-/// Those of a process beside the one that its requests tell; none of one that `/proc` doesn't know.
-pub(super) fn groups_of(pid: u32) -> Vec<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    groups(&status).collect()
 }
 
 fn groups(status: &str) -> impl Iterator<Item = u32> {
