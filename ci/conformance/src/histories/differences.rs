@@ -102,7 +102,7 @@ pub const OTHER_ANSWERS: &[OtherAnswer] = &[OtherAnswer {
     applies: |call, kernel, answer| {
         let gone =
             call.action.slots().into_iter().any(|slot| kernel.is_open(slot) && kernel.is_held_by_path_only(slot));
-        gone && *answer == Err(Errno::ENOENT)
+        gone && matches!(answer, Err(Errno::ENOENT | Errno::ESTALE))
     },
 }];
 
