@@ -10,7 +10,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
@@ -223,17 +223,22 @@ fn make_many(sandbox: &Sandbox, point: &Path) {
     }
 }
 
+/// A clone of `many` that is under way, and the inodes there were before, perhaps with what the last clone hung by.
+fn begin(sandbox: &Sandbox, url: &str, point: &Path) -> (u64, Child) {
+    let before = inodes(sandbox, url);
+    let mut command = sandbox.command(SHOAL);
+    let command = command.arg("clone").args([point.join("many"), point.join("c")]).spawn().unwrap();
+    wait_until("the clone is under way", || inodes(sandbox, url) > before + 2);
+    (before, command)
+}
+
 #[test]
 fn a_killed_command_leaves_nothing() {
     let mut sandbox = Sandbox::new();
     let url = sandbox.format("a.db");
     let point = sandbox.mount(&url, "mnt", &[]);
     make_many(&sandbox, &point);
-    // Perhaps with what the last clone hung by.
-    let before = inodes(&sandbox, &url);
-    let mut command = sandbox.command(SHOAL);
-    let mut command = command.arg("clone").args([point.join("many"), point.join("c")]).spawn().unwrap();
-    wait_until("the clone is under way", || inodes(&sandbox, &url) > before + 2);
+    let (before, mut command) = begin(&sandbox, &url, &point);
     command.kill().unwrap();
     assert!(!command.wait().unwrap().success(), "it was killed on the way");
     assert!(fs::metadata(point.join("c")).is_err());
@@ -251,11 +256,7 @@ fn a_killed_mount_leaves_nothing_for_long() {
     let url = sandbox.format("a.db");
     let point = sandbox.mount(&url, "mnt", &[]);
     make_many(&sandbox, &point);
-    // Perhaps with what the last clone hung by.
-    let before = inodes(&sandbox, &url);
-    let mut command = sandbox.command(SHOAL);
-    let mut command = command.arg("clone").args([point.join("many"), point.join("c")]).spawn().unwrap();
-    wait_until("the clone is under way", || inodes(&sandbox, &url) > before + 2);
+    let (before, mut command) = begin(&sandbox, &url, &point);
     kill(sandbox.daemon(&url), "KILL");
     assert!(!command.wait().unwrap().success());
     assert!(inodes(&sandbox, &url) > before, "the copy is there, and nobody tidies up");

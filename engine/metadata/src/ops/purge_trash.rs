@@ -4,7 +4,7 @@ use super::charges::Charges;
 use super::parent::{self, Counts};
 use super::{orphan, quota, remove_tree, trash};
 use crate::keys::{self, Key};
-use crate::records::{Dirent, Identity};
+use crate::records::Identity;
 use crate::{Emptied, MetaReply, MetaResult, PurgeTrash};
 use shoal_kv::{Direction, KvError, Transaction};
 use shoal_types::{FileKind, Ino, Timestamp};
@@ -20,19 +20,9 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &PurgeTrash) -> 
         return Ok(done());
     }
     let mut charges = Charges::new(quota::load_accounting(transaction)?.rules());
-    let entries = transaction.scan(&keys::dirents(hour), remove_tree::ENTRIES_MAX, Direction::Forward)?;
-    let mut inodes = Vec::with_capacity(entries.len() + 1);
-    let mut counts = Counts::default();
-    for (key, value) in &entries {
-        let entry = Dirent::decode(value)?;
-        remove_tree::drop_entry(transaction, &mut charges, entry, now)?;
-        transaction.delete(key);
-        counts = counts.lose(entry.kind);
-        inodes.push(entry.ino);
-    }
-    match entries.len() == remove_tree::ENTRIES_MAX {
-        true => parent::touch(transaction, hour, counts, now),
-        false => remove_hour(transaction, &mut charges, hour, now)?,
+    let (mut inodes, more) = remove_tree::take_apart(transaction, &mut charges, hour, now)?;
+    if !more {
+        remove_hour(transaction, &mut charges, hour, now)?;
     }
     inodes.push(hour);
     charges.write(transaction)?;

@@ -53,7 +53,7 @@ fn queue(transaction: &mut dyn Transaction, ino: Ino, identity: &Identity) -> Me
     Ok(())
 }
 
-/// Takes some entries out of a nameless directory. Tells what they were, and whether there may be more.
+/// Takes some entries out of a nameless directory, or an hour of the trash. Tells what they were, and whether there may be more.
 pub(super) fn take_apart(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
@@ -78,7 +78,7 @@ pub(super) fn take_apart(
 
 /// What becomes of an entry's inode when nobody has asked for its removal by name. The entry is the caller's. An inode
 /// that is missing is damage, which must not keep the rest from going.
-pub(super) fn drop_entry(
+fn drop_entry(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
     entry: Dirent,
@@ -100,4 +100,4 @@ pub(super) fn drop_entry(
 }
 
 /// Entries that one transaction takes out of a directory.
-pub(super) const ENTRIES_MAX: usize = 256;
+const ENTRIES_MAX: usize = 256;
