@@ -19,6 +19,8 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::thread::yield_now;
+use std::time::{Duration, Instant};
 
 pub struct Folder {
     base: OwnedFd,
@@ -32,6 +34,8 @@ pub struct Ground {
     pub path: PathBuf,
     /// Whether a file synced is worth the time: not where nobody doubts it.
     pub syncs: bool,
+    /// Whether another mount changes it too.
+    pub shared: bool,
 }
 
 impl Folder {
@@ -44,7 +48,8 @@ impl Folder {
 
     /// Makes the call, or leaves it, and looks at what it was about. It names no descriptor that isn't there.
     pub fn call(&mut self, call: &Call, made: bool) -> Outcome {
-        let answer = made.then(|| self.answer(call).map_err(Errno::from));
+        let shared = self.ground.shared;
+        let answer = made.then(|| patiently(shared, || self.answer(call)).map_err(Errno::from));
         let looks = call.action.watched().iter().map(|target| self.look(target)).collect();
         let opened = call.action.new_slot().and_then(|slot| self.open.get(&slot)).map(|file| {
             let (process, thread) = (std::process::id(), rustix::thread::gettid().as_raw_nonzero());
@@ -311,7 +316,7 @@ impl Folder {
         if let Target::Path { place, .. } = target {
             self.stand_at(place).ok()?;
         }
-        let stat = self.stat(target).ok()?;
+        let stat = patiently(self.ground.shared, || self.stat(target)).ok()?;
         let time = |time: fs::StatxTimestamp| (time.tv_sec, time.tv_nsec);
         let (modified, changed) = (time(stat.stx_mtime), time(stat.stx_ctime));
         Some(Look { number: stat.stx_ino, seen: seen(&stat), modified, changed })
@@ -340,6 +345,22 @@ impl Folder {
         &self.open[&slot]
     }
 }
+
+/// A directory that another mount has moved can't be reached by its new name while this mount moves anything between
+/// directories, as other histories do: the kernel answers ESTALE, and the walk has had no effect (docs/posix.md).
+pub fn patiently<T>(shared: bool, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let is_stale = |error: &std::io::Error| error.raw_os_error() == Some(libc::ESTALE);
+    let deadline = Instant::now() + MOVE_TIME_MAX;
+    loop {
+        match attempt() {
+            Err(error) if shared && is_stale(&error) && Instant::now() < deadline => yield_now(),
+            end => return end,
+        }
+    }
+}
+
+/// Longer than any move takes; what stays stale is stale.
+const MOVE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Ranges of data from `from` to the end of the file; ENXIO where it ends before.
 pub fn data_ranges(file: impl AsFd, from: u64) -> Result<Vec<Range<u64>>> {

@@ -3,7 +3,7 @@
 use super::answer::{Look, Outcome};
 use super::call::{Action, Call, PROCESSES, Slot};
 use super::differences::{LEFT_OUT_OF_TWO, NOT_MADE, OTHER_ANSWERS, OTHER_TIMES, Side, UNSEEN};
-use super::folder::Ground;
+use super::folder::{Ground, patiently};
 use super::generate::Generator;
 use super::kernel::{Expected, Kernel};
 use super::process::Process;
@@ -140,8 +140,8 @@ impl<'a> Play<'a> {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("our folder takes a mode");
         }
         for (number, process) in players.processes.iter().enumerate() {
-            let mount = Ground { path: folders[number % mounts.len()].clone(), syncs: true };
-            process.begin(vec![mount, Ground { path: folders[mounts.len()].clone(), syncs: false }]);
+            let mount = Ground { path: folders[number % mounts.len()].clone(), syncs: true, shared: mounts.len() > 1 };
+            process.begin(vec![mount, Ground { path: folders[mounts.len()].clone(), syncs: false, shared: false }]);
         }
         let left_out = if mounts.len() > 1 { LEFT_OUT_OF_TWO } else { &[] };
         Play {
@@ -199,7 +199,8 @@ impl<'a> Play<'a> {
             for place in [from, to] {
                 let folder = &self.folders[usize::from(call.process)];
                 let start = place.from.map_or(folder, |slot| &self.opened[&slot]);
-                let _ = fs::symlink_metadata(start.join(OsStr::from_bytes(&place.path)));
+                let path = start.join(OsStr::from_bytes(&place.path));
+                let _ = patiently(true, || fs::symlink_metadata(&path));
             }
         }
     }
