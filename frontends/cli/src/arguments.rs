@@ -2,6 +2,7 @@
 
 use crate::commands::{
     clone, config, destroy, format, fsck, gc, info, key, mount, mount_helper, quota, restore, rmr, status, umount, up,
+    verify,
 };
 use crate::daemon;
 use crate::exit;
@@ -48,6 +49,7 @@ pub enum Command {
     Rmr(rmr::Arguments),
     Gc(gc::Arguments),
     Fsck(fsck::Arguments),
+    Verify(verify::Arguments),
     Destroy(destroy::Arguments),
     MountHelper(mount_helper::Arguments),
     /// A mount in the background; started by shoal itself

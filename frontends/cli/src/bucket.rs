@@ -4,13 +4,16 @@
 //! what seems lost is looked for once more by its name, and then the file is asked once more whether it needs it.
 
 use crate::failure::{Failure, Outcome};
+use crate::output;
 use crate::progress::Progress;
 use crate::storage::Objects;
 use crate::volume::Opened;
-use shoal_metadata::{MetaError, Metadata, check};
+use shoal_metadata::check::{self, Part};
+use shoal_metadata::{MetaError, Metadata};
 use shoal_object_format::stored_length;
-use shoal_types::{Errno, Ino, ObjectId, ObjectKind, Slice};
+use shoal_types::{Errno, Ino, ObjectId, ObjectKind, Slice, VolumeSettings};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::time::SystemTime;
 
 /// One listing of the store.
@@ -27,12 +30,17 @@ pub struct Stored {
     pub modified: Option<SystemTime>,
 }
 
-/// An object that a file needs and cannot have.
+/// Bytes that a file needs and cannot have.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Loss {
     pub ino: Ino,
-    pub object: ObjectId,
-    pub why: String,
+    pub what: String,
+}
+
+impl Loss {
+    pub fn of(ino: Ino, object: ObjectId, why: impl Display) -> Self {
+        Loss { ino, what: format!("object {object} {why}") }
+    }
 }
 
 impl Bucket {
@@ -56,23 +64,83 @@ impl Bucket {
     pub fn bytes(&self) -> u64 {
         self.objects.values().map(|stored| stored.bytes).sum()
     }
+
+    /// What is wrong with the stored object, as far as the listing tells.
+    pub fn lacks(&self, need: &Need, settings: &VolumeSettings) -> Option<String> {
+        let expected = stored_length(settings.compression, settings.cipher.is_some(), need.length);
+        match self.objects.get(&need.object) {
+            Some(stored) if expected.contains(&stored.bytes) => None,
+            Some(stored) => {
+                let belong = match expected.start() == expected.end() {
+                    true => expected.start().to_string(),
+                    false => format!("{} to {}", expected.start(), expected.end()),
+                };
+                Some(format!("has {} stored bytes where {belong} belong", stored.bytes))
+            }
+            None => Some("is missing in the store".to_owned()),
+        }
+    }
 }
 
-/// Files that have objects, each once.
-pub fn files_with_objects(metadata: &Metadata) -> Outcome<Vec<Ino>> {
-    let progress = Progress::count("looking for files");
-    let mut files: Vec<Ino> = Vec::new();
-    // What refers to objects comes file by file.
-    check::references(metadata, &mut |ino, _| {
-        if files.last() != Some(&ino) {
+/// An object that a file needs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Need {
+    pub object: ObjectId,
+    /// Of its plain content.
+    pub length: u32,
+    pub ino: Ino,
+}
+
+/// What some files, or all, have their bytes in.
+#[derive(Default)]
+pub struct Needs {
+    /// By object; a file that refers to one many times stands there once.
+    pub objects: Vec<Need>,
+    /// Files with bytes in the metadata.
+    pub inline: Vec<Ino>,
+}
+
+impl Needs {
+    pub fn of_volume(metadata: &Metadata) -> Outcome<Self> {
+        let progress = Progress::count("looking for files");
+        let (mut needs, mut last) = (Needs::default(), None);
+        let found = &mut |ino, part: Part| {
+            // What a file has comes together.
+            if last.replace(ino) != Some(ino) {
+                progress.add(1);
+            }
+            match part {
+                Part::Inline => needs.inline.push(ino),
+                Part::Slice(slice) => needs.refer(ino, slice),
+            }
+        };
+        check::parts(metadata, found).map_err(of_metadata)?;
+        Ok(needs.sorted())
+    }
+
+    pub fn of_files(metadata: &Metadata, files: &[Ino]) -> Outcome<Self> {
+        let progress = Progress::bar("looking at files", files.len() as u64);
+        // Whether a file has inline bytes shows when they are read.
+        let mut needs = Needs { objects: Vec::new(), inline: files.to_vec() };
+        for ino in files {
             progress.add(1);
-            files.push(ino);
+            for_each_slice(metadata, *ino, &mut |slice| needs.refer(*ino, slice))?;
         }
-    })
-    .map_err(of_metadata)?;
-    files.sort_unstable();
-    files.dedup();
-    Ok(files)
+        Ok(needs.sorted())
+    }
+
+    fn refer(&mut self, ino: Ino, slice: &Slice) {
+        let need = Need { object: slice.object, length: slice.object_length, ino };
+        if self.objects.last() != Some(&need) {
+            self.objects.push(need);
+        }
+    }
+
+    fn sorted(mut self) -> Self {
+        self.objects.sort_unstable();
+        self.objects.dedup();
+        self
+    }
 }
 
 /// Calls `found` for each slice of the file that is kept in an object. A file that is gone has none.
@@ -94,32 +162,18 @@ pub fn for_each_slice(metadata: &Metadata, ino: Ino, found: &mut dyn FnMut(&Slic
 }
 
 /// Objects that files need and that are missing or of a wrong length.
-pub fn losses(opened: &Opened, objects: &Objects, bucket: &Bucket) -> Outcome<Vec<Loss>> {
-    let Opened { metadata, settings, .. } = opened;
-    let files = files_with_objects(metadata)?;
-    let progress = Progress::bar("checking files", files.len() as u64);
+pub fn losses(opened: &Opened, objects: &Objects, bucket: &Bucket, needs: &Needs) -> Outcome<Vec<Loss>> {
+    let mut suspects: BTreeMap<Ino, BTreeMap<ObjectId, String>> = BTreeMap::new();
+    for need in &needs.objects {
+        if let Some(why) = bucket.lacks(need, &opened.settings) {
+            suspects.entry(need.ino).or_default().insert(need.object, why);
+        }
+    }
+    let progress = Progress::bar("checking files", suspects.len() as u64);
     let mut found = Vec::new();
-    for ino in files {
+    for (ino, suspects) in suspects {
         progress.add(1);
-        let mut suspects = BTreeMap::new();
-        for_each_slice(metadata, ino, &mut |slice| {
-            let expected = stored_length(settings.compression, settings.cipher.is_some(), slice.object_length);
-            match bucket.objects.get(&slice.object) {
-                Some(stored) if expected.contains(&stored.bytes) => {}
-                Some(stored) => {
-                    let belong = match expected.start() == expected.end() {
-                        true => expected.start().to_string(),
-                        false => format!("{} to {}", expected.start(), expected.end()),
-                    };
-                    let why = format!("has {} stored bytes where {belong} belong", stored.bytes);
-                    suspects.insert(slice.object, why);
-                }
-                None => {
-                    suspects.insert(slice.object, "is missing in the store".to_owned());
-                }
-            }
-        })?;
-        found.extend(confirm(metadata, objects, bucket, ino, suspects)?);
+        found.extend(confirm(&opened.metadata, objects, bucket, ino, suspects)?);
     }
     Ok(found)
 }
@@ -140,12 +194,26 @@ fn confirm(
             suspects.remove(&object);
         }
     }
-    let mut needed = BTreeSet::new();
-    for_each_slice(metadata, ino, &mut |slice| {
-        needed.insert(slice.object);
-    })?;
+    let needed = objects_of(metadata, ino)?;
     let lost = suspects.into_iter().filter(|(object, _)| needed.contains(object));
-    Ok(lost.map(|(object, why)| Loss { ino, object, why }).collect())
+    Ok(lost.map(|(object, why)| Loss::of(ino, object, why)).collect())
+}
+
+/// What a file refers to now.
+pub fn objects_of(metadata: &Metadata, ino: Ino) -> Outcome<BTreeSet<ObjectId>> {
+    let mut objects = BTreeSet::new();
+    for_each_slice(metadata, ino, &mut |slice| {
+        objects.insert(slice.object);
+    })?;
+    Ok(objects)
+}
+
+/// Each loss in a line of its own, with the path of the file.
+pub fn tell(metadata: &Metadata, losses: &[Loss]) -> Outcome<u64> {
+    for Loss { ino, what } in losses {
+        output::print(format_args!("{}: {what}", path_of(metadata, *ino)?))?;
+    }
+    Ok(losses.len() as u64)
 }
 
 /// One of a file's paths for people: what would break the line or the terminal is escaped.

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod bucket;
+mod checked;
 mod claim;
 mod clock;
 mod commands;
@@ -78,6 +79,7 @@ fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::Restore(restore) => with_log(&global, || commands::restore::run(restore)),
         Command::Rmr(rmr) => with_log(&global, || commands::rmr::run(rmr)),
         Command::Fsck(fsck) => with_log(&global, || commands::fsck::run(fsck)),
+        Command::Verify(verify) => with_log(&global, || commands::verify::run(verify)),
         Command::Destroy(destroy) => with_log(&global, || commands::destroy::run(destroy)),
     }
 }

@@ -7,9 +7,13 @@ use crate::places;
 use crate::state_file::MountState;
 use rustix::io::Errno as OsError;
 use shoal_fuse::find_mount;
+use shoal_metadata::Metadata;
+use shoal_types::{Ino, Name};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 
 /// The full path, free of symbolic links but for a last name that is one itself, and the live mount that holds it.
 pub fn around(given: &Path) -> Outcome<(PathBuf, Option<MountState>)> {
@@ -26,6 +30,38 @@ pub fn around(given: &Path) -> Outcome<(PathBuf, Option<MountState>)> {
         ));
     }
     Ok((path, state))
+}
+
+/// As `around`, for commands about what is in a mounted volume.
+pub fn within(given: &Path) -> Outcome<(PathBuf, MountState)> {
+    match around(given)? {
+        (path, Some(state)) => Ok((path, state)),
+        (_, None) => Err(Failure::new(
+            Exit::NotFound,
+            given.display(),
+            "this is not in a mounted volume",
+            "name a file below a mount point; see those: findmnt -t fuse.shoal",
+        )),
+    }
+}
+
+/// The mount tells inode numbers of the volume, except that what it shows as its root may be any folder.
+pub fn inode_of(path: &Path, state: &MountState, volume: &Metadata) -> Outcome<Ino> {
+    if path != state.mount_point {
+        let metadata = fs::symlink_metadata(path).map_err(|error| Failure::of_io(path, "looking at it", &error))?;
+        return Ok(Ino(metadata.ino()));
+    }
+    let subdir = state.subdir.as_deref().unwrap_or(Path::new(""));
+    let names = subdir.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.as_bytes()),
+        _ => None,
+    });
+    let mut ino = Ino::ROOT;
+    for name in names {
+        let found = Name::new(name).map_err(Into::into).and_then(|name| volume.lookup(ino, &name));
+        ino = found.map_err(|error| Failure::of_metadata(path.display(), &error))?.ino;
+    }
+    Ok(ino)
 }
 
 /// The volume at a META-URL, or mounted at this path.

@@ -15,6 +15,15 @@ impl Progress {
         Progress(bar)
     }
 
+    /// Work of known length, in bytes.
+    pub fn bytes(doing: &'static str, bytes: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+        let template = "{msg:28} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
+        bar.set_style(ProgressStyle::with_template(template).expect("a fixed template").progress_chars("=> "));
+        bar.set_message(doing);
+        Progress(bar)
+    }
+
     /// Work whose length shows only at its end.
     pub fn count(doing: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());

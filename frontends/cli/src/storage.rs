@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::meta_url::MetaUrl;
 use bytes::Bytes;
-use shoal_object_store::{FsStore, ListedObject, ObjectStore, naming};
+use shoal_object_store::{FsStore, ListedObject, ObjectStore, StoreResult, naming};
 use shoal_types::{ObjectId, VolumeSettings};
 use std::fmt;
 use std::fs;
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::runtime::Runtime;
+use tokio::task::{JoinSet, spawn_blocking};
 
 /// A storage URL that this build understands. Nothing has been touched yet.
 pub struct Storage {
@@ -114,9 +115,34 @@ impl Objects {
         }
     }
 
-    /// A whole object.
-    pub fn read(&self, object: ObjectId) -> Result<Bytes, shoal_object_store::StoreError> {
-        self.runtime.block_on(self.store.get_whole(&self.key(object)))
+    /// Reads whole objects, `at_once` of them at any time, and has `look` see each on a thread that may take its time.
+    /// `done` is told what that has made of it, in no particular order.
+    pub fn read_each<T: Send + 'static>(
+        &self,
+        wanted: impl IntoIterator<Item = ObjectId>,
+        at_once: usize,
+        look: impl Fn(ObjectId, StoreResult<Bytes>) -> T + Clone + Send + 'static,
+        mut done: impl FnMut(T) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let mut wanted = wanted.into_iter();
+        self.runtime.block_on(async {
+            let mut reading = JoinSet::new();
+            loop {
+                while reading.len() < at_once
+                    && let Some(object) = wanted.next()
+                {
+                    let (store, key, look) = (self.store.clone(), self.key(object), look.clone());
+                    reading.spawn(async move {
+                        let read = store.get_whole(&key).await;
+                        spawn_blocking(move || look(object, read)).await
+                    });
+                }
+                match reading.join_next().await {
+                    Some(looked) => done(looked.and_then(|looked| looked).expect("looking at an object never panics"))?,
+                    None => return Ok(()),
+                }
+            }
+        })
     }
 
     /// Deletes objects by their keys; what is gone already is as good. Calls `done` after each.

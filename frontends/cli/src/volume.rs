@@ -18,6 +18,15 @@ pub struct Opened {
     pub settings: VolumeSettings,
     /// Of an encrypted volume that was opened with its key.
     pub sealer: Option<VolumeSealer>,
+    /// What is stored, sealed as it is.
+    stored: Arc<dyn Kv>,
+}
+
+impl Opened {
+    /// For looking through everything: content that the key does not open is in nobody's way.
+    pub fn without_key(&self) -> Metadata {
+        Metadata::new(blind(self.stored.clone(), &self.settings))
+    }
 }
 
 /// Fails for what is there and no volume of ours, or one of a newer format.
@@ -31,28 +40,32 @@ pub fn exists(url: &MetaUrl) -> Outcome<bool> {
 
 /// An encrypted volume without its key: what files hold stays hidden.
 pub fn open(url: &MetaUrl) -> Outcome<Opened> {
-    let (kv, settings) = find(url)?;
-    let kv = match settings.cipher {
-        Some(_) => Arc::new(SealedKv::without_key(kv)),
-        None => kv,
-    };
-    Ok(Opened { metadata: Metadata::new(kv.clone()), kv, settings, sealer: None })
+    let (stored, settings) = find(url)?;
+    let kv = blind(stored.clone(), &settings);
+    Ok(Opened { metadata: Metadata::new(kv.clone()), kv, settings, sealer: None, stored })
+}
+
+fn blind(stored: Arc<dyn Kv>, settings: &VolumeSettings) -> Arc<dyn Kv> {
+    match settings.cipher {
+        Some(_) => Arc::new(SealedKv::without_key(stored)),
+        None => stored,
+    }
 }
 
 /// With the key if it is encrypted; for all that reads or writes content.
 pub fn open_unlocked(url: &MetaUrl, source: Option<&KeySource>) -> Outcome<Opened> {
-    let (kv, settings) = find(url)?;
+    let (stored, settings) = find(url)?;
     let (kv, sealer) = match (settings.cipher, source) {
-        (None, None) => (kv, None),
+        (None, None) => (stored.clone(), None),
         (None, Some(source)) => return Err(not_encrypted(&settings, source)),
         (Some(cipher), source) => {
-            let (key, _) = open_key(url, kv.as_ref(), &settings, source)?;
+            let (key, _) = open_key(url, stored.as_ref(), &settings, source)?;
             let sealer = VolumeSealer::new(cipher, &key, &settings.uuid);
-            let kv: Arc<dyn Kv> = Arc::new(SealedKv::new(kv, &sealer));
+            let kv: Arc<dyn Kv> = Arc::new(SealedKv::new(stored.clone(), &sealer));
             (kv, Some(sealer))
         }
     };
-    Ok(Opened { metadata: Metadata::new(kv.clone()), kv, settings, sealer })
+    Ok(Opened { metadata: Metadata::new(kv.clone()), kv, settings, sealer, stored })
 }
 
 fn find(url: &MetaUrl) -> Outcome<(Arc<dyn Kv>, VolumeSettings)> {

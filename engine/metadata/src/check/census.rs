@@ -19,7 +19,7 @@ use crate::ops::{counter, live_bytes};
 use crate::records::{damaged, decode_lease, decode_slices};
 use crate::{MetaResult, Metadata};
 use shoal_kv::KvResult;
-use shoal_types::{Ino, ObjectId, ObjectKind};
+use shoal_types::{Ino, ObjectId, ObjectKind, Slice};
 use std::ops::Range;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,9 +53,18 @@ pub fn objects(metadata: &Metadata) -> MetaResult<Census> {
     }
 }
 
-/// Tells of each slice which file refers to which object; file by file, the same pair perhaps several times. Lists that
-/// can't be decoded are passed over: `run` reports them.
-pub fn references(metadata: &Metadata, found: &mut dyn FnMut(Ino, ObjectId)) -> MetaResult<()> {
+/// Where some of a file's bytes are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part<'a> {
+    /// In the metadata.
+    Inline,
+    /// In an object; never a hole.
+    Slice(&'a Slice),
+}
+
+/// Tells of each part of each file where it is; file by file. Lists that can't be decoded are passed over: `run` reports
+/// them.
+pub fn parts(metadata: &Metadata, found: &mut dyn FnMut(Ino, Part)) -> MetaResult<()> {
     match metadata.kv().reads_are_local() {
         true => metadata.at_snapshot(|reader| refer(reader, found)),
         false => refer(&mut ReadEach(metadata.kv().as_ref()), found),
@@ -113,13 +122,15 @@ fn take(source: Source) -> MetaResult<Census> {
     Ok(census)
 }
 
-fn refer(source: Source, found: &mut dyn FnMut(Ino, ObjectId)) -> MetaResult<()> {
-    for_each(source, keys::tag(b'n'), &mut |key, value| {
-        if let Some(Key::Chunk(ino, _)) = Key::parse(key)
-            && let Ok(list) = decode_slices(value)
-        {
-            list.iter().filter(|slice| slice.kind != ObjectKind::Hole).for_each(|slice| found(ino, slice.object));
+fn refer(source: Source, found: &mut dyn FnMut(Ino, Part)) -> MetaResult<()> {
+    for_each(source, keys::tag(b'n'), &mut |key, value| match Key::parse(key) {
+        Some(Key::Inline(ino)) => found(ino, Part::Inline),
+        Some(Key::Chunk(ino, _)) => {
+            let list = decode_slices(value).unwrap_or_default();
+            let stored = list.iter().filter(|slice| slice.kind != ObjectKind::Hole);
+            stored.for_each(|slice| found(ino, Part::Slice(slice)));
         }
+        _ => {}
     })?;
     Ok(())
 }

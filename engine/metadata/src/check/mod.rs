@@ -18,7 +18,7 @@ mod tree;
 mod walk;
 
 pub use accounts::{AccountCheck, Count, accounts};
-pub use census::{Census, Verdict, objects, references};
+pub use census::{Census, Part, Verdict, objects, parts};
 pub use finding::{Finding, Problem};
 
 use crate::{MetaResult, Metadata};

@@ -3,7 +3,7 @@
 use crate::sample::*;
 use crate::support::*;
 use shoal_kv::{Durability, Job, Kv, KvResult, MemoryKv, Reader, Watch};
-use shoal_metadata::check::{self, Problem, Verdict};
+use shoal_metadata::check::{self, Part, Problem, Verdict};
 use shoal_metadata::keys::{Accumulator, Counter, Key};
 use shoal_metadata::{EndSession, MetaOp};
 use shoal_types::ObjectId;
@@ -83,9 +83,14 @@ fn the_census_knows_each_object_by_what_may_still_need_it() {
         volume.forget_queued();
         // `dropped` has a number that the living session leased: it's left alone as long as that lasts.
         assert_eq!(verdicts(&objects), [Live, Leased, Leased, Garbage, Unborn]);
-        let mut references = Vec::new();
-        check::references(&volume.metadata, &mut |ino, object| references.push((ino, object))).unwrap();
+        let (mut inline, mut references) = (Vec::new(), Vec::new());
+        check::parts(&volume.metadata, &mut |ino, part| match part {
+            Part::Inline => inline.push(ino),
+            Part::Slice(slice) => references.push((ino, slice.object)),
+        })
+        .unwrap();
         assert_eq!(references, [(sample.sliced, sample.object)]);
+        assert!(inline.contains(&sample.inline) && !inline.contains(&sample.sliced));
     }
 }
 

@@ -3,7 +3,7 @@
 //! The store is listed before the metadata is asked: an object that is in the list and that nothing refers to afterwards
 //! was not on its way into a file. Numbers leased to live sessions are left alone.
 
-use crate::bucket::{self, Bucket, Loss, Stored};
+use crate::bucket::{self, Bucket, Loss, Needs, Stored};
 use crate::clock;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -73,15 +73,14 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     }
     let bucket = Bucket::list(&objects)?;
     let sorted = sort(&url, &opened.metadata, &bucket)?;
-    let losses = bucket::losses(&opened, &objects, &bucket)?;
+    let needs = Needs::of_volume(&opened.metadata)?;
+    let losses = bucket::losses(&opened, &objects, &bucket, &needs)?;
     let removed = match arguments.delete {
         true => remove(&objects, &sorted.leaked, &arguments)?,
         false => Sum::default(),
     };
     output::print(show(&bucket, &sorted, removed, &losses))?;
-    for Loss { ino, object, why } in &losses {
-        output::print(format_args!("{}: object {object} {why}", bucket::path_of(&opened.metadata, *ino)?))?;
-    }
+    bucket::tell(&opened.metadata, &losses)?;
     let left = sorted.leaked.len() as u64 - removed.objects;
     tell_cure(&arguments, left, &sorted.unborn, &losses);
     Ok(if left == 0 && sorted.unborn.objects == 0 && losses.is_empty() { Exit::Success } else { Exit::Findings })

@@ -7,16 +7,12 @@ use crate::failure::{Failure, Outcome};
 use crate::mounted;
 use crate::output;
 use crate::size::ByteCount;
-use crate::state_file::MountState;
 use crate::storage::{Objects, Storage};
 use crate::volume::{self, Opened};
 use serde::Serialize;
-use shoal_types::{Attributes, CHUNK_BYTES, FileKind, Ino, Name, ObjectKind, Slice, Timestamp};
+use shoal_types::{Attributes, CHUNK_BYTES, FileKind, Ino, ObjectKind, Slice, Timestamp};
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 /// Show what a file in a mounted volume is made of
 ///
@@ -92,17 +88,9 @@ struct Place {
 }
 
 pub fn run(arguments: Arguments) -> Outcome<Exit> {
-    let (path, state) = mounted::around(&arguments.path)?;
-    let Some(state) = state else {
-        return Err(Failure::new(
-            Exit::NotFound,
-            arguments.path.display(),
-            "this is not in a mounted volume",
-            "name a file below a mount point; see those: findmnt -t fuse.shoal",
-        ));
-    };
+    let (path, state) = mounted::within(&arguments.path)?;
     let opened = volume::open(&state.meta_url)?;
-    let ino = inode_of(&path, &state, &opened)?;
+    let ino = mounted::inode_of(&path, &state, &opened.metadata)?;
     let objects = Storage::of(&opened.settings)?.open()?;
     let (info, attributes) = gather(&opened, &objects, ino)?;
     match arguments.json {
@@ -110,25 +98,6 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
         false => output::print(show(&info, &attributes))?,
     }
     Ok(Exit::Success)
-}
-
-/// The mount tells inode numbers of the volume, except that what it shows as its root may be any folder.
-fn inode_of(path: &Path, state: &MountState, opened: &Opened) -> Outcome<Ino> {
-    if path != state.mount_point {
-        let metadata = fs::symlink_metadata(path).map_err(|error| Failure::of_io(path, "looking at it", &error))?;
-        return Ok(Ino(metadata.ino()));
-    }
-    let subdir = state.subdir.as_deref().unwrap_or(Path::new(""));
-    let names = subdir.components().filter_map(|part| match part {
-        Component::Normal(name) => Some(name.as_bytes()),
-        _ => None,
-    });
-    let mut ino = Ino::ROOT;
-    for name in names {
-        let found = Name::new(name).map_err(Into::into).and_then(|name| opened.metadata.lookup(ino, &name));
-        ino = found.map_err(|error| Failure::of_metadata(path.display(), &error))?.ino;
-    }
-    Ok(ino)
 }
 
 fn gather(opened: &Opened, objects: &Objects, ino: Ino) -> Outcome<(Info, Attributes)> {

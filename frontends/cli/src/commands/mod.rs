@@ -16,3 +16,4 @@ pub mod rmr;
 pub mod status;
 pub mod umount;
 pub mod up;
+pub mod verify;

@@ -3,8 +3,11 @@
 // Each test binary uses its own part of it.
 #![allow(dead_code)]
 
+use shoal_kv::{Attempt, Durability, Kv, Transaction, Verdict};
+use shoal_kv_sqlite::SqliteKv;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 pub const SHOAL: &str = env!("CARGO_BIN_EXE_shoal");
@@ -100,6 +103,17 @@ impl Sandbox {
         let mut alive = sessions.filter(|session| session["state"] == "alive");
         alive.find(|session| session["mount_point"] == *point.to_str().unwrap()).unwrap()["pid"].as_u64().unwrap()
             as u32
+    }
+
+    /// Changes records of a volume that nobody has mounted, below all operations.
+    pub fn change(&self, url: &str, change: impl Fn(&mut dyn Transaction) + Send + 'static) {
+        let kv: Arc<dyn Kv> = SqliteKv::open(Path::new(url.strip_prefix("sqlite://").unwrap()), false).unwrap();
+        let body = move |transaction: &mut dyn Transaction, _: Attempt| {
+            change(transaction);
+            Ok(((), Verdict::Commit))
+        };
+        kv.transact(Durability::Visible, body).unwrap();
+        kv.close().unwrap();
     }
 
     /// Files of the store that are objects.
