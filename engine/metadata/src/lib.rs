@@ -38,6 +38,7 @@ pub use operation::{
     RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, SetQuota, SetTrash, SetXattr, Sustain, Truncate,
     Unlink, WriteInline, WriteSlices,
 };
+pub use ops::Repair;
 pub use records::{Accounting, OwnerState, SessionKind, SessionRecord};
 pub use reply::{
     Appended, CloneProgress, CloneRefusal, Copied, Emptied, Fallocated, LockOutcome, MetaReply, Removed, Renamed,

@@ -17,6 +17,7 @@ mod exit;
 mod failure;
 mod key_source;
 mod logging;
+mod mending;
 mod meta_url;
 mod mount_flags;
 mod mount_options;

@@ -34,6 +34,7 @@ pub struct Objects {
 }
 
 const SUPPORTED: &str = "file:///FOLDER";
+const DELETED_AT_ONCE: usize = 16;
 
 impl Storage {
     /// Refuses a URL of another kind by its name.
@@ -145,15 +146,25 @@ impl Objects {
         })
     }
 
-    /// Deletes objects by their keys; what is gone already is as good. Calls `done` after each.
+    /// Deletes objects by their keys, some at a time; what is gone already is as good. Calls `done` after each.
     pub fn delete(&self, keys: &[String], mut done: impl FnMut()) -> Outcome<()> {
-        for key in keys {
-            match self.runtime.block_on(self.store.delete(key)) {
-                Err(error) if !error.is_not_found() => return Err(Failure::of_objects(&self.url, &error)),
-                _ => done(),
+        let mut keys = keys.iter();
+        self.runtime.block_on(async {
+            let mut deleting = JoinSet::new();
+            loop {
+                while deleting.len() < DELETED_AT_ONCE
+                    && let Some(key) = keys.next()
+                {
+                    let (store, key) = (self.store.clone(), key.clone());
+                    deleting.spawn(async move { store.delete(&key).await });
+                }
+                match deleting.join_next().await.map(|deleted| deleted.expect("deleting an object never panics")) {
+                    Some(Err(error)) if !error.is_not_found() => return Err(Failure::of_objects(&self.url, &error)),
+                    Some(_) => done(),
+                    None => return Ok(()),
+                }
             }
-        }
-        Ok(())
+        })
     }
 
     /// What puts that were killed half-way left behind, if it is older than this; how many there were.

@@ -31,6 +31,7 @@ mod remove_inode;
 mod remove_tree;
 mod remove_xattr;
 mod rename;
+mod repair;
 mod replace_slices;
 mod rmdir;
 mod session;
@@ -47,6 +48,8 @@ mod walk_quotas;
 mod write_inline;
 mod write_slices;
 mod xattrs;
+
+pub use repair::Repair;
 
 use crate::{MetaOp, MetaReply, MetaResult};
 use shoal_kv::Transaction;

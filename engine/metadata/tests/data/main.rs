@@ -10,6 +10,7 @@ mod links;
 mod locks;
 mod quotas;
 mod random;
+mod repair;
 mod sample;
 mod sealed;
 mod sessions;

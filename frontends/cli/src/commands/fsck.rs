@@ -1,35 +1,44 @@
-//! `shoal fsck`: whether a volume's metadata agrees with itself, and the store with the metadata. Reads only.
+//! `shoal fsck`: whether a volume's metadata agrees with itself, and the store with the metadata.
 
 use crate::bucket::{self, Bucket, Needs};
 use crate::checked::Checked;
 use crate::exit::Exit;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::key_source::KeyArguments;
+use crate::mending;
 use crate::meta_url::MetaUrl;
 use crate::output::{self, count, say};
-use crate::progress::Progress;
 use crate::storage::Storage;
 use crate::volume;
-use shoal_metadata::{Metadata, check};
+use shoal_metadata::Metadata;
 
 /// Check a volume
 ///
-/// Checks the metadata against itself, and that the store has every object that a file needs, in its full length. It
-/// changes nothing, and the volume may be in use.
+/// Checks the metadata against itself, and that the store has every object that a file needs, in its full length. Without
+/// --repair it changes nothing, and the volume may be in use.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   shoal fsck sqlite:///srv/photos.db
   shoal fsck sqlite:///srv/photos.db --data    # reads every byte: as slow as a full backup
   shoal fsck sqlite:///srv/photos.db --data --key-file /root/photos.key    # of an encrypted volume
+  shoal fsck sqlite:///srv/photos.db --repair
 
-Each finding is one line on standard output. Exit code 0: none, 1: some.")]
+--repair mends counts, entries that lead nowhere, and what sessions and queues
+keep wrongly. Inodes without a name get one in /lost+found. No bytes of a file
+are thrown away, and objects that are missing stay missing: their files are told.
+
+Each finding is one line on standard output, with what was done about it.
+Exit code 0: there are none, or none is left; 1: some are.")]
 pub struct Arguments {
     /// The volume's metadata, for example sqlite:///srv/volume.db
     pub meta_url: String,
     /// Also read every byte and verify its checksums, as shoal verify --all does
     #[arg(long)]
     pub data: bool,
+    /// Mend what can be; needs that nobody has the volume mounted
+    #[arg(long)]
+    pub repair: bool,
     #[command(flatten)]
     pub key: KeyArguments,
 }
@@ -43,7 +52,10 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     };
     let objects = Storage::of(&opened.settings)?.open()?;
     let blind = opened.without_key();
-    let mut findings = check_metadata(&url, &blind)?;
+    let mut findings = match arguments.repair {
+        true => mending::mend(&url, &blind)?,
+        false => check_metadata(&url, &blind)?,
+    };
     let bucket = Bucket::list(&objects)?;
     let mut needs = Needs::of_volume(&blind)?;
     findings += bucket::tell(&blind, &bucket::losses(&opened, &objects, &bucket, &needs)?)?;
@@ -63,13 +75,14 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
 }
 
 fn check_metadata(url: &MetaUrl, metadata: &Metadata) -> Outcome<u64> {
-    let progress = Progress::count("checking the metadata");
-    let report = check::run(metadata, &mut |records| progress.set(records));
-    let report = report.map_err(|error| Failure::of_metadata(url, &error))?;
-    drop(progress);
+    let report = mending::look(url, metadata)?;
     report.findings.iter().try_for_each(output::print)?;
     if report.unlisted > 0 {
         output::print(format_args!("the volume: {} more", count(report.unlisted, "finding", "findings")))?;
     }
-    Ok(report.findings.len() as u64 + report.unlisted)
+    let findings = report.findings.len() as u64 + report.unlisted;
+    if findings > 0 {
+        say(format_args!("to mend what can be, on a volume that nobody has mounted: shoal fsck {url} --repair"));
+    }
+    Ok(findings)
 }

@@ -3,7 +3,7 @@
 // Each test binary uses its own part of it.
 #![allow(dead_code)]
 
-use shoal_kv::{Attempt, Durability, Kv, Transaction, Verdict};
+use shoal_kv::{Attempt, Direction, Durability, KeyRange, Kv, Transaction, Verdict};
 use shoal_kv_sqlite::SqliteKv;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -114,6 +114,19 @@ impl Sandbox {
         };
         kv.transact(Durability::Visible, body).unwrap();
         kv.close().unwrap();
+    }
+
+    /// Everything that the metadata of an unmounted volume holds.
+    pub fn records(&self, url: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let kv = SqliteKv::open(Path::new(url.strip_prefix("sqlite://").unwrap()), false).unwrap();
+        let mut found = Vec::new();
+        kv.read(&mut |reader| {
+            found = reader.scan(&KeyRange { start: vec![0], end: vec![0xff] }, usize::MAX, Direction::Forward)?;
+            Ok(())
+        })
+        .unwrap();
+        kv.close().unwrap();
+        found
     }
 
     /// Files of the store that are objects.
