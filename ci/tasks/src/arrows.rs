@@ -44,6 +44,7 @@ fn engine_allows(from: &str, dependency: &Dependency) -> bool {
         "types" | "oracle" => false,
         _ if dependency.only_tests => true,
         "metadata" => to == "kv" || to == "encryption",
+        "metadata-dump" => to == "kv" || to == "metadata",
         "file-data" => to == "object-format",
         "object-format" => to == "encryption",
         "kv" | "encryption" | "object-store" => false,
@@ -105,6 +106,7 @@ mod tests {
             ("kv-redis", "kv-remote"),
             ("metadata", "kv"),
             ("metadata", "encryption"),
+            ("metadata-dump", "metadata"),
             ("object-format", "encryption"),
             ("file-data", "object-format"),
         ] {
@@ -113,6 +115,8 @@ mod tests {
         for (from, to) in [
             ("types", "kv"),
             ("metadata", "kv-sqlite"),
+            ("metadata-dump", "kv-sqlite"),
+            ("metadata", "metadata-dump"),
             ("kv", "kv-sqlite"),
             ("kv-remote", "kv-redis"),
             ("object-store", "kv"),

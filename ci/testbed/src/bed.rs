@@ -64,9 +64,16 @@ impl Bed {
 
     /// Runs a command of the program to its end.
     pub fn shoal(&self, arguments: &[impl AsRef<OsStr>]) -> Finished {
-        let output = self.command().args(arguments).stdin(Stdio::null()).output().expect("the program starts");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Finished { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        finish(self.command().args(arguments))
+    }
+
+    /// The same with so many bytes of memory of its own at most.
+    pub fn shoal_within(&self, memory_max: u64, arguments: &[impl AsRef<OsStr>]) -> Finished {
+        let command = self.command();
+        let mut bounded = Command::new("prlimit");
+        bounded.arg(format!("--data={memory_max}")).arg(command.get_program()).args(arguments);
+        bounded.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        finish(&mut bounded)
     }
 
     /// Mounts in the foreground, so that the daemon is a child that can be killed; returns once it serves.
@@ -112,6 +119,12 @@ impl Bed {
         }
         command
     }
+}
+
+fn finish(command: &mut Command) -> Finished {
+    let output = command.stdin(Stdio::null()).output().expect("the program starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Finished { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
 impl Drop for Bed {

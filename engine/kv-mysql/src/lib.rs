@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod script;
 mod server;
+mod snapshot;
 
 pub use server::MysqlServer;
 

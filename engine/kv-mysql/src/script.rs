@@ -86,6 +86,11 @@ impl Tables {
         )
     }
 
+    /// In the order of keys, those behind `last`.
+    pub fn next_pairs(&self, last: &[u8], limit: usize) -> String {
+        format!("SELECT k, v FROM {} WHERE k > {} ORDER BY k LIMIT {limit}", self.pairs, hex(last))
+    }
+
     fn moment(&self, seen: &Evidence) -> String {
         let commits = &self.commits;
         let holds = self.holds("number", seen);

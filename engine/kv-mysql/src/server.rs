@@ -3,9 +3,10 @@
 use crate::connection::MysqlConnection;
 use crate::error;
 use crate::script::Tables;
+use crate::snapshot::MysqlSnapshot;
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
-use shoal_kv::KvResult;
+use shoal_kv::{KvResult, Snapshot};
 use shoal_kv_remote::{Address, AddressError, Failure, Server};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -84,6 +85,10 @@ impl Server for MysqlServer {
              with `innodb_flush_log_at_trx_commit = 1`"
                 .into()
         }))
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, Failure> {
+        Ok(Box::new(MysqlSnapshot::take(self.open()?, self.tables.clone())?))
     }
 
     fn connect(&self) -> Result<MysqlConnection, Failure> {

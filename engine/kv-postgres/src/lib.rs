@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod schema;
 mod server;
+mod snapshot;
 
 pub use server::PostgresServer;
 

@@ -2,7 +2,8 @@
 
 use crate::connection::{PostgresConnection, Wire};
 use crate::schema;
-use shoal_kv::KvResult;
+use crate::snapshot::PostgresSnapshot;
+use shoal_kv::{KvResult, Snapshot};
 use shoal_kv_remote::{Address, AddressError, Failure, Server};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,6 +66,10 @@ impl Server for PostgresServer {
             "this PostgreSQL runs with `fsync = off`: power loss may take acknowledged changes or damage everything"
                 .into()
         }))
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, Failure> {
+        Ok(Box::new(PostgresSnapshot::take(self.open()?, &self.schema)?))
     }
 
     fn connect(&self) -> Result<PostgresConnection, Failure> {

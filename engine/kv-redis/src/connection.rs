@@ -31,8 +31,8 @@ impl RedisConnection {
     }
 
     fn call(&self, script: Script) -> Cmd {
-        let Names { order, values, commits, .. } = &*self.names;
-        self.scripts.call(script, &[order, values, commits, &self.slot_name])
+        let Names { order, values, commits, snapshot, changed, before, .. } = &*self.names;
+        self.scripts.call(script, &[order, values, commits, &self.slot_name, snapshot, changed, before])
     }
 
     /// Runs a read: the number of the last commit, and the rest of the answer.
@@ -142,7 +142,7 @@ impl Connection for RedisConnection {
     }
 }
 
-fn versioned(value: Value) -> Result<Option<Versioned>, Failure> {
+pub(crate) fn versioned(value: Value) -> Result<Option<Versioned>, Failure> {
     match value {
         Value::Nil => Ok(None),
         Value::BulkString(mut stored) if stored.len() >= VERSION_BYTES => {

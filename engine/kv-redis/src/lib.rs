@@ -1,6 +1,6 @@
 //! Metadata on a Redis server (6.2 or later; also Valkey): one process of its own, or the primary of a Sentinel group.
 //!
-//! `redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?prefix=NAME]`. Everything of a volume lies in four kinds of keys that
+//! `redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?prefix=NAME]`. Everything of a volume lies in keys that
 //! begin with `{NAME}`, so that they share a hash slot:
 //!
 //! | key | holds |
@@ -9,6 +9,7 @@
 //! | `{NAME}values` | a hash: key → version (8 bytes, big-endian), then the value |
 //! | `{NAME}commits` | the number of the last commit, in decimal |
 //! | `{NAME}slot:…` | of each connection, the number of its last commit; closed ones begin with `c`; forgotten after a week |
+//! | `{NAME}snapshot`, `{NAME}changed`, `{NAME}before` | while a snapshot is read: whose, and what stood where something has changed since |
 //!
 //! A read is one script, and a commit is another ([`scripts`]): Redis runs one at a time, so each is a moment.
 //! The server alone decides what survives its death; [`durability`] says how it is set.
@@ -19,6 +20,7 @@ mod error;
 mod listener;
 mod scripts;
 mod server;
+mod snapshot;
 
 pub use durability::Durability;
 pub use server::RedisServer;

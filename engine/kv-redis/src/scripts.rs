@@ -9,23 +9,35 @@ pub(crate) enum Script {
     Read,
     Commit,
     CloseSlot,
+    TakeSnapshot,
+    ReadSnapshot,
+    EndSnapshot,
 }
 
 /// The names under which a server has the scripts: their digests.
 pub(crate) struct Scripts {
-    digests: [String; 3],
+    digests: [String; 6],
 }
 
-const READ: &str = concat!(include_str!("scripts/common.lua"), include_str!("scripts/read.lua"));
-const COMMIT: &str = concat!(include_str!("scripts/common.lua"), include_str!("scripts/commit.lua"));
-const CLOSE_SLOT: &str = include_str!("scripts/close_slot.lua");
+/// In the order of `Script`.
+const TEXTS: [&str; 6] = [
+    concat!(include_str!("scripts/common.lua"), include_str!("scripts/read.lua")),
+    concat!(include_str!("scripts/common.lua"), include_str!("scripts/commit.lua")),
+    include_str!("scripts/close_slot.lua"),
+    include_str!("scripts/take_snapshot.lua"),
+    include_str!("scripts/read_snapshot.lua"),
+    include_str!("scripts/end_snapshot.lua"),
+];
 
 impl Scripts {
     pub fn load(connection: &mut Connection) -> Result<Self, Failure> {
-        let mut load = |text: &str| -> Result<String, Failure> {
-            redis::cmd("SCRIPT").arg("LOAD").arg(text).query(connection).map_err(error::translate)
-        };
-        Ok(Scripts { digests: [load(READ)?, load(COMMIT)?, load(CLOSE_SLOT)?] })
+        let mut load = redis::pipe();
+        for text in TEXTS {
+            load.cmd("SCRIPT").arg("LOAD").arg(text);
+        }
+        let digests: Vec<String> = load.query(connection).map_err(error::translate)?;
+        let digests = digests.try_into().map_err(|_| error::unexpected("not a digest for each script"))?;
+        Ok(Scripts { digests })
     }
 
     /// The beginning of a call; the arguments follow.

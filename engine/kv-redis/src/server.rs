@@ -5,9 +5,10 @@ use crate::durability::Durability;
 use crate::error;
 use crate::listener::RedisListener;
 use crate::scripts::Scripts;
+use crate::snapshot::RedisSnapshot;
 use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
-use shoal_kv::KvResult;
+use shoal_kv::{KvResult, Snapshot};
 use shoal_kv_remote::{Address, AddressError, Failure, Listener, Server};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -28,6 +29,9 @@ pub(crate) struct Names {
     pub values: String,
     pub commits: String,
     pub slot_prefix: String,
+    pub snapshot: String,
+    pub changed: String,
+    pub before: String,
     pub channel: String,
 }
 
@@ -92,9 +96,15 @@ impl Server for RedisServer {
         let names = &self.names;
         let mut connection = self.open().map_err(Failure::into_error)?;
         redis::cmd("UNLINK")
-            .arg(&[&names.order, &names.values, &names.commits])
+            .arg(&[&names.order, &names.values, &names.commits, &names.snapshot, &names.changed, &names.before])
             .exec(&mut connection)
             .map_err(|error| error::translate(error).into_error())
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, Failure> {
+        let mut wire = self.open()?;
+        let scripts = Scripts::load(&mut wire)?;
+        Ok(Box::new(RedisSnapshot::take(wire, scripts, self.names.clone(), self.new_slot())?))
     }
 
     fn connect(&self) -> Result<RedisConnection, Failure> {
@@ -118,6 +128,9 @@ impl Names {
             values: name("values"),
             commits: name("commits"),
             slot_prefix: name("slot:"),
+            snapshot: name("snapshot"),
+            changed: name("changed"),
+            before: name("before"),
             channel: name("committed"),
         }
     }

@@ -31,7 +31,7 @@ pub use server::{
 
 use client::Client;
 use shoal_kv::retry::RetryPolicy;
-use shoal_kv::{Durability, Job, Kv, KvError, KvResult, Reader, Watch};
+use shoal_kv::{Durability, Job, Kv, KvError, KvResult, Reader, Snapshot, Watch};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, ThreadId};
@@ -92,6 +92,10 @@ impl<S: Server> RemoteKv<S> {
 impl<S: Server> Kv for RemoteKv<S> {
     fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
         self.client.read(body)
+    }
+
+    fn snapshot(&self) -> KvResult<Box<dyn Snapshot>> {
+        self.server().snapshot().map_err(Failure::into_error)
     }
 
     fn reads_are_local(&self) -> bool {

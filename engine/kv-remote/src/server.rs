@@ -3,12 +3,12 @@
 //! A server holds pairs of keys and values, each with its **version**: the number of the commit that last wrote it. Commits
 //! are numbered in the order in which they become visible, so a later change always bears a greater number.
 //!
-//! No call leaves anything open on the server: no transaction, no lock, no cursor. What a snapshot is, is up to the
+//! No question leaves anything open on the server: no transaction, no lock, no cursor. What a snapshot is, is up to the
 //! [`Evidence`]: each read says what was read before it, and is answered only if that still holds. So several reads are
 //! one snapshot, a client that dies holds up nobody, and connections may be shared behind a pooler.
 
 use crate::address::{Address, AddressError};
-use shoal_kv::{Direction, KeyRange, KvError, KvResult, WriteSet};
+use shoal_kv::{Direction, KeyRange, KvError, KvResult, Snapshot, WriteSet};
 use std::time::Duration;
 
 pub trait Server: Send + Sync + Sized + 'static {
@@ -29,6 +29,9 @@ pub trait Server: Send + Sync + Sized + 'static {
 
     /// A new connection, with a slot of its own on the server.
     fn connect(&self) -> Result<Self::Connection, Failure>;
+
+    /// All pairs at one moment, over a connection of its own: as `Kv::snapshot`.
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, Failure>;
 
     /// Where the server tells of commits: something to wait on instead of asking again and again.
     fn listen(&self) -> KvResult<Option<Box<dyn Listener>>> {

@@ -23,6 +23,7 @@ mod limits;
 mod open;
 mod place;
 mod reader;
+mod snapshot;
 mod syncer;
 mod transaction;
 mod watch;
@@ -31,7 +32,7 @@ mod writer;
 use checkpoint::Checkpoints;
 use epoch::Epoch;
 use reader::Readers;
-use shoal_kv::{Durability, Job, JobQueue, Kv, KvError, KvResult, Reader, Watch, on_engine_thread};
+use shoal_kv::{Durability, Job, JobQueue, Kv, KvError, KvResult, Reader, Snapshot, Watch, on_engine_thread};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -88,6 +89,10 @@ impl Kv for SqliteKv {
             true => Ok(()),
             false => self.shared.readers.read(body),
         }
+    }
+
+    fn snapshot(&self) -> KvResult<Box<dyn Snapshot>> {
+        Ok(Box::new(snapshot::SqliteSnapshot::take(&self.shared.path)?))
     }
 
     fn reads_are_local(&self) -> bool {

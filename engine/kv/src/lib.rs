@@ -37,6 +37,8 @@ pub use memory::{Faults, MemoryKv, MemoryOptions, MemoryStore};
 pub use queue::{EngineScope, JobQueue, mark_engine_thread, on_engine_thread};
 pub use random::Random;
 pub use range_set::RangeSet;
-pub use traits::{Attempt, Direction, Durability, Job, KeyRange, Kv, Pair, Reader, Transaction, Verdict, Watch};
+pub use traits::{
+    Attempt, Direction, Durability, Job, KeyRange, Kv, Pair, Reader, Snapshot, Transaction, Verdict, Watch,
+};
 pub use update::Update;
 pub use write_buffer::{Effect, WriteBuffer, WriteSet};

@@ -91,6 +91,11 @@ pub trait Kv: Send + Sync + 'static {
     /// than once, each time from the start at another snapshot: only its last run counts.
     fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()>;
 
+    /// Everything the store holds, as it is stored and as it was at one moment, not before this call. It may be read for
+    /// hours while others commit; what that costs is the engine's to say. `Unavailable` also where the engine can't hold
+    /// another one just now.
+    fn snapshot(&self) -> KvResult<Box<dyn Snapshot>>;
+
     /// Whether `read` is a matter of microseconds, so that a shard may call it on its own thread.
     fn reads_are_local(&self) -> bool;
 
@@ -114,6 +119,12 @@ pub trait Kv: Send + Sync + 'static {
     fn close(&self) -> KvResult<()>;
 }
 
+/// All pairs of a store at one moment, from the first key to the last.
+pub trait Snapshot: Send {
+    /// The next pairs in key order, a few megabytes at most but for what one call must give; none: that was all.
+    fn next(&mut self) -> KvResult<Vec<Pair>>;
+}
+
 /// Resolves when the key's value may have changed since the watch was set.
 pub trait Watch: Send {
     /// `true`: may have changed. `false`: the time ran out.
@@ -121,6 +132,16 @@ pub trait Watch: Send {
 }
 
 impl KeyRange {
+    /// Every key there can be but the empty one; none begins with 17 bytes of 0xff.
+    pub fn all() -> Self {
+        KeyRange { start: vec![0], end: vec![0xff; 17] }
+    }
+
+    /// The rest of it behind `key`.
+    pub fn behind(&self, key: &[u8]) -> Self {
+        KeyRange { start: [key, &[0]].concat(), end: self.end.clone() }
+    }
+
     /// All keys that begin with `prefix`.
     pub fn prefix(prefix: &[u8]) -> Self {
         let mut end = prefix.to_vec();

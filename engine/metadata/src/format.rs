@@ -24,6 +24,10 @@ pub(crate) fn format(
             let ours = attempt.maybe_committed && found == settings;
             return Ok((ours, Verdict::Abort));
         }
+        // Somebody loads a dump here.
+        if transaction.get(&Key::Load.encode())?.is_some() {
+            return Ok((false, Verdict::Abort));
+        }
         transaction.put(&Key::Settings.encode(), &settings);
         if let Some(key) = &key {
             transaction.put(&Key::WrappedKey.encode(), key);

@@ -10,6 +10,7 @@
 //! k ino(8) 01                         clone under way: what its root's number is, and how far it has come
 //! k ino(8) 02 ino(8)                  directory of the copy that is still to be filled
 //! k ino(8) 03 ino(8)                  source file that has had several names: what stands for it in the copy
+//! l                                   load under way: there is no volume here yet
 //! n ino(8) 01                         identity
 //! n ino(8) 02 field(1)                accumulator
 //! n ino(8) 03                         inline data
@@ -52,6 +53,8 @@ use twox_hash::XxHash3_64;
 pub enum Key<'a> {
     Settings,
     WrappedKey,
+    /// Of a dump.
+    Load,
     Counter(Counter),
     /// By the root of the copy, as the two below.
     Clone(Ino),
@@ -143,6 +146,7 @@ impl<'a> Key<'a> {
         match *self {
             Key::Settings => key.byte(b'V'),
             Key::WrappedKey => key.byte(b'w'),
+            Key::Load => key.byte(b'l'),
             Key::Counter(counter) => key.byte(b'c').bytes(counter.name()),
             Key::Clone(clone) => key.clone_of(clone, CLONE_RECORD),
             Key::CloneDirectory(clone, ino) => key.clone_of(clone, CLONE_DIRECTORY).number(ino.0),
@@ -189,6 +193,7 @@ impl<'a> Key<'a> {
             b'V' => rest.is_empty().then_some(Key::Settings),
             b'c' => Counter::ALL.into_iter().find(|counter| counter.name() == rest).map(Key::Counter),
             b'k' => Self::parse_clone(rest),
+            b'l' => rest.is_empty().then_some(Key::Load),
             b'n' => Self::parse_inode(rest),
             b'o' => Some(Key::Object(ObjectId(number(rest)?))),
             b'q' => Self::parse_account(rest),
@@ -500,9 +505,7 @@ pub fn tag(tag: u8) -> KeyRange {
 
 /// The rest of `range` behind `key`.
 pub fn behind(key: &[u8], range: &KeyRange) -> KeyRange {
-    let mut start = key.to_vec();
-    start.push(0);
-    KeyRange { start, end: range.end.clone() }
+    range.behind(key)
 }
 
 fn between(ino: Ino, first: u8, end: u8) -> KeyRange {

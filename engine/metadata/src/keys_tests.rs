@@ -11,6 +11,7 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
     vec![
         (Key::Settings, "56"),
         (Key::WrappedKey, "77"),
+        (Key::Load, "6c"),
         (Key::Counter(Counter::NextInode), "636e65787420696e6f6465"),
         (Key::Counter(Counter::NextObject), "636e657874206f626a656374"),
         (Key::Counter(Counter::NextSession), "636e6578742073657373696f6e"),
@@ -107,11 +108,12 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::Clone(_) => 30,
         Key::CloneDirectory(..) => 31,
         Key::CloneLink(..) => 32,
+        Key::Load => 33,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..33).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..34).collect::<Vec<_>>());
 }
 
 #[test]

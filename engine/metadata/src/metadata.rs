@@ -119,6 +119,16 @@ impl Metadata {
         Ok(found.map(|bytes| decode_settings(&bytes)).transpose()?)
     }
 
+    /// Whether a dump is being loaded into this store, or was and not to its end: it holds no volume then.
+    pub fn is_half_loaded(kv: &dyn Kv) -> MetaResult<bool> {
+        let mut found = None;
+        kv.read(&mut |reader| {
+            found = reader.get(&Key::Load.encode())?;
+            Ok(())
+        })?;
+        Ok(found.is_some())
+    }
+
     /// The wrapped key of an encrypted volume.
     pub fn wrapped_key(kv: &dyn Kv) -> MetaResult<Option<WrappedKey>> {
         let mut found = None;

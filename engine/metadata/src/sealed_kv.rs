@@ -9,7 +9,8 @@ use crate::keys::Key;
 use crate::records::encode_content;
 use shoal_encryption::{NonceBase, SEAL_BYTES, SealingKey, VolumeSealer};
 use shoal_kv::{
-    Attempt, Direction, Durability, Job, KeyRange, Kv, KvError, KvResult, Pair, Reader, Transaction, Verdict, Watch,
+    Attempt, Direction, Durability, Job, KeyRange, Kv, KvError, KvResult, Pair, Reader, Snapshot, Transaction, Verdict,
+    Watch,
 };
 use std::sync::Arc;
 
@@ -31,6 +32,11 @@ impl SealedKv {
 impl Kv for SealedKv {
     fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
         self.inner.read(&mut |reader| body(&mut Sealed::new(reader, self.key.as_deref())))
+    }
+
+    /// As it is stored: what is sealed stays sealed.
+    fn snapshot(&self) -> KvResult<Box<dyn Snapshot>> {
+        self.inner.snapshot()
     }
 
     fn reads_are_local(&self) -> bool {

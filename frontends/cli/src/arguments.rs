@@ -1,8 +1,8 @@
 //! The command line as a whole. What each command takes stands in its own file under `commands/`.
 
 use crate::commands::{
-    clone, config, destroy, format, fsck, gc, info, key, mount, mount_helper, quota, restore, rmr, status, umount, up,
-    verify,
+    clone, config, destroy, dump, format, fsck, gc, info, key, load, migrate, mount, mount_helper, quota, restore, rmr,
+    status, umount, up, verify,
 };
 use crate::daemon;
 use crate::exit;
@@ -50,6 +50,9 @@ pub enum Command {
     Gc(gc::Arguments),
     Fsck(fsck::Arguments),
     Verify(verify::Arguments),
+    Dump(dump::Arguments),
+    Load(load::Arguments),
+    Migrate(migrate::Arguments),
     Destroy(destroy::Arguments),
     MountHelper(mount_helper::Arguments),
     /// A mount in the background; started by shoal itself

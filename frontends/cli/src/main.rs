@@ -16,6 +16,7 @@ mod daemon;
 mod exit;
 mod failure;
 mod key_source;
+mod loading;
 mod logging;
 mod mending;
 mod meta_url;
@@ -81,6 +82,9 @@ fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::Rmr(rmr) => with_log(&global, || commands::rmr::run(rmr)),
         Command::Fsck(fsck) => with_log(&global, || commands::fsck::run(fsck)),
         Command::Verify(verify) => with_log(&global, || commands::verify::run(verify)),
+        Command::Dump(dump) => with_log(&global, || commands::dump::run(dump)),
+        Command::Load(load) => with_log(&global, || commands::load::run(load)),
+        Command::Migrate(migrate) => with_log(&global, || commands::migrate::run(migrate)),
         Command::Destroy(destroy) => with_log(&global, || commands::destroy::run(destroy)),
     }
 }

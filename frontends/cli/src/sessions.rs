@@ -1,8 +1,11 @@
 //! Sessions of a volume as commands see them: who they are, and whether their processes live.
 
 use crate::clock;
+use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::meta_url::MetaUrl;
 use crate::process;
+use crate::volume::Opened;
 use serde::Serialize;
 use shoal_client::SESSION_EXPIRY;
 use shoal_kv::Durability;
@@ -76,6 +79,17 @@ pub fn all(metadata: &Metadata) -> Outcome<Vec<(SessionInfo, Life)>> {
 pub fn alive(metadata: &Metadata) -> Outcome<Vec<SessionInfo>> {
     let all = all(metadata)?;
     Ok(all.into_iter().filter(|(_, life)| *life == Life::Alive).map(|(session, _)| session).collect())
+}
+
+/// For what must not happen to a volume in use.
+pub fn refuse_live(url: &MetaUrl, opened: &Opened) -> Outcome<()> {
+    let alive = alive(&opened.metadata)?;
+    if alive.is_empty() {
+        return Ok(());
+    }
+    let users: Vec<String> = alive.iter().map(describe).collect();
+    let why = format!("the volume {} is in use by {}", opened.settings.name, users.join(", and by "));
+    Err(Failure::new(Exit::InUse, url, why, "unmount it there first: shoal umount MOUNTPOINT"))
 }
 
 /// Ends those that are dead: what they had open and what they had leased is free from then on.

@@ -73,8 +73,20 @@ fn find(url: &MetaUrl) -> Outcome<(Arc<dyn Kv>, VolumeSettings)> {
     let settings = Metadata::find(kv.as_ref()).map_err(|error| Failure::of_metadata(url, &error))?;
     match settings {
         Some(settings) => Ok((kv, settings)),
+        None if is_half_loaded(url, kv.as_ref())? => Err(half_loaded(url)),
         None => Err(url.no_volume()),
     }
+}
+
+/// There is something of a dump here and no volume.
+pub fn is_half_loaded(url: &MetaUrl, kv: &dyn Kv) -> Outcome<bool> {
+    Metadata::is_half_loaded(kv).map_err(|error| Failure::of_metadata(url, &error))
+}
+
+pub fn half_loaded(url: &MetaUrl) -> Failure {
+    let why = "a dump is being loaded here, or was and not to its end";
+    let cure = format!("wait for it, or load again with --restart, or remove it: shoal destroy {url}");
+    Failure::new(Exit::InUse, url, why, cure)
 }
 
 /// The volume's key, and what it is wrapped in.

@@ -3,11 +3,13 @@
 -- Arguments: the channel to tell of it, the commit's number in its slot, for how many seconds an unused slot is kept;
 -- the evidence; then, each list with its length before it: ranges to clear (two ends), keys to delete, pairs to put,
 -- updates (key, how many, then kind and operand each), and pairs whose key is completed with a stamp.
+-- KEYS beside those of every script: 5 whose snapshot there is, if any; 6 the keys that have changed since it was taken,
+-- in order; 7 a hash of what stood there, `` for nothing.
 -- Answer: `done`, `moved`, `slot`, or `damaged` or `limit` with the key and the bytes of its value.
 
 local slot = KEYS[4]
 local channel, slot_number, slot_seconds = text(), text(), text()
-local slot_before = redis.call('GET', slot)
+local slot_before, snapshot = unpack(redis.call('MGET', slot, KEYS[5]))
 if not slot_before or string.sub(slot_before, 1, 1) == 'c' then
   return { 'slot' }
 end
@@ -87,7 +89,21 @@ end
 redis.call('PUBLISH', channel, this_commit)
 redis.call('SET', commits, string.format('%.0f', this_commit))
 redis.call('SET', slot, slot_number, 'EX', slot_seconds)
+local function keep(keys)
+  if not snapshot then
+    return
+  end
+  for i, before in ipairs(stored(keys)) do
+    if redis.call('HSETNX', KEYS[7], keys[i], before or '') == 1 then
+      redis.call('ZADD', KEYS[6], 0, keys[i])
+    end
+  end
+  -- Longer than the snapshot lives without being read, so that nothing is left of one that was given up.
+  redis.call('EXPIRE', KEYS[6], 3600)
+  redis.call('EXPIRE', KEYS[7], 3600)
+end
 local function delete(keys)
+  keep(keys)
   in_parts(keys, function(...)
     redis.call('HDEL', values, ...)
     redis.call('ZREM', order, ...)
@@ -97,6 +113,11 @@ for _, range in ipairs(cleared) do
   delete(redis.call('ZRANGEBYLEX', order, range[1], range[2]))
 end
 delete(deleted)
+local put_keys = {}
+for i, pair in ipairs(put) do
+  put_keys[i] = pair[1]
+end
+keep(put_keys)
 for _, pair in ipairs(put) do
   redis.call('HSET', values, pair[1], stamp .. pair[2])
   redis.call('ZADD', order, 0, pair[1])

@@ -52,6 +52,7 @@ macro_rules! contract_tests {
         $crate::contract_tests! { @$then [
             a_reader_sees_one_snapshot
             a_transaction_sees_one_snapshot
+            a_snapshot_shows_one_moment_however_long_it_takes
             a_transaction_reads_its_own_writes
             transactions_agree_with_an_ordered_map
             scans_keep_their_range_limit_and_direction

@@ -55,6 +55,53 @@ pub fn a_transaction_sees_one_snapshot(open: &Open<'_>) {
     assert_eq!(get(&reading, b"b").as_deref(), Some(b"new".as_slice()));
 }
 
+pub fn a_snapshot_shows_one_moment_however_long_it_takes(open: &Open<'_>) {
+    const KEYS: u32 = 2000;
+    let store = open();
+    let (reading, writing) = (store.client(), store.client());
+    let key = |number: u32| [b"s".as_slice(), &number.to_be_bytes()].concat();
+    change(&writing, move |transaction| {
+        (0..KEYS).for_each(|number| transaction.put(&key(number), &number.to_be_bytes()));
+        transaction.add(b"sum", 1);
+        Ok(())
+    });
+    let expected = all(&writing, b"s");
+    let mut snapshot = reading.snapshot().unwrap_or_else(|error| panic!("{error}"));
+    let mut found = Vec::new();
+    for round in 0.. {
+        let pairs = snapshot.next().unwrap_or_else(|error| panic!("{error}"));
+        if pairs.is_empty() {
+            break;
+        }
+        found.extend(pairs);
+        // Much changes before and behind the place.
+        change(&writing, move |transaction| {
+            transaction.put(&key(KEYS / 2), &[round]);
+            transaction.put(&key(KEYS - 1 - u32::from(round)), b"new");
+            transaction.put(&key(KEYS + u32::from(round)), b"new");
+            transaction.put(&[&key(KEYS / 4), [round].as_slice()].concat(), b"new");
+            transaction.delete(&key(KEYS / 3 + u32::from(round)));
+            transaction.delete_range(&KeyRange { start: key(KEYS / 3 * 2), end: key(KEYS / 4 * 3) })?;
+            transaction.add(b"sum", 1);
+            transaction.append(&key(KEYS / 5), b"more");
+            Ok(())
+        });
+    }
+    let found: Vec<Pair> = found.into_iter().filter(|(key, _)| key.starts_with(b"s")).collect();
+    assert!(found == expected, "{} pairs of {}, or others", found.len(), expected.len());
+    drop(snapshot);
+    let mut later = reading.snapshot().unwrap_or_else(|error| panic!("{error}"));
+    let mut now = Vec::new();
+    loop {
+        let pairs = later.next().unwrap_or_else(|error| panic!("{error}"));
+        if pairs.is_empty() {
+            break;
+        }
+        now.extend(pairs.into_iter().filter(|(key, _)| key.starts_with(b"s")));
+    }
+    assert!(now == all(&writing, b"s"), "the next snapshot shows what has changed since");
+}
+
 fn write_both(kv: &Arc<dyn Kv>, value: &'static [u8]) {
     change(kv, move |transaction| {
         transaction.put(b"a", value);

@@ -6,6 +6,7 @@
 //! Nothing is ever written to disk: `Durable` means no more than `Visible` here.
 
 mod faults;
+mod pages;
 mod store;
 mod versions;
 mod watch;
@@ -18,6 +19,7 @@ use crate::{
     Verdict, Watch, mark_engine_thread, run_body,
 };
 use faults::{CommitFate, FaultSource};
+use pages::Pages;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, ThreadId};
@@ -116,6 +118,10 @@ impl MemoryKv {
 impl Kv for MemoryKv {
     fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
         body(&mut Snapshot::take(&self.client.store))
+    }
+
+    fn snapshot(&self) -> KvResult<Box<dyn crate::Snapshot>> {
+        Ok(Box::new(Pages::of(Snapshot::take(&self.client.store))))
     }
 
     fn reads_are_local(&self) -> bool {

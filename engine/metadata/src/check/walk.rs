@@ -15,7 +15,7 @@ use shoal_types::Ino;
 pub(super) fn pass(source: Source, progress: &mut dyn FnMut(u64)) -> MetaResult<Report> {
     let mut walk = Walk::default();
     let mut seen = 0;
-    for_each(source, everything(), &mut |key, value| {
+    for_each(source, KeyRange::all(), &mut |key, value| {
         walk.record(key, value);
         seen += 1;
         if seen % PROGRESS_EVERY == 0 {
@@ -103,6 +103,8 @@ impl Walk {
                 records::decode_settings(value).map(drop)
             }
             Key::WrappedKey => records::decode_wrapped_key(value).map(drop),
+            // It goes in the transaction that brings the settings.
+            Key::Load => Err(KvError::Damaged("a load that has not ended, in a volume that is there".into())),
             _ => match &mut self.inode {
                 Some(inode) => inode.record(key, value, &mut self.tree, &mut self.totals, &mut self.report),
                 None => self.totals.record(key, value, &mut self.tree, &mut self.report),
@@ -149,10 +151,6 @@ fn words(error: KvError) -> String {
         KvError::Damaged(why) => why,
         other => other.to_string(),
     }
-}
-
-fn everything() -> KeyRange {
-    KeyRange { start: vec![0], end: vec![0xff; 17] }
 }
 
 /// Pairs read at once: few round trips, bounded memory.

@@ -162,6 +162,11 @@ fn content_and_targets_have_their_golden_bytes() {
 }
 
 #[test]
+fn a_load_has_its_golden_bytes() {
+    check_exact(&0x0102_0304_0506_0708, "010807060504030201", |number| encode_load(*number), decode_load);
+}
+
+#[test]
 fn a_lease_has_its_golden_bytes() {
     check_exact(&0x0102_0304_0506_0708, "010807060504030201", |end| encode_lease(*end), decode_lease);
 }

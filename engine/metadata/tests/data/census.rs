@@ -2,7 +2,7 @@
 
 use crate::sample::*;
 use crate::support::*;
-use shoal_kv::{Durability, Job, Kv, KvResult, MemoryKv, Reader, Watch};
+use shoal_kv::{Durability, Job, Kv, KvResult, MemoryKv, Reader, Snapshot, Watch};
 use shoal_metadata::check::{self, Part, Problem, Verdict};
 use shoal_metadata::keys::{Accumulator, Counter, Key};
 use shoal_metadata::{EndSession, MetaOp};
@@ -15,6 +15,10 @@ struct Far(Arc<MemoryKv>);
 impl Kv for Far {
     fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
         self.0.read(body)
+    }
+
+    fn snapshot(&self) -> KvResult<Box<dyn Snapshot>> {
+        self.0.snapshot()
     }
 
     fn reads_are_local(&self) -> bool {

@@ -3,11 +3,14 @@
 pub mod clone;
 pub mod config;
 pub mod destroy;
+pub mod dump;
 pub mod format;
 pub mod fsck;
 pub mod gc;
 pub mod info;
 pub mod key;
+pub mod load;
+pub mod migrate;
 pub mod mount;
 pub mod mount_helper;
 pub mod quota;

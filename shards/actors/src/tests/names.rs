@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::NewTime;
-use shoal_kv::{Durability, Job, KvResult, Reader, Watch};
+use shoal_kv::{Durability, Job, KvResult, Reader, Snapshot, Watch};
 use shoal_types::Timestamp;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -106,6 +106,10 @@ impl Kv for CountingKv {
     fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
         self.reads.fetch_add(1, Relaxed);
         self.kv.read(body)
+    }
+
+    fn snapshot(&self) -> KvResult<Box<dyn Snapshot>> {
+        self.kv.snapshot()
     }
 
     fn reads_are_local(&self) -> bool {

@@ -1,0 +1,113 @@
+//! `shoal load`: a dump becomes a volume again, in a store that is empty.
+
+use crate::clock;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::loading::Target;
+use crate::meta_url::MetaUrl;
+use crate::output::{count, say};
+use shoal_kv::KvError;
+use shoal_metadata_dump::{DumpReader, Numbers};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// Make a volume of a dump
+///
+/// The store must be empty. Until the load has ended there is no volume in it, and nothing can mount it. What the dump tells
+/// of files that were open, and of locks, is over.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  shoal load photos.dump sqlite:///srv/photos.db
+  ssh backup cat photos.dump | shoal load - postgres://me@db.example/shoal
+  shoal load --restart photos.dump redis://db.example/0    # after one that was interrupted
+  shoal load /srv/objects/8b0c…/metadata/20261126T080000Z sqlite:///srv/photos.db   # a backup, see --backup-meta
+
+It is the volume that was dumped, with the same objects: use one of the two, never
+both. Objects that were deleted since the dump are lost to it: shoal fsck tells.")]
+pub struct Arguments {
+    /// The dump: a file, a folder with its parts, or - for standard input
+    pub file: PathBuf,
+    /// The metadata of the volume to be, for example sqlite:///srv/volume.db
+    pub meta_url: String,
+    /// Remove what a load that was interrupted has left there, and begin anew
+    #[arg(long)]
+    pub restart: bool,
+}
+
+pub fn run(arguments: Arguments) -> Outcome<Exit> {
+    let url: MetaUrl = arguments.meta_url.parse()?;
+    let source = match arguments.file.as_os_str() == "-" {
+        true => "standard input".to_string(),
+        false => arguments.file.display().to_string(),
+    };
+    let input = BufReader::with_capacity(BUFFER_BYTES, open(&arguments.file)?);
+    let mut reader = DumpReader::open(input).map_err(|error| no_dump(&source, &error))?;
+    let made_at = clock::date(reader.header().made_at);
+    let mut target = Target::claim(&url, arguments.restart)?;
+    let pairs = target.fill(&source, &mut reader)?;
+    let settings = target.finish(&source, Numbers::Skip)?;
+    let records = count(pairs, "record", "records");
+    say(format_args!("loaded the volume {} as of {made_at} into {url}: {records}", settings.name));
+    say(format_args!("  objects  {}", settings.storage));
+    if let Some(warning) = url.durability_warning()? {
+        say(format_args!("  warning: {warning}"));
+    }
+    say(format_args!("look at it first:  shoal fsck {url}"));
+    Ok(Exit::Success)
+}
+
+fn no_dump(source: &str, error: &KvError) -> Failure {
+    let Failure { exit, .. } = Failure::of_store(source, error);
+    let cure = match error.to_string().contains("newer") {
+        true => "install a newer shoal",
+        false => "name a dump that shoal dump has made",
+    };
+    Failure::new(exit, source, error, cure)
+}
+
+fn open(path: &Path) -> Outcome<Box<dyn Read + Send>> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    let failed = |error| Failure::of_io(path, "opening the dump", &error);
+    match path.is_dir() {
+        true => Ok(Box::new(Parts::of(path).map_err(failed)?)),
+        false => Ok(Box::new(File::open(path).map_err(failed)?)),
+    }
+}
+
+/// The files of a folder in the order of their names, one after the other.
+struct Parts {
+    left: std::vec::IntoIter<PathBuf>,
+    current: Option<File>,
+}
+
+impl Parts {
+    fn of(folder: &Path) -> io::Result<Self> {
+        let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+        let mut paths = entries.collect::<io::Result<Vec<PathBuf>>>()?;
+        paths.sort();
+        Ok(Parts { left: paths.into_iter(), current: None })
+    }
+}
+
+impl Read for Parts {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(file) = &mut self.current {
+                match file.read(bytes)? {
+                    0 if !bytes.is_empty() => self.current = None,
+                    read => return Ok(read),
+                }
+            }
+            match self.left.next() {
+                Some(path) => self.current = Some(File::open(path)?),
+                None => return Ok(0),
+            }
+        }
+    }
+}
+
+const BUFFER_BYTES: usize = 256 << 10;
