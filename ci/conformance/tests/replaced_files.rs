@@ -1,10 +1,10 @@
 //! Files that are replaced by rename, as editors, git and package managers do it, while others open them all the time.
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use shoal_ci_conformance::{is_long, wait_until};
 use shoal_ci_testbed::Bed;
 use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,26 +79,45 @@ fn a_file_that_is_being_replaced_is_found_whole_on_another_mount() {
     bed.check();
 }
 
-/// O_PATH holds a directory as being somebody's working directory does: the daemon does not learn of it.
+/// The daemon does not learn of O_PATH and working directories, only when the kernel forgets an inode.
 #[test]
-fn a_removed_directory_is_served_to_who_has_it_open_and_stale_for_who_has_only_walked_there() {
-    let bed = Bed::new(&[]);
+fn what_is_removed_is_served_to_who_has_walked_there_until_he_leaves() {
+    let bed = Bed::new(&["--delete-grace", "0s", "--inline-max", "0"]);
     let daemon = bed.mount(&[]);
-    let folder = bed.mount_point().join("folder");
+    let store = || files_below(&bed.path("volume.objects"));
+    let empty = store();
+    let objects = || store() - empty;
+    let (folder, held, other) =
+        (bed.mount_point().join("folder"), bed.mount_point().join("held"), bed.mount_point().join("other"));
     fs::create_dir(&folder).expect("mkdir");
-    let open = |flags| rustix::fs::open(&folder, OFlags::DIRECTORY | flags, Mode::empty()).expect("it is there");
-    let walked = open(OFlags::PATH);
+    fs::write(&held, "held").expect("written");
+    fs::write(&other, "not held").expect("written");
+    assert_eq!(objects(), 2);
+    let walk = |path: &Path| rustix::fs::open(path, OFlags::PATH, Mode::empty()).expect("it is there");
+    let (walked, file) = (walk(&folder), walk(&held));
     fs::remove_dir(&folder).expect("rmdir");
-    // Until then the kernel answers from memory.
-    wait_until(Duration::from_secs(30), "the kernel to ask", || {
-        rustix::fs::fstat(&walked).is_err_and(|error| error == Errno::STALE)
-    });
+    fs::remove_file(&held).expect("unlink");
+    fs::remove_file(&other).expect("unlink");
+    let rounds_pass = || wait_until(Duration::from_secs(60), "the other file's object to go", || objects() == 1);
+    rounds_pass();
 
-    fs::create_dir(&folder).expect("mkdir");
-    let opened = open(OFlags::RDONLY);
-    fs::remove_dir(&folder).expect("rmdir");
-    assert_eq!(rustix::fs::fstat(&opened).expect("it is open").st_nlink, 0);
-    drop((walked, opened));
+    let through = |descriptor: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()));
+    let asked = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+    let links =
+        |descriptor| rustix::fs::statx(descriptor, "", asked, StatxFlags::BASIC_STATS).map(|stat| stat.stx_nlink);
+    assert_eq!((links(&walked), links(&file)), (Ok(0), Ok(0)));
+    fs::set_permissions(through(&walked), fs::Permissions::from_mode(0o700)).expect("chmod");
+    assert_eq!(fs::read_to_string(through(&file)).expect("it can still be opened"), "held");
+    fs::write(through(&file), "written to").expect("and written");
+    assert_eq!(fs::read_to_string(through(&file)).expect("and opened again"), "written to");
+
+    drop((walked, file));
+    wait_until(Duration::from_secs(60), "the last object to go", || objects() == 0);
     assert!(daemon.stop().success(), "{}", bed.log());
     bed.check();
+}
+
+fn files_below(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    entries.iter().map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { 1 }).sum()
 }

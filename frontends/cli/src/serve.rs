@@ -157,6 +157,7 @@ fn config(request: &MountRequest, opened: Opened, store: Arc<dyn ObjectStore>, s
             AccessTimeOption::Strictatime => AccessTimes::Always,
         },
         timeouts: KernelTimeouts { attributes: request.attr_timeout.0, entries: request.entry_timeout.0 },
+        holds_inodes: true,
     })
 }
 

@@ -28,6 +28,8 @@ pub struct Config {
     pub access_times: AccessTimes,
     /// What the kernel may be told while no other mount of the volume lives.
     pub timeouts: KernelTimeouts,
+    /// The front end holds the inodes that it has been told of, names or not, until it says that it has forgotten them.
+    pub holds_inodes: bool,
 }
 
 /// When a read sets the access time, as the options of mount(8) say it.

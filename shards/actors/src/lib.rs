@@ -16,6 +16,7 @@ mod clones;
 mod config;
 mod dispatch;
 mod file;
+mod held;
 mod kept_pages;
 mod leases;
 mod limits;

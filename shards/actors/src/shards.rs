@@ -3,6 +3,7 @@
 use crate::access_times::NotedAccesses;
 use crate::clones::Clones;
 use crate::config::{Config, KernelTimeouts};
+use crate::held::HeldInodes;
 use crate::locks::{Bell, KernelPages, LockMarks};
 use crate::message::Message;
 use crate::metadata_workers::MetadataWorkers;
@@ -175,6 +176,7 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         access_times: config.access_times,
         accesses: NotedAccesses::new(),
         open_files: OpenFiles::default(),
+        held: HeldInodes::new(config.holds_inodes),
         rooms: Rooms::default(),
         clones: Clones::default(),
         mailboxes,

@@ -3,6 +3,7 @@
 use crate::access_times::NotedAccesses;
 use crate::clones::Clones;
 use crate::config::{AccessTimes, KernelTimeouts};
+use crate::held::HeldInodes;
 use crate::locks::{Bell, KernelPages, LockMarks};
 use crate::message::Message;
 use crate::metadata_workers::MetadataWorkers;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub access_times: AccessTimes,
     pub accesses: NotedAccesses,
     pub open_files: OpenFiles,
+    pub held: HeldInodes,
     pub rooms: Rooms,
     pub clones: Clones,
     pub mailboxes: Vec<Mailbox<Message>>,

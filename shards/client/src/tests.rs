@@ -44,6 +44,7 @@ fn volume() -> Volume {
         readahead_bytes_max: 4 << 20,
         access_times: AccessTimes::default(),
         timeouts: KernelTimeouts::default(),
+        holds_inodes: false,
     })
     .unwrap()
 }

@@ -1,16 +1,13 @@
 //! Where the plain folder or the mount are known to answer otherwise than the oracle. Nothing else is let through.
 
-use super::answer::Answer;
-use super::call::{Action, Call, Target};
+use super::call::{Action, Call, PROCESSES};
 use super::kernel::Kernel;
 use rustix::fs::{FallocateFlags, RenameFlags};
-use shoal_types::Errno;
 use std::collections::BTreeSet;
 
 /// Every reason there is. A long run needs each of them, or it's out of date.
 pub fn reasons() -> BTreeSet<&'static str> {
-    let calls = NOT_MADE.iter().map(|other| other.why).chain(OTHER_ANSWERS.iter().map(|other| other.why));
-    calls.chain(OTHER_TIMES.iter().map(|other| other.why)).chain(UNSEEN.iter().map(|other| other.why)).collect()
+    NOT_MADE.iter().map(|other| other.why).chain(OTHER_TIMES.iter().map(|other| other.why)).collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -39,11 +36,11 @@ pub const LEFT_OUT: &[LeftOut] = &[
 
 /// As `LEFT_OUT`, where each process has a mount of its own.
 pub const LEFT_OUT_OF_TWO: &[LeftOut] = &[
-    // What one mount removes is gone for another that has it open, as on NFS (docs/posix.md).
+    // What a mount keeps open that removed it, another can use but not open again (docs/posix.md).
     LeftOut {
         applies: |call, kernel| {
-            let victim = kernel.would_remove(call);
-            victim.is_some_and(|victim| kernel.open_by_others(call.process).contains(&victim))
+            let is_shared = |victim| (0..PROCESSES).all(|process| kernel.is_open_by(process, victim));
+            kernel.would_remove(call).is_some_and(is_shared)
         },
     },
     // Locks of directories and special files stay within a mount: the kernel tells FUSE of none.
@@ -89,23 +86,6 @@ pub const NOT_MADE: &[NotMade] = &[NotMade {
     },
 }];
 
-/// An answer that's another than the oracle's.
-pub struct OtherAnswer {
-    pub why: &'static str,
-    pub side: Side,
-    pub applies: fn(&Call, &Kernel, &Result<Answer, Errno>) -> bool,
-}
-
-pub const OTHER_ANSWERS: &[OtherAnswer] = &[OtherAnswer {
-    why: "O_PATH alone keeps no inode that was removed: the kernel tells FUSE nothing of it",
-    side: Side::Mount,
-    applies: |call, kernel, answer| {
-        let gone =
-            call.action.slots().into_iter().any(|slot| kernel.is_open(slot) && kernel.is_held_by_path_only(slot));
-        gone && matches!(answer, Err(Errno::ENOENT | Errno::ESTALE))
-    },
-}];
-
 /// A time that changes where it should not, or the other way round: `what` is "a change of mtime" or "of ctime".
 pub struct OtherTime {
     pub why: &'static str,
@@ -125,19 +105,3 @@ pub const OTHER_TIMES: &[OtherTime] = &[
         applies: |call, _| matches!(call.action, Action::Rename { flags, .. } if flags.contains(RenameFlags::WHITEOUT)),
     },
 ];
-
-/// What can't be seen any more, though it's open.
-pub struct Unseen {
-    pub why: &'static str,
-    pub side: Side,
-    pub applies: fn(&Kernel, &Target) -> bool,
-}
-
-pub const UNSEEN: &[Unseen] = &[Unseen {
-    why: "O_PATH alone keeps no inode that was removed: the kernel tells FUSE nothing of it",
-    side: Side::Mount,
-    applies: |kernel, target| match target {
-        Target::Open(slot) => kernel.is_open(*slot) && kernel.is_held_by_path_only(*slot),
-        Target::Path { place, .. } => place.from.is_some_and(|slot| kernel.is_held_by_path_only(slot)),
-    },
-}];

@@ -1,9 +1,8 @@
 //! What becomes of an inode that has lost its last name.
 //!
-//! Somebody of this session has it open: the session sustains it. Otherwise a regular file goes to the removal queue,
-//! from where another session that has it open can still take it back; and anything else is deleted at once, because it
-//! has no content that would take more than this one transaction. Who calls this has made sure that nothing lies below
-//! a removed directory.
+//! Somebody of this session has it open: the session sustains it. Otherwise it goes to the removal queue, from where a
+//! session can still take it back that has it open, or whose front end holds it. Who calls this has made sure that nothing
+//! lies below a removed directory.
 
 use super::charges::Charges;
 use super::quota;
@@ -11,13 +10,12 @@ use crate::MetaResult;
 use crate::keys::{self, Key};
 use crate::records::{Identity, encode_queued};
 use shoal_kv::Transaction;
-use shoal_types::{FileKind, Ino, SessionId, Timestamp};
+use shoal_types::{Ino, SessionId, Timestamp};
 
 /// `identity` is as it shall stay, with no name left; `open_in` is the session that has it open. Tells whether the inode is
 /// sustained now.
 pub(super) fn orphan(
     transaction: &mut dyn Transaction,
-    charges: &mut Charges,
     (ino, identity): (Ino, &Identity),
     open_in: Option<SessionId>,
     now: Timestamp,
@@ -25,10 +23,6 @@ pub(super) fn orphan(
     assert_eq!(identity.nlink, 0, "an inode that has a name is no orphan");
     if identity.quota == Some(ino) {
         quota::retire(transaction, ino)?;
-    }
-    if open_in.is_none() && identity.kind != FileKind::Regular {
-        delete_inode(transaction, charges, ino, identity)?;
-        return Ok(false);
     }
     // Also where the inode stays: rewriting the identity of a removed directory makes creates in it conflict.
     transaction.put(&Key::Identity(ino).encode(), &identity.encode());

@@ -20,7 +20,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &PurgeTrash) -> 
         return Ok(done());
     }
     let mut charges = Charges::new(quota::load_accounting(transaction)?.rules());
-    let (mut inodes, more) = remove_tree::take_apart(transaction, &mut charges, hour, now)?;
+    let (mut inodes, more) = remove_tree::take_apart(transaction, hour, now)?;
     if !more {
         remove_hour(transaction, &mut charges, hour, now)?;
     }

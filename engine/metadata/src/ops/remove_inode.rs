@@ -53,7 +53,7 @@ fn take_apart(
 ) -> MetaResult<MetaReply> {
     let RemoveInode { ino, delete_at, .. } = *operation;
     let mut charges = Charges::new(quota::load_accounting(transaction)?.rules());
-    let (inodes, more) = remove_tree::take_apart(transaction, &mut charges, ino, delete_at)?;
+    let (inodes, more) = remove_tree::take_apart(transaction, ino, delete_at)?;
     if !more {
         orphan::delete_inode(transaction, &mut charges, ino, identity)?;
         transaction.delete(entry);

@@ -56,7 +56,6 @@ fn queue(transaction: &mut dyn Transaction, ino: Ino, identity: &Identity) -> Me
 /// Takes some entries out of a nameless directory, or an hour of the trash. Tells what they were, and whether there may be more.
 pub(super) fn take_apart(
     transaction: &mut dyn Transaction,
-    charges: &mut Charges,
     directory: Ino,
     now: Timestamp,
 ) -> MetaResult<(Vec<Ino>, bool)> {
@@ -65,7 +64,7 @@ pub(super) fn take_apart(
     let mut inodes = Vec::with_capacity(entries.len());
     for (key, value) in &entries {
         let entry = Dirent::decode(value)?;
-        drop_entry(transaction, charges, entry, now)?;
+        drop_entry(transaction, entry, now)?;
         transaction.delete(key);
         counts = counts.lose(entry.kind);
         inodes.push(entry.ino);
@@ -78,12 +77,7 @@ pub(super) fn take_apart(
 
 /// What becomes of an entry's inode when nobody has asked for its removal by name. The entry is the caller's. An inode
 /// that is missing is damage, which must not keep the rest from going.
-fn drop_entry(
-    transaction: &mut dyn Transaction,
-    charges: &mut Charges,
-    entry: Dirent,
-    now: Timestamp,
-) -> MetaResult<()> {
+fn drop_entry(transaction: &mut dyn Transaction, entry: Dirent, now: Timestamp) -> MetaResult<()> {
     let ino = entry.ino;
     let Some(value) = transaction.get(&Key::Identity(ino).encode())? else { return Ok(()) };
     let mut identity = Identity::decode(&value)?;
@@ -91,7 +85,7 @@ fn drop_entry(
     identity.ctime = now;
     match last {
         true if identity.is_directory() => queue(transaction, ino, &identity),
-        true => orphan::orphan(transaction, charges, (ino, &identity), None, now).map(drop),
+        true => orphan::orphan(transaction, (ino, &identity), None, now).map(drop),
         false => {
             transaction.put(&Key::Identity(ino).encode(), &identity.encode());
             Ok(())

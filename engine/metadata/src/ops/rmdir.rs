@@ -49,8 +49,12 @@ pub(super) fn drop_directory(
         trash::keep(transaction, charges, (ino, &identity), from, now)?;
         return Ok(Removed { ino, last: false, sustained: false });
     }
-    // An hour of the trash may be wanted again at once, under the same number.
-    let open_in = (open.contains(&ino) && !ino.is_trash()).then_some(session);
-    let sustained = orphan::orphan(transaction, charges, (ino, &identity), open_in, now)?;
+    if ino.is_trash() {
+        // An hour of the trash may be wanted again at once, under the same number.
+        orphan::delete_inode(transaction, charges, ino, &identity)?;
+        return Ok(Removed { ino, last: true, sustained: false });
+    }
+    let open_in = open.contains(&ino).then_some(session);
+    let sustained = orphan::orphan(transaction, (ino, &identity), open_in, now)?;
     Ok(Removed { ino, last: true, sustained })
 }

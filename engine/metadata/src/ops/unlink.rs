@@ -43,6 +43,6 @@ pub(super) fn drop_name(
         return Ok(Removed { ino, last: false, sustained: false });
     }
     let open_in = open.contains(&ino).then_some(session);
-    let sustained = orphan::orphan(transaction, charges, (ino, &identity), open_in, now)?;
+    let sustained = orphan::orphan(transaction, (ino, &identity), open_in, now)?;
     Ok(Removed { ino, last, sustained })
 }

@@ -208,6 +208,7 @@ fn what_is_removed_in_the_trash_is_gone_for_good() {
     volume.assert_exact();
     volume.remove_dir(HOUR, &kept(Ino::ROOT, deep, "e").to_string());
     volume.remove_dir(Ino::TRASH, "1970-01-01-00");
+    volume.remove_queued();
     assert_eq!((volume.listed(Ino::TRASH).len(), volume.inodes()), (0, 2));
     volume.assert_exact();
     volume.file("again");
@@ -296,7 +297,9 @@ fn a_large_hour_is_purged_in_bounded_steps_and_the_volume_is_sound_after_each() 
         volume.assert_exact();
         steps += 1;
     }
+    volume.remove_queued();
     assert_eq!((steps, volume.inodes()), (3, 2));
+    volume.assert_exact();
 }
 
 #[test]

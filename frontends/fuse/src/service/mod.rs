@@ -266,8 +266,10 @@ impl<R: Reply> Service<R> for VolumeService {
         }
     }
 
-    /// Nothing is kept that could be forgotten: see `nodes`.
-    fn forget(&self, _: u64, _: u64) {}
+    /// The kernel gives up an inode whole, whatever the number of lookups: it counts for itself.
+    fn forget(&self, node: u64, _: u64) {
+        self.volume.forget(self.nodes.ino(node));
+    }
 
     /// Whatever is still buffered is flushed by the owner of the volume when it stops it.
     fn destroy(&self) {}

@@ -107,6 +107,7 @@ impl Disk {
             readahead_bytes_max: 4 * MIB,
             access_times: AccessTimes::default(),
             timeouts: KernelTimeouts { attributes: how.timeouts, entries: how.timeouts },
+            holds_inodes: true,
         };
         Volume::start(config).unwrap()
     }

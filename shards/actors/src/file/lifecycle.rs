@@ -129,7 +129,7 @@ impl Shard {
         }
         self.store_rest(&file).await;
         file.closing.set(false);
-        self.forget(&file).await;
+        self.forget_file(&file).await;
     }
 
     async fn store_rest(self: &Rc<Self>, file: &Rc<FileState>) {
@@ -142,7 +142,7 @@ impl Shard {
         }
     }
 
-    async fn forget(self: &Rc<Self>, file: &Rc<FileState>) {
+    async fn forget_file(self: &Rc<Self>, file: &Rc<FileState>) {
         let sustained = file.open.sustained.load(SeqCst);
         if file.uses.get() > 0 || file.forgotten.get() || (file.has_buffered() && !sustained) {
             return;
@@ -161,7 +161,7 @@ impl Shard {
             part.close_file(&cache);
         }
         if file.open.sustained.load(SeqCst) {
-            self.release(file.ino).await;
+            self.release_closed(file.ino).await;
         }
     }
 

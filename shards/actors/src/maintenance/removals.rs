@@ -1,9 +1,10 @@
 //! The removal queue: inodes without a name, given up step by step.
 //!
-//! An inode that is open here is sustained instead. Another mount may have it open as well and not know yet that its
+//! An inode that is open here is sustained instead, and so is one that the front end holds (`held.rs`). Another mount may have it open as well and not know yet that its
 //! name is gone, so while others live an inode is left queued for some heartbeats, at each of which they look.
 
 use super::Next;
+use crate::held::Hold;
 use crate::limits;
 use crate::shard::Shard;
 use crate::shared::now;
@@ -12,6 +13,7 @@ use shoal_kv::Durability;
 use shoal_metadata::{MetaOp, MetaReply, QueuedRemoval, RemoveInode, Sustain};
 use shoal_types::{FsResult, Ino};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 pub(super) async fn round(shard: &Rc<Shard>, heartbeat: bool) -> Next {
     if shard.shared.is_fenced() {
@@ -22,6 +24,10 @@ pub(super) async fn round(shard: &Rc<Shard>, heartbeat: bool) -> Next {
 
 async fn remove_some(shard: &Rc<Shard>, heartbeat: bool) -> FsResult<Next> {
     let alone = shard.shared.is_alone();
+    if heartbeat {
+        // They were held when they were removed, or when they were closed: nobody but us tells that they are gone.
+        shard.shared.held.doubtful(Instant::now()).into_iter().for_each(|ino| shard.forget(ino));
+    }
     if heartbeat && !alone {
         sustain_open(shard).await?;
     }
@@ -30,17 +36,26 @@ async fn remove_some(shard: &Rc<Shard>, heartbeat: bool) -> FsResult<Next> {
     let read = move |metadata: &shoal_metadata::Metadata| metadata.queued_removals(until, limits::REMOVALS_PER_ROUND);
     let queued = shard.read_metadata(read).await?;
     let full = queued.len() == limits::REMOVALS_PER_ROUND;
-    let (open, rest): (Vec<_>, Vec<_>) =
-        queued.into_iter().partition(|removal| shard.shared.open_files.is_open(removal.ino));
-    sustain(shard, open.iter().map(|removal| removal.ino).collect()).await?;
+    let (mut kept, mut rest) = (Vec::new(), Vec::new());
+    for removal in queued {
+        match shard.shared.held.hold(removal.ino, Instant::now()) {
+            hold if hold == Hold::Lasting || shard.shared.open_files.is_open(removal.ino) => kept.push(removal.ino),
+            Hold::Fresh => {}
+            _ => rest.push(removal),
+        }
+    }
+    let stuck = full && kept.is_empty() && rest.is_empty();
+    sustain(shard, kept).await?;
     // Side by side: the engine commits them together.
     let results = join_all(rest.iter().map(|removal| remove(shard, *removal))).await;
     let done = results.into_iter().collect::<FsResult<Vec<bool>>>()?;
-    if full || done.contains(&false) {
-        return Ok(Some(std::time::Duration::ZERO));
-    }
-    // What is still in its grace comes up again at a heartbeat.
-    Ok(None)
+    Ok(match () {
+        // Behind those that are about to be forgotten.
+        () if stuck => Some(limits::HELD_FRESH),
+        () if full || done.contains(&false) => Some(Duration::ZERO),
+        // What is still in its grace comes up again at a heartbeat, and what is held as well.
+        () => None,
+    })
 }
 
 /// Some steps: heartbeats must not wait for the end of a large tree. Tells whether it's gone; a directory's entries are
@@ -59,9 +74,10 @@ async fn remove(shard: &Rc<Shard>, removal: QueuedRemoval) -> FsResult<bool> {
     Ok(false)
 }
 
-/// What others have removed while we have it open.
+/// What others have removed while we have it open, or might remove while it's held here.
 async fn sustain_open(shard: &Rc<Shard>) -> FsResult<()> {
-    let open = shard.shared.open_files.all();
+    let mut open = shard.shared.open_files.all();
+    open.extend(shard.shared.held.unsustained(Instant::now()));
     for some in open.chunks(limits::SUSTAINED_LOOK) {
         let some = some.to_vec();
         let queued = shard.read_metadata(move |metadata| metadata.queued_among(&some)).await?;

@@ -81,6 +81,11 @@ impl Shard {
             return;
         }
         let ino = file.ino;
+        if file.sustained.load(SeqCst) {
+            // Before the front end learns that it's closed: it forgets nothing before that.
+            self.shared.held.put(ino, true);
+            self.shared.held.note_sustained(ino);
+        }
         let owner = self.shared.owner(ino);
         if owner != self.index && (file.owned.load(SeqCst) || file.sustained.load(SeqCst)) {
             return self.send(owner, Message::Closed { ino }).await;
@@ -102,7 +107,7 @@ impl Shard {
         }
         // After it is off the map: whoever sustains it from now on sees that, and releases it.
         if file.sustained.load(SeqCst) {
-            self.release(file.ino).await;
+            self.release_closed(file.ino).await;
         }
         true
     }

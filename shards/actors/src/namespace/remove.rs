@@ -53,11 +53,26 @@ impl Shard {
         if !removed.last {
             return;
         }
+        let held = self.shared.held.put(removed.ino, self.shared.is_alone());
         let sustained = removed.sustained || self.sustain_if_open(removed.ino).await;
         match sustained {
             true => self.note_sustained(removed.ino).await,
+            // The rest follows when the front end forgets it.
+            false if held => {}
             false => self.forget_removed(removed.ino).await,
         }
+    }
+
+    /// The front end holds the inode no more, and nobody has it open through it.
+    pub fn forget(self: &Rc<Self>, ino: Ino) {
+        let Some(sustained) = self.shared.held.forget(ino) else { return };
+        let shard = self.clone();
+        self.spawn_unless_stopped(async move {
+            match sustained {
+                true => shard.note_sustained(ino).await,
+                false => shard.forget_removed(ino).await,
+            }
+        });
     }
 
     /// Somebody may have opened it after we looked and before the name was gone.
@@ -82,19 +97,28 @@ impl Shard {
         Ok(sustained.contains(&ino))
     }
 
-    /// The store keeps the inode for us. Whoever closes it last releases it; if that has happened already, we do.
+    /// The store keeps the inode for us. Whoever closes or forgets it last releases it; if that has happened already, we do.
     pub(crate) async fn note_sustained(self: &Rc<Self>, ino: Ino) {
+        let held = self.shared.held.note_sustained(ino);
         let open = self.shared.open_files.get(ino);
         if let Some(file) = &open {
             file.sustained.store(true, SeqCst);
         }
-        if !open.is_some_and(|file| file.is_open()) {
+        if !held && !open.is_some_and(|file| file.is_open()) {
             self.release(ino).await;
         }
     }
 
-    /// Nobody has it open any more and it has no name: it goes.
-    pub(crate) async fn release(self: &Rc<Self>, ino: Ino) {
+    /// A sustained inode that is off the map of open files: it goes, unless the front end holds it.
+    pub(crate) async fn release_closed(self: &Rc<Self>, ino: Ino) {
+        if !self.shared.held.is_held(ino) {
+            self.release(ino).await;
+        }
+    }
+
+    /// Nobody has it open or holds it any more, and it has no name: it goes. Two may come to that at once; one release
+    /// after the other does nothing.
+    async fn release(self: &Rc<Self>, ino: Ino) {
         let operation = Release { ino, session: self.shared.session, now: now() };
         if let Err(error) = self.mutate(MetaOp::Release(operation), Durability::Visible).await {
             tracing::warn!(%ino, %error, "a removed file could not be released; it goes with the end of this mount");

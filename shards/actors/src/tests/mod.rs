@@ -66,6 +66,7 @@ fn config(kv: Arc<dyn Kv>, store: &Arc<TestStore>, shards: usize) -> Config {
         readahead_bytes_max: 4 << 20,
         access_times: AccessTimes::default(),
         timeouts: KernelTimeouts { attributes: Duration::from_secs(1), entries: Duration::from_secs(1) },
+        holds_inodes: false,
     }
 }
 

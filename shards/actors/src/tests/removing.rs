@@ -84,3 +84,77 @@ fn buffered_bytes_of_a_removed_file_give_their_room_back() {
     wait_until("nothing is buffered", is_empty);
     volume.stop().unwrap();
 }
+
+/// As `volume`, for a front end that holds inodes until it forgets them.
+fn holding_volume(store: &Arc<TestStore>) -> Shards {
+    let kv = MemoryKv::new();
+    format(&*kv);
+    Shards::start(Config { holds_inodes: true, ..config(kv, store, 2) }).unwrap()
+}
+
+fn forget(volume: &Shards, shard: usize, ino: Ino) {
+    on(volume, shard, move |local| async move { local.forget(ino) });
+}
+
+fn is_there(volume: &Shards, ino: Ino) -> bool {
+    on(volume, 0, move |local| async move { local.get_attributes(ino).await }).is_ok()
+}
+
+fn is_queued(volume: &Shards, ino: Ino) -> bool {
+    let look = move |metadata: &Metadata| metadata.queued_among(&[ino]);
+    !on(volume, 0, move |local| async move { local.read_metadata(look).await }).unwrap().is_empty()
+}
+
+#[test]
+fn a_removed_file_that_the_front_end_holds_can_be_opened_until_it_is_forgotten() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = holding_volume(&store);
+    let ino = stored_file(&volume, "held", 1);
+    close(&volume, 0, ino);
+    unlink(&volume, 1, "held");
+    wait_until("the store keeps it", || {
+        on(&volume, 0, |local| async move { local.shared.want_maintenance() });
+        !is_queued(&volume, ino)
+    });
+    for shard in 0..2 {
+        open(&volume, shard, ino).unwrap();
+        assert!(read(&volume, shard, ino, 0, LENGTH).unwrap() == pattern(1, LENGTH));
+        close(&volume, shard, ino);
+    }
+    assert!(is_there(&volume, ino));
+    forget(&volume, 1, ino);
+    wait_until("its objects are deleted", || store.count() == 0);
+    wait_until("the inode is gone", || !is_there(&volume, ino));
+    volume.stop().unwrap();
+}
+
+#[test]
+fn a_file_removed_while_open_is_kept_after_its_close_until_it_is_forgotten() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = holding_volume(&store);
+    let ino = stored_file(&volume, "open", 1);
+    unlink(&volume, 1, "open");
+    close(&volume, 0, ino);
+    let closed = move |local: Rc<Shard>| async move { local.shared.open_files.get(ino).is_none() };
+    wait_until("its close has ended", || on(&volume, 0, closed));
+    open(&volume, 1, ino).unwrap();
+    assert!(read(&volume, 1, ino, 0, LENGTH).unwrap() == pattern(1, LENGTH));
+    close(&volume, 1, ino);
+    forget(&volume, 0, ino);
+    wait_until("its objects are deleted", || store.count() == 0);
+    volume.stop().unwrap();
+}
+
+#[test]
+fn removed_files_that_the_front_end_forgets_go() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = holding_volume(&store);
+    for number in 0..100 {
+        let ino = stored_file(&volume, "short-lived", number);
+        close(&volume, 1, ino);
+        unlink(&volume, 0, "short-lived");
+        forget(&volume, 1, ino);
+    }
+    wait_until("all objects are deleted", || store.count() == 0);
+    volume.stop().unwrap();
+}

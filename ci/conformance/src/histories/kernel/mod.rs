@@ -156,9 +156,8 @@ impl Kernel {
         (self.is_directory(victim) || self.attributes(victim).nlink == 1).then_some(victim)
     }
 
-    pub fn open_by_others(&self, process: u8) -> BTreeSet<Ino> {
-        let others = self.slots.iter().filter(|(slot, _)| **slot % PROCESSES != process);
-        others.map(|(_, id)| self.descriptions[id].ino).collect()
+    pub fn is_open_by(&self, process: u8, ino: Ino) -> bool {
+        self.slots.iter().any(|(slot, id)| slot % PROCESSES == process && self.descriptions[id].ino == ino)
     }
 
     /// The process has record locks of the file.
@@ -246,13 +245,6 @@ impl Kernel {
     pub fn is_usable_file(&self, slot: Slot) -> bool {
         let description = self.description(slot);
         !description.path_only && self.kind(description.ino) == FileKind::Regular
-    }
-
-    /// It has no name any more, and was opened only with O_PATH.
-    pub fn is_held_by_path_only(&self, slot: Slot) -> bool {
-        let ino = self.description(slot).ino;
-        let mut holders = self.descriptions.values().filter(|description| description.ino == ino);
-        self.is_removed(ino) && holders.all(|description| description.path_only)
     }
 
     pub fn description(&self, slot: Slot) -> &Description {

@@ -187,7 +187,7 @@ fn what_is_removed_counts_until_it_is_gone_even_when_the_directory_is_gone_befor
     volume.remove_dir(d, "e");
     volume.remove_dir(Ino::ROOT, "d");
     assert_eq!(volume.state_of(quota(d)), Some(QuotaState::Gone));
-    assert_eq!(volume.usage_of(quota(Ino::ROOT)), (5100, 4), "two files wait, beside the root and `out`");
+    assert_eq!(volume.usage_of(quota(Ino::ROOT)), (5100, 6), "all four wait, beside the root and `out`");
     volume.assert_counted();
     volume.remove_queued();
     assert_eq!(volume.usage_of(quota(d)), (100, 1), "the one that is open");

@@ -269,6 +269,10 @@ impl History {
     fn compare_with_the_tree(&self) {
         for info in self.volume.metadata.quotas().unwrap() {
             let Account::Directory(root) = info.account else { continue };
+            if info.state == Some(QuotaState::Gone) {
+                // What was in it has another name outside.
+                continue;
+            }
             let mut below = BTreeSet::from([root]);
             self.collect(root, &mut below);
             let mut sure = (0, 0);
