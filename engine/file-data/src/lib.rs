@@ -9,7 +9,7 @@ mod identity;
 mod readahead;
 mod slices;
 
-pub use compaction::needs_compaction;
+pub use compaction::{is_fragmented, needs_compaction};
 pub use dirty::DirtyMap;
 pub use flush_plan::{PlannedObject, plan_objects};
 pub use identity::block_identity;

@@ -1,8 +1,8 @@
 //! The command line as a whole. What each command takes stands in its own file under `commands/`.
 
 use crate::commands::{
-    clone, config, destroy, dump, format, fsck, gc, info, key, load, migrate, mount, mount_helper, quota, restore, rmr,
-    status, umount, up, verify,
+    clone, compact, config, destroy, dump, format, fsck, gc, info, key, load, migrate, mount, mount_helper, quota,
+    restore, rmr, status, umount, up, verify,
 };
 use crate::daemon;
 use crate::exit;
@@ -43,6 +43,7 @@ pub enum Command {
     Info(info::Arguments),
     Config(config::Arguments),
     Clone(clone::Arguments),
+    Compact(compact::Arguments),
     Quota(quota::Arguments),
     Key(key::Arguments),
     Restore(restore::Arguments),

@@ -81,6 +81,7 @@ fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::Restore(restore) => with_log(&global, || commands::restore::run(restore)),
         Command::Rmr(rmr) => with_log(&global, || commands::rmr::run(rmr)),
         Command::Fsck(fsck) => with_log(&global, || commands::fsck::run(fsck)),
+        Command::Compact(compact) => with_log(&global, || commands::compact::run(compact)),
         Command::Verify(verify) => with_log(&global, || commands::verify::run(verify)),
         Command::Dump(dump) => with_log(&global, || commands::dump::run(dump)),
         Command::Load(load) => with_log(&global, || commands::load::run(load)),

@@ -7,7 +7,7 @@ mod sandbox;
 use sandbox::{SHOAL, Sandbox, await_end, kill, noise, text};
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -524,4 +524,29 @@ fn somebody_runs(sandbox: &Sandbox, point: &Path, script: &str) -> bool {
     // Entered by the shell, so that a mount that lets nobody in is refused there.
     command.arg(format!("cd '{}' && {script}", point.display())).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().unwrap().success()
+}
+
+#[test]
+fn compact_rewrites_files_in_pieces_and_leaves_others() {
+    let mut sandbox = Sandbox::new();
+    let url = sandbox.url("a.db");
+    sandbox.ok(&["format", &url, "a", "--inline-max", "0", "--delete-grace", "0"]);
+    let point = sandbox.mount(&url, "mnt", &["--no-cache"]);
+    fs::create_dir(point.join("d")).unwrap();
+    let pieces = File::create(point.join("d/pieces")).unwrap();
+    for number in 0..30u8 {
+        pieces.write_all_at(&[number; 5000], u64::from(number) * 4000).unwrap();
+        pieces.sync_all().unwrap();
+    }
+    let expected = fs::read(point.join("d/pieces")).unwrap();
+    fs::write(point.join("d/whole"), noise(100_000, 1)).unwrap();
+    drop(pieces);
+    let (_, err) = sandbox.ends(&["compact", point.join("d").to_str().unwrap()], 0);
+    assert!(err.contains("1 of 2 files rewritten: 31 pieces now 2"), "{err}");
+    assert!(fs::read(point.join("d/pieces")).unwrap() == expected);
+    sandbox.umount(&point);
+    sandbox.ends(&["fsck", &url, "--data"], 0);
+    fs::write(sandbox.path("foreign"), "x").unwrap();
+    let (_, err) = sandbox.ends(&["compact", sandbox.path("foreign").to_str().unwrap()], 3);
+    assert!(err.contains("not on a mount"), "{err}");
 }

@@ -1,9 +1,11 @@
-//! What our own programs ask of a mount, by ioctl(2) on an open directory of it.
+//! What our own programs ask of a mount, by ioctl(2) on an open directory or file of it.
 //!
 //! ```text
 //! REMOVE_TREE    on the directory that is to go   in: flags(1) length(1) name(length), zeros up to NAME_BYTES
 //! TRASH_ORIGIN   on an hour of the trash          in: the same, zeros up to ORIGIN_BYTES   out: length(2) path(length)
 //! REMOVALS       on any directory                 out: count(8)
+//! COMPACT        on a regular file                in: chunk(8), zeros up to COMPACT_BYTES
+//!                                                 out: next chunk(8) slices found(8) slices left(8) bytes rewritten(8)
 //! ```
 //!
 //! The kernel carries such a request without holding any lock on names or inodes, so the daemon may have it forget names
@@ -21,15 +23,22 @@ pub enum ControlRequest<'a> {
     TrashOrigin { name: &'a [u8] },
     /// How many inodes wait for their removal? Not counted further than `REMOVALS_MAX`.
     Removals,
+    /// Shorten this file's slice lists, from a chunk on, for a while. Answered by the chunk to go on with; `COMPACTED` when
+    /// that is none.
+    Compact { first: u64 },
 }
 
 pub const NAME_BYTES: usize = 2 + 255;
 pub const ORIGIN_BYTES: usize = 8192;
 pub const REMOVALS_MAX: usize = 10_000;
+pub const COMPACT_BYTES: usize = 32;
+pub const COMPACTED: u64 = u64::MAX;
 
 pub const REMOVE_TREE: u32 = command(WRITE, 1, NAME_BYTES);
 pub const TRASH_ORIGIN: u32 = command(READ | WRITE, 2, ORIGIN_BYTES);
 pub const REMOVALS: u32 = command(READ, 3, size_of::<u64>());
+/// Numbers 4 to 6 are `clone`'s.
+pub const COMPACT: u32 = command(READ | WRITE, 7, COMPACT_BYTES);
 
 const WRITE: u32 = 1;
 const READ: u32 = 2;
@@ -50,6 +59,10 @@ impl<'a> ControlRequest<'a> {
             }
             TRASH_ORIGIN => Ok(ControlRequest::TrashOrigin { name: name_in(input)?.1 }),
             REMOVALS => Ok(ControlRequest::Removals),
+            COMPACT => match input.first_chunk() {
+                Some(first) => Ok(ControlRequest::Compact { first: u64::from_ne_bytes(*first) }),
+                None => Err(Errno::EINVAL),
+            },
             _ => Err(Errno::ENOTTY),
         }
     }
@@ -97,6 +110,7 @@ mod tests {
         assert_eq!(REMOVE_TREE, 0x4101_5301);
         assert_eq!(TRASH_ORIGIN, 0xe000_5302);
         assert_eq!(REMOVALS, 0x8008_5303);
+        assert_eq!(COMPACT, 0xc020_5307);
     }
 
     #[test]
@@ -109,6 +123,8 @@ mod tests {
         }
         assert_eq!(name_input::<NAME_BYTES>(&[b'x'; 256], true), Err(Errno::ENAMETOOLONG));
         assert_eq!(ControlRequest::parse(REMOVALS, b""), Ok(ControlRequest::Removals));
+        let input = [&7u64.to_ne_bytes()[..], &[0; 24]].concat();
+        assert_eq!(ControlRequest::parse(COMPACT, &input), Ok(ControlRequest::Compact { first: 7 }));
         assert_eq!(ControlRequest::parse(0x5401, b""), Err(Errno::ENOTTY));
     }
 
@@ -116,6 +132,7 @@ mod tests {
     fn an_input_that_is_cut_short_is_refused() {
         for cut in [&b""[..], b"\x01", b"\x01\x02a"] {
             assert_eq!(ControlRequest::parse(REMOVE_TREE, cut), Err(Errno::EINVAL));
+            assert_eq!(ControlRequest::parse(COMPACT, cut), Err(Errno::EINVAL));
         }
     }
 

@@ -53,6 +53,7 @@ async fn answer(shard: Rc<Shard>, message: Message) {
             respond(shard.copy_range_owned(from, to, length, now).await);
         }
         Message::Seek { ino, offset, to, respond } => respond(shard.seek_owned(ino, offset, to).await),
+        Message::Compact { ino, first, respond } => respond(shard.compact_owned(ino, first).await),
         Message::Lend { ino, respond } => respond(shard.lend_owned(ino).await),
         Message::GiveBack { ino } => shard.give_back_owned(ino),
         Message::Revalidate { ino, epoch, respond } => respond(shard.revalidate_owned(ino, epoch).await),

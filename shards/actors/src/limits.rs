@@ -77,6 +77,10 @@ pub(crate) const COMMIT_SLICES_MAX: usize = 1200;
 pub(crate) const COMPACT_SLICES: usize = 512;
 /// Slices at which it's rewritten in any case, with the zeros between scattered pieces.
 pub(crate) const COMPACT_SLICES_DENSELY: usize = 1000;
+/// Blocks of a mount that are rewritten at any time, so that compaction takes no more than its share of the transfers.
+pub(crate) const BLOCKS_REWRITTEN_AT_ONCE: usize = 2;
+/// How long one call rewrites what a program has asked for before it tells how far it came.
+pub(crate) const COMPACT_WORK_TIME: Duration = Duration::from_millis(200);
 /// Times a list that grows all the while is rewritten before others have their turn.
 pub(crate) const COMPACTION_ROUNDS_MAX: u32 = 8;
 /// The longest list; a commit that would make it longer waits for it to be rewritten. The store takes some 3,500.
@@ -126,5 +130,6 @@ pub(crate) const REMOVAL_STEPS_PER_ROUND: usize = 16;
 pub(crate) const PURGES_PER_ROUND: usize = 64;
 
 const _: () = assert!(COMPACT_SLICES < COMPACT_SLICES_DENSELY && COMPACT_SLICES_DENSELY < CHUNK_SLICES_MAX);
+const _: () = assert!(BLOCKS_REWRITTEN_AT_ONCE * 8 <= UPLOADS_IN_FLIGHT_MAX);
 const _: () = assert!(BATCH_RUNS_MAX < COMMIT_SLICES_MAX && COMMIT_SLICES_MAX < CHUNK_SLICES_MAX);
 const _: () = assert!(HEARTBEAT_INTERVAL.as_secs() * 3 <= SESSION_EXPIRY.as_secs());

@@ -1,7 +1,7 @@
 //! What shards say to each other. Requests flow to the owner; answers go by the closure that came with them, straight
 //! from the owner's thread to whoever asked (a FUSE reply is written there: no second hop).
 
-use crate::file::{Fallocation, SeekTo};
+use crate::file::{Compacted, Fallocation, SeekTo};
 use crate::locks::{LockHolder, LockRequest};
 use bytes::Bytes;
 use shoal_metadata::LockWait;
@@ -84,6 +84,12 @@ pub(crate) enum Message {
         offset: u64,
         to: SeekTo,
         respond: Respond<u64>,
+    },
+    /// Shorten slice lists, from a chunk on, for a while.
+    Compact {
+        ino: Ino,
+        first: u64,
+        respond: Respond<Compacted>,
     },
     /// The cached file, for somebody who reads it past us; `None` if not all of it is cached.
     Lend {

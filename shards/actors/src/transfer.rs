@@ -20,7 +20,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) struct Transfer {
     jobs: Arc<JobQueue<BoxFuture<'static, ()>>>,
@@ -36,6 +36,7 @@ struct Worker {
     tables: Mutex<RecentMap<ObjectId, FrameTable>>,
     uploads: Semaphore,
     downloads: Semaphore,
+    rewrites: Arc<Semaphore>,
 }
 
 /// One run of an object's plain bytes and where it goes in the target buffer.
@@ -80,12 +81,18 @@ impl Transfer {
             tables: Mutex::new(RecentMap::new(limits::FRAME_TABLES_MAX)),
             uploads: Semaphore::new(limits::UPLOADS_IN_FLIGHT_MAX),
             downloads: Semaphore::new(limits::DOWNLOADS_IN_FLIGHT_MAX),
+            rewrites: Arc::new(Semaphore::new(limits::BLOCKS_REWRITTEN_AT_ONCE)),
         };
         let jobs = Arc::new(JobQueue::new(usize::MAX));
         let taken = jobs.clone();
         let dispatcher =
             thread::Builder::new().name("transfer-queue".into()).spawn(move || pass_on(&taken, runtime))?;
         Ok(Transfer { jobs, dispatcher: Some(dispatcher), worker: Arc::new(worker) })
+    }
+
+    /// The right to read and store a block again; few of a mount have it at any time. It ends when it's dropped.
+    pub fn rewrite(&self) -> Outcome<OwnedSemaphorePermit> {
+        self.spawn(|worker| async move { worker.rewrites.clone().acquire_owned().await.map_err(|_| Errno::EIO) })
     }
 
     /// Encodes and stores one object. The bytes are shared, not copied.

@@ -1,6 +1,7 @@
 //! One file a command: its arguments with their help, and what it does.
 
 pub mod clone;
+pub mod compact;
 pub mod config;
 pub mod destroy;
 pub mod dump;

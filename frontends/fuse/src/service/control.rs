@@ -1,10 +1,10 @@
 //! IOCTL: what our own programs ask for (`shoal_fuse_protocol::control`, and `clone`). Any other is ENOTTY, as on every file system.
 
-use super::VolumeService;
 use super::trash::is_hour;
+use super::{SUPERUSER, VolumeService};
 use crate::transport::{Reply, ReplyBody};
-use shoal_client::TrashName;
-use shoal_fuse_protocol::control::{ControlRequest, IOCTL_OUT, REMOVALS_MAX, origin_output};
+use shoal_client::{Compacted, TrashName};
+use shoal_fuse_protocol::control::{COMPACTED, ControlRequest, IOCTL_OUT, REMOVALS_MAX, origin_output};
 use shoal_fuse_protocol::{CloneRequest, Header};
 use shoal_types::{Errno, FsResult, Ino, Name};
 
@@ -31,7 +31,22 @@ impl VolumeService {
                 let queued = self.volume.queued_removals(REMOVALS_MAX).await?;
                 Ok((queued as u64).to_ne_bytes().to_vec())
             }
+            ControlRequest::Compact { first } => self.compact(header, ino, first).await,
         }
+    }
+
+    /// It costs transfers, so only the file's owner and the superuser may ask for it.
+    async fn compact(&self, header: &Header, ino: Ino, first: u64) -> FsResult<Vec<u8>> {
+        if self.read_only {
+            return Err(Errno::EROFS);
+        }
+        let owner = self.volume.get_attributes(ino).await?.uid;
+        if header.uid != SUPERUSER && header.uid != owner {
+            return Err(Errno::EPERM);
+        }
+        let Compacted { next, slices_before, slices_after, bytes } = self.volume.compact(ino, first).await?;
+        let numbers = [next.unwrap_or(COMPACTED), slices_before, slices_after, bytes];
+        Ok(numbers.iter().flat_map(|number| number.to_ne_bytes()).collect())
     }
 
     /// `EBUSY` for the root of the mount, `EPERM` for the trash and its hours.

@@ -2,7 +2,7 @@
 //!
 //! Bytes do not change, so nobody needs to be told. The new objects are synced before the list refers to them: the old
 //! ones may have been, and an fsync of long ago must go on holding. One at a time on each shard, a block in memory at a
-//! time.
+//! time, and few of them in a mount.
 
 use super::FileState;
 use super::content::Chunk;
@@ -13,12 +13,13 @@ use crate::shared::now;
 use crate::transfer::Fetch;
 use crate::{Shard, limits};
 use bytes::Bytes;
-use shoal_file_data::{DirtyMap, Extent, ResolvedChunk, Source, needs_compaction};
+use shoal_file_data::{DirtyMap, Extent, ResolvedChunk, Source, is_fragmented, needs_compaction};
 use shoal_kv::Durability;
 use shoal_metadata::{MetaOp, ReplaceSlices};
-use shoal_types::{CHUNK_BYTES, Errno, FsResult, ObjectId, Slice};
+use shoal_types::{CHUNK_BYTES, Errno, FsResult, Ino, ObjectId, Slice};
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Instant;
 
 /// A list is worth rewriting now. Lists of middle length are left to grow: rewriting costs a whole chunk. Nor is one
 /// rewritten that would come out half as long or longer, as it may where objects are small.
@@ -27,7 +28,29 @@ pub(super) fn is_due(chunk: &Chunk, block_bytes: u32) -> bool {
     let worth = 2 * CHUNK_BYTES as usize / block_bytes as usize;
     let middle = (LIST_SHORT..limits::COMPACT_SLICES.max(worth)).contains(&count);
     let densely = count >= limits::COMPACT_SLICES_DENSELY.max(worth);
-    densely || (!middle && needs_compaction(&chunk.list, &chunk.resolved))
+    densely || (!middle && needs_compaction(&chunk.list, &chunk.resolved, block_bytes))
+}
+
+/// How far a call has come with a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Compacted {
+    /// The chunk to go on with; `None`: it's done.
+    pub next: Option<u64>,
+    /// Slices of the chunks looked at, as they were found and as they are left.
+    pub slices_before: u64,
+    pub slices_after: u64,
+    /// Stored anew.
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// What the list shows.
+    AsShown,
+    /// Holes between pieces of a block become zeros, which makes any list short.
+    Densely,
+    /// Whichever of the two shortens it.
+    AsNeeded,
 }
 
 /// Below this, a list is rewritten only if it names far more bytes than it shows.
@@ -57,7 +80,7 @@ impl Shard {
             if !is_due(&chunk, self.shared.settings.block_bytes) {
                 break;
             }
-            self.compact(file, number, false).await?;
+            self.rewrite_list(file, number, How::AsNeeded).await?;
         }
         Ok(())
     }
@@ -76,15 +99,48 @@ impl Shard {
         // Whoever has the turn may be at this very list.
         let _turn = self.compaction.lock().await;
         match too_long(&*self.chunk(file, number).await?) {
-            true => self.compact(file, number, true).await,
+            true => self.rewrite_list(file, number, How::Densely).await,
             false => Ok(()),
         }
     }
 
-    /// Rewrites a chunk's list. `densely`: holes between pieces of a block become zeros, which makes any list short.
-    async fn compact(self: &Rc<Self>, file: &Rc<FileState>, number: u64, densely: bool) -> FsResult<()> {
+    /// Commits what is buffered, then rewrites lists that are longer than they need be or cover bytes, from a chunk on,
+    /// for a while.
+    pub(crate) async fn compact_owned(self: &Rc<Self>, ino: Ino, first: u64) -> FsResult<Compacted> {
+        let file = self.file(ino).await?;
+        self.flush_file(&file).await?;
+        let (start, block_bytes) = (Instant::now(), self.shared.settings.block_bytes);
+        let mut done = Compacted { next: Some(first), ..Compacted::default() };
+        while let Some(first) = done.next
+            && start.elapsed() < limits::COMPACT_WORK_TIME
+        {
+            let page = limits::CHUNKS_PER_READ;
+            let chunks = self.read_metadata(move |metadata| metadata.get_chunks(ino, first, page)).await?;
+            done.next = chunks.last().and_then(|(last, _)| last.checked_add(1)).filter(|_| chunks.len() == page);
+            for (number, list) in chunks {
+                if start.elapsed() >= limits::COMPACT_WORK_TIME {
+                    done.next = Some(number);
+                    break;
+                }
+                let chunk = Chunk::new(list);
+                done.slices_before += chunk.list.len() as u64;
+                if is_fragmented(&chunk.list, &chunk.resolved, block_bytes) {
+                    let _turn = self.compaction.lock().await;
+                    self.rewrite_list(&file, number, How::AsShown).await?;
+                    done.bytes += chunk.resolved.data_bytes();
+                    done.slices_after += self.chunk(&file, number).await?.list.len() as u64;
+                } else {
+                    done.slices_after += chunk.list.len() as u64;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Rewrites a chunk's list.
+    async fn rewrite_list(self: &Rc<Self>, file: &Rc<FileState>, number: u64, how: How) -> FsResult<()> {
         for _ in 0..limits::READ_RETRIES_MAX {
-            match self.compact_once(file, number, densely).await {
+            match self.rewrite_list_once(file, number, how).await {
                 // Another mount has rewritten it, and what it replaced is deleted: begin again with what is there now.
                 Err(Errno::ESTALE) if !self.shared.is_fenced() => {}
                 result => return result,
@@ -94,11 +150,15 @@ impl Shard {
         Err(Errno::EIO)
     }
 
-    async fn compact_once(self: &Rc<Self>, file: &Rc<FileState>, number: u64, densely: bool) -> FsResult<()> {
+    async fn rewrite_list_once(self: &Rc<Self>, file: &Rc<FileState>, number: u64, how: How) -> FsResult<()> {
         let ino = file.ino;
         let list = self.read_metadata(move |metadata| metadata.get_chunk(ino, number)).await?;
         let resolved = ResolvedChunk::new(&list);
-        let densely = densely || !needs_compaction(&list, &resolved);
+        let densely = match how {
+            How::AsShown => false,
+            How::Densely => true,
+            How::AsNeeded => !needs_compaction(&list, &resolved, self.shared.settings.block_bytes),
+        };
         let new = self.rewrite(file, number, &resolved, densely).await?;
         let objects: Vec<ObjectId> = new.iter().map(|slice| slice.object).collect();
         self.shared.transfer.sync(objects.clone()).wait().await?;
@@ -134,6 +194,7 @@ impl Shard {
             let end = (start + self.shared.settings.block_bytes).min(CHUNK_BYTES as u32);
             let extents = resolved.extents(start..end);
             for run in runs(&extents, densely) {
+                let _right = self.shared.transfer.rewrite().wait().await?;
                 let bytes = self.shown_bytes(file, number, resolved, run.clone()).await?;
                 let mut writes = DirtyMap::default();
                 writes.insert(number * CHUNK_BYTES + u64::from(run.start), bytes);

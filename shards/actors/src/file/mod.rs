@@ -22,6 +22,7 @@ mod sync;
 mod truncate;
 mod write;
 
+pub use compact::Compacted;
 pub use fallocate::{Fallocate, Fallocation};
 pub(crate) use read_budget::ReadBudget;
 pub use seek::SeekTo;

@@ -1,7 +1,7 @@
 //! Bytes: write, flush, fsync. They are the owner's; a request that arrives elsewhere goes to it, and its answer comes
 //! from there. (Reads, which need the owner less often, are in `file/read.rs`.)
 
-use crate::file::{Fallocation, SeekTo};
+use crate::file::{Compacted, Fallocation, SeekTo};
 use crate::message::{Message, Respond};
 use crate::shard::Shard;
 use crate::shared::now;
@@ -100,6 +100,16 @@ impl Shard {
                     |respond| Message::CopyRange { source, source_offset, target, target_offset, length, now, respond };
                 self.ask(owner, message).await
             }
+        }
+    }
+
+    /// Commits what is buffered, then shortens slice lists that are longer than they need be or cover bytes, from a chunk on,
+    /// for a while; tells how far it came. No byte of the file changes.
+    pub async fn compact(self: &Rc<Self>, ino: Ino, first: u64) -> FsResult<Compacted> {
+        let owner = self.shared.owner(ino);
+        match owner == self.index {
+            true => self.compact_owned(ino, first).await,
+            false => self.ask(owner, |respond| Message::Compact { ino, first, respond }).await,
         }
     }
 
