@@ -15,8 +15,10 @@ pub use random_file::RandomFile;
 pub use server::Server;
 
 mod twins;
+mod view;
 
 pub use twins::Twins;
+pub use view::{View, idmapped};
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

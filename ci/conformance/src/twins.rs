@@ -52,9 +52,20 @@ impl Twins {
     /// Runs each named script on both sides, all of them before it complains.
     #[track_caller]
     pub fn compare(&self, scripts: &[(&str, &str)]) {
+        self.compare_with(scripts, |_| ());
+    }
+
+    /// The same, each script's folder made ready before, until what that gives is dropped.
+    #[track_caller]
+    pub fn compare_with<T>(&self, scripts: &[(&str, &str)], prepare: impl Fn(&Path) -> T) {
         let mut differences = String::new();
         for (number, (name, script)) in scripts.iter().enumerate() {
-            let [local, mounted] = self.folders().map(|folder| run(&folder.join(format!("{number}")), script));
+            let [local, mounted] = self.folders().map(|folder| {
+                let folder = folder.join(format!("{number}"));
+                fs::create_dir(&folder).expect("a new folder for each script");
+                let _ready = prepare(&folder);
+                run(&folder, script)
+            });
             if local != mounted {
                 differences += &format!("--- {name}\nthe plain folder:\n{local}\nthe mount:\n{mounted}\n");
             }
@@ -69,7 +80,6 @@ impl Twins {
 }
 
 fn run(folder: &Path, script: &str) -> String {
-    fs::create_dir(folder).expect("a new folder for each script");
     let mut command = Command::new("sh");
     command.args(["-c", &format!("exec 2>&1\n{PRELUDE}\n{script}")]).current_dir(folder).env("LC_ALL", "C");
     let output = command.stdin(Stdio::null()).output().expect("there is a shell");

@@ -59,7 +59,7 @@ const PROBES: &[Probe] = &[
         "0, mode 4755",
         "kernel: FUSE is not told; ext4 takes set-id bits away, and moves the change time",
     ),
-    differs("an idmapped mount", idmapped, "EINVAL", "kernel: FUSE servers have to offer it"),
+    differs("an idmapped mount", idmapped, "EINVAL", "only with --allow-idmap: see idmapped.rs"),
     same("mandatory locks, which Linux has no more", mandatory),
     differs("quotactl", kernel_quotas, "ENOSYS", "kernel: not for FUSE; `shoal quota` instead"),
     same("posix_fadvise, readahead", advice),
@@ -508,40 +508,9 @@ fn chown_of_nothing(folder: &Path) -> String {
     format!("{told}, mode {:o}", file.metadata().expect("it's open").permissions().mode() & 0o7777)
 }
 
-/// A clone of the mount, in which another user namespace's ids stand for ours.
+/// A view with other ids.
 fn idmapped(folder: &Path) -> String {
-    const OPEN_TREE_CLONE: libc::c_uint = 1;
-    const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
-    let mut sleeper = Command::new("unshare").args(["-U", "sleep", "60"]).spawn().expect("util-linux is installed");
-    let of_sleeper = |name: &str| format!("/proc/{}/{name}", sleeper.id());
-    while fs::read_to_string(of_sleeper("comm")).is_ok_and(|name| name != "sleep\n") {
-        std::thread::yield_now();
-    }
-    for map in ["uid_map", "gid_map"] {
-        fs::write(of_sleeper(map), "0 1001 10").expect("root maps ids");
-    }
-    let users = File::open(of_sleeper("ns/user")).expect("it lives");
-    let (path, nothing) = (c_path(folder), CString::default());
-    // SAFETY: NUL-terminated strings and numbers as the calls take them; the new descriptor is ours.
-    let told = unsafe {
-        let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as libc::c_uint;
-        let tree = libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) as i32;
-        assert!(tree >= 0, "open_tree: {}", answer(-1));
-        let tree = OwnedFd::from_raw_fd(tree);
-        let change = [MOUNT_ATTR_IDMAP, 0, 0, users.as_raw_fd() as u64];
-        let (at, empty) = (nothing.as_ptr(), libc::AT_EMPTY_PATH);
-        answer(libc::syscall(
-            libc::SYS_mount_setattr,
-            tree.as_raw_fd(),
-            at,
-            empty,
-            change.as_ptr(),
-            size_of_val(&change),
-        ))
-    };
-    sleeper.kill().expect("a child of ours");
-    sleeper.wait().expect("a child of ours");
-    told
+    outcome(shoal_ci_conformance::idmapped(folder, 1001, 10).map(drop))
 }
 
 fn mandatory(folder: &Path) -> String {

@@ -29,7 +29,7 @@ const IGNORED: [&str; 17] = [
     "default_permissions",
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
-const KNOWN: &str = "ro, rw, allow_other, subdir=, cache_dir=, cache_size=, no_cache, shards=, write_buffer=, \
+const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, cache_dir=, cache_size=, no_cache, shards=, write_buffer=, \
     read_buffer=, passphrase_env=, key_file=, kms_command=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, \
     strictatime, diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
     anonuid=, anongid=, log_level=, log_file=";
@@ -55,6 +55,7 @@ fn apply_word(request: &mut MountRequest, word: &str) -> Outcome<()> {
         "ro" => request.read_only = true,
         "rw" => request.read_only = false,
         "allow_other" => request.allow_other = true,
+        "allow_idmap" => request.allow_idmap = true,
         "root_squash" => request.root_squash = true,
         "no_root_squash" => request.root_squash = false,
         "all_squash" => request.all_squash = true,

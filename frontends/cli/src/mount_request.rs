@@ -60,6 +60,8 @@ pub struct MountRequest {
     pub directory_access_times: bool,
     pub read_only: bool,
     pub allow_other: bool,
+    /// The mount may be idmapped.
+    pub allow_idmap: bool,
     /// The superuser acts as the anonymous user.
     pub root_squash: bool,
     /// Everybody does.
@@ -99,6 +101,7 @@ impl MountRequest {
             directory_access_times: true,
             read_only: false,
             allow_other: false,
+            allow_idmap: false,
             root_squash: false,
             all_squash: false,
             anon_uid: ANONYMOUS,
@@ -139,6 +142,9 @@ impl MountRequest {
         if self.shards.is_some_and(|shards| shards == 0 || shards > SHARDS_MAX) {
             return refuse(format!("--shards: the number must be from 1 to {SHARDS_MAX}; leave it out for one a core"));
         }
+        if self.allow_idmap && self.squash().is_on() {
+            return refuse("--allow-idmap: a mount that squashes can't be idmapped; leave one of the two out".into());
+        }
         if !(0.0..=1.0).contains(&self.fault_rate) {
             return refuse(format!("--storage-fault-rate {}: give a share from 0 to 1", self.fault_rate));
         }
@@ -158,6 +164,8 @@ mod tests {
         assert!(refused(MountRequest { shards: Some(0), ..request.clone() }).contains("1 to 256"));
         assert!(refused(MountRequest { write_buffer: ByteCount(1), ..request.clone() }).contains("16 MiB"));
         assert!(refused(MountRequest { cache_size: ByteCount(0), ..request.clone() }).contains("--no-cache"));
+        let both = MountRequest { allow_idmap: true, root_squash: true, ..request.clone() };
+        assert!(refused(both).contains("--allow-idmap"));
         assert!(refused(MountRequest { fault_rate: f64::NAN, ..request }).contains("0 to 1"));
     }
 }

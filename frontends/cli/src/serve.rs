@@ -182,6 +182,7 @@ fn mount(
     // With lists the kernel checks permissions by the ids it knows; whose ids are not believed is checked by modes alone.
     let posix_acl = request.acl && request.xattr && !request.squash().is_on();
     options.protocol.posix_acl = posix_acl;
+    options.protocol.idmapped = request.allow_idmap;
     // Dropped on any failure from here on, which unmounts.
     let mounted = shoal_fuse::mount(&serving.mount_point, &options).map_err(explain_mount)?;
     request.restrictions.apply(&serving.mount_point, request.read_only)?;

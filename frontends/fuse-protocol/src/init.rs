@@ -34,6 +34,8 @@ pub struct Config {
     pub passthrough: bool,
     /// The kernel asks for access control lists and checks permissions by them.
     pub posix_acl: bool,
+    /// The mount may be idmapped. Only requests that make an inode then tell who asks.
+    pub idmapped: bool,
     /// `/proc/sys/fs/fuse/max_pages_limit`; 256 on kernels without it.
     pub max_pages_limit: u32,
 }
@@ -48,6 +50,7 @@ impl Default for Config {
             over_io_uring: false,
             passthrough: false,
             posix_acl: true,
+            idmapped: false,
             max_pages_limit: 256,
         }
     }
@@ -66,6 +69,7 @@ pub struct Negotiated {
     /// The kernel waits until each of its queues has a ring entry, and answers nobody before.
     pub over_io_uring: bool,
     pub passthrough: bool,
+    pub idmapped: bool,
     /// The kernel knows `EXPIRE_ONLY` invalidations of entries.
     pub expire_only: bool,
 }
@@ -133,6 +137,7 @@ pub fn negotiate(offer: &InitIn, config: &Config) -> Result<(Negotiated, [u8; 64
         (config.over_io_uring, init::OVER_IO_URING),
         (config.passthrough && !config.writeback_cache, init::PASSTHROUGH),
         (config.posix_acl, init::POSIX_ACL),
+        (config.idmapped, init::ALLOW_IDMAP),
     ] {
         wanted |= if asked { flag } else { 0 };
     }
@@ -152,6 +157,7 @@ pub fn negotiate(offer: &InitIn, config: &Config) -> Result<(Negotiated, [u8; 64
         writeback_cache: flags & init::WRITEBACK_CACHE != 0,
         over_io_uring: flags & init::OVER_IO_URING != 0,
         passthrough: flags & init::PASSTHROUGH != 0,
+        idmapped: flags & init::ALLOW_IDMAP != 0,
         expire_only: offer.flags & init::HAS_EXPIRE_ONLY != 0,
     };
     Ok((negotiated, init_out(&negotiated)))
@@ -168,6 +174,7 @@ fn nothing_but_the_version() -> Negotiated {
         writeback_cache: false,
         over_io_uring: false,
         passthrough: false,
+        idmapped: false,
         expire_only: false,
     }
 }
@@ -223,6 +230,15 @@ mod tests {
         assert!(!negotiate(&modern(), &Config::default()).expect("agreed").0.writeback_cache);
         let config = Config { posix_acl: false, ..Config::default() };
         assert_eq!(negotiate(&modern(), &config).expect("agreed").0.flags & init::POSIX_ACL, 0);
+    }
+
+    #[test]
+    fn mounts_may_be_idmapped_only_where_both_want_it() {
+        let config = Config { idmapped: true, ..Config::default() };
+        assert!(negotiate(&modern(), &config).expect("agreed").0.idmapped);
+        assert!(!negotiate(&modern(), &Config::default()).expect("agreed").0.idmapped);
+        let old = InitIn { flags: !init::ALLOW_IDMAP, ..modern() };
+        assert!(!negotiate(&old, &config).expect("agreed").0.idmapped);
     }
 
     #[test]

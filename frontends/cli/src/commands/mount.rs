@@ -80,6 +80,10 @@ pub struct Arguments {
     /// Let users other than the one who mounts use it, as the permission bits say
     #[arg(long)]
     pub allow_other: bool,
+    /// Let views of the mount with other ids be made: mount_setattr(2), `mount -o X-mount.idmap=…`, containers. Only
+    /// requests that make something then tell who asks, and each write has the daemon look it up
+    #[arg(long)]
+    pub allow_idmap: bool,
     /// Treat the superuser as the anonymous user, who has no privileges
     #[arg(long)]
     pub root_squash: bool,
@@ -149,6 +153,7 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
         transport: arguments.transport,
         read_only: arguments.read_only,
         allow_other: arguments.allow_other,
+        allow_idmap: arguments.allow_idmap,
         root_squash: arguments.root_squash,
         all_squash: arguments.all_squash,
         anon_uid: arguments.anon_uid,

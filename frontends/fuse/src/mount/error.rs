@@ -46,6 +46,8 @@ pub enum MountError {
     RingsNotAllowed(#[source] io::Error),
     #[error("this kernel has no FUSE over io_uring (Linux 6.14 and newer may have it); mount with transport=dev_fuse")]
     NoRings,
+    #[error("this kernel does not let FUSE mounts be idmapped (Linux 6.12 and newer do); leave --allow-idmap out")]
+    NoIdmap,
     #[error("mounting on {} failed in the first exchange with the kernel", .path.display())]
     Handshake { path: PathBuf, source: HandshakeError },
 }

@@ -102,10 +102,14 @@ pub fn mount(mount_point: &Path, options: &MountOptions) -> Result<Mounted, Moun
     };
     readahead::raise(&mount_point, options.protocol.max_readahead);
     let mounted = Mounted::new(device, mount_point, negotiated);
-    match options.rings == RingUse::Always && !negotiated.over_io_uring {
-        true => Err(MountError::NoRings),
-        false => Ok(mounted),
+    // Dropped on an error, which unmounts.
+    if options.rings == RingUse::Always && !negotiated.over_io_uring {
+        return Err(MountError::NoRings);
     }
+    if options.protocol.idmapped && !negotiated.idmapped {
+        return Err(MountError::NoIdmap);
+    }
+    Ok(mounted)
 }
 
 /// Unmounts. Without `lazily` it fails while files are open; with it the mount disappears from sight at once, and its

@@ -20,6 +20,7 @@ mod control;
 mod directories;
 mod entries;
 mod files;
+mod identity;
 mod kernel_pages;
 mod locks;
 mod lost;
@@ -245,6 +246,7 @@ impl<R: Reply> Service<R> for VolumeService {
         if self.read_only && read_only::changes_something(&operation) {
             return reply.send(Err(Errno::EROFS));
         }
+        let header = identity::identified(header, self.nodes.ino(header.nodeid), &operation);
         let (header, checked) = self.squash.caller(header);
         if checked {
             squash::drop_privileges_with(&mut operation);
