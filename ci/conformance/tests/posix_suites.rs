@@ -4,20 +4,12 @@
 //! Relies on the suites being where `ci/install` builds them.
 
 use shoal_ci_conformance::{Twins, is_long, run};
+use shoal_ci_servers::find_built;
 use shoal_ci_testbed::Bed;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-/// The newest build of a suite that is kept here.
-fn suite(name: &str) -> PathBuf {
-    let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let caches = caches.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache"));
-    let kept = fs::read_dir(caches.join("shoal-tests")).expect("ci/install has built the suites");
-    let kept = kept.map(|entry| entry.expect("listed").path().join("bin").join(name)).filter(|path| path.is_file());
-    kept.max().unwrap_or_else(|| panic!("no {name} here: run ci/install"))
-}
 
 /// Each check of pjdfstest with its outcome in a folder.
 fn pjdfstest(folder: &Path, beside: &Path, filter: &[&str]) -> BTreeMap<String, String> {
@@ -42,7 +34,7 @@ fn pjdfstest(folder: &Path, beside: &Path, filter: &[&str]) -> BTreeMap<String, 
         .current_dir(&programs)
         .args(["-c", "printf '#!/bin/sh\\nexec /bin/mount -i \"$@\"\\n' > mount; chmod 755 mount"]));
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("PATH is set"));
-    let mut command = Command::new(suite("pjdfstest"));
+    let mut command = Command::new(find_built("pjdfstest"));
     command.args(filter).arg("-c").arg(settings).arg("-p").arg(folder).args(["-s", "/dev/shm"]).env("PATH", path);
     let output = command.output().expect("pjdfstest starts");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -105,7 +97,7 @@ fn fsx_finds_every_byte_where_it_wrote_it() {
             let seeds = if is_long() { 10 } else { 1 };
             let operations = if is_long() { "20000" } else { "1000" };
             for seed in 0..seeds {
-                let mut fsx = Command::new(suite("fsx"));
+                let mut fsx = Command::new(find_built("fsx"));
                 fsx.args(["-N", operations, "-S", &seed.to_string(), "-P"]).arg(bed.path(".")).arg("-f").arg(&settings);
                 run(fsx.arg(bed.mount_point().join(format!("file-{number}"))));
             }

@@ -1,16 +1,27 @@
-//! Real metadata servers for tests: each in a private folder, on a free port of the loopback, gone with its value, and
+//! Real servers for tests, of metadata and of objects: each in a private folder, on a free port of the loopback, gone with its value, and
 //! killed with the process that started it. A program that is missing fails the test and names the package.
 //!
 //! [`Proxy`] stands between a client and a server and is the network that fails.
 
+mod certificate;
 mod mariadb;
+mod moto;
 mod postgres;
 mod program;
 mod proxy;
 mod redis;
+mod s3s;
+mod sftp;
+mod suites;
+mod webdav;
 
 pub use mariadb::Mariadb;
+pub use moto::Moto;
 pub use postgres::Postgres;
 pub use program::{Program, Server};
 pub use proxy::Proxy;
 pub use redis::{Redis, RedisLog};
+pub use s3s::S3s;
+pub use sftp::Sftp;
+pub use suites::find_built;
+pub use webdav::Webdav;

@@ -21,7 +21,7 @@ pub trait Program: Send + 'static {
     /// Succeeds once the server answers.
     fn probe(&self, folder: &Path, port: u16) -> Command;
 
-    /// The META-URL of the volume with this prefix on a server at this port.
+    /// The META-URL, or the storage URL, of the volume with this prefix on a server at this port.
     fn url(&self, port: u16, prefix: &str) -> String;
 }
 

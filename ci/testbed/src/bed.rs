@@ -1,7 +1,7 @@
 //! A folder with a volume, a mount point and everything the program keeps for a user inside.
 
 use crate::{Daemon, program};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -11,6 +11,8 @@ pub struct Bed {
     program: PathBuf,
     /// Of a server that holds the metadata, if one does.
     server: Option<String>,
+    /// What every command of the program is told by its environment.
+    environment: Vec<(OsString, OsString)>,
 }
 
 /// A command that ran to its end.
@@ -29,21 +31,40 @@ impl Bed {
 
     /// As `new`, on the disk that `place` lies on.
     pub fn within(place: &Path, format_options: &[&str]) -> Self {
-        Bed::made(place, None, format_options)
+        Bed::made(place, None, None, &[], format_options)
+    }
+
+    /// A formatted volume whose objects are at this storage URL, which these variables open.
+    pub fn on_store(url: &str, environment: &[(&str, &OsStr)], format_options: &[&str]) -> Self {
+        Bed::made(&std::env::temp_dir(), None, Some(url), environment, format_options)
     }
 
     /// A formatted volume whose metadata is at this META-URL on a server.
     pub fn on_server(url: &str) -> Self {
-        Bed::made(&std::env::temp_dir(), Some(url.to_string()), &[])
+        Bed::made(&std::env::temp_dir(), Some(url.to_string()), None, &[], &[])
     }
 
-    fn made(place: &Path, server: Option<String>, format_options: &[&str]) -> Self {
+    /// Tells every command this too.
+    pub fn with_environment(mut self, environment: &[(&str, &OsStr)]) -> Self {
+        self.environment.extend(environment.iter().map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
+    fn made(
+        place: &Path,
+        server: Option<String>,
+        storage: Option<&str>,
+        environment: &[(&str, &OsStr)],
+        format_options: &[&str],
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("shoal-bed-").tempdir_in(place).expect("a temporary folder");
-        let bed = Bed { folder, program: program::find(), server };
+        let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let bed = Bed { folder, program: program::find(), server, environment };
         std::fs::create_dir(bed.mount_point()).expect("a new folder takes a mount point");
         let url = bed.url();
-        let storage = format!("file://{}", bed.path("volume.objects").display());
-        let beside = ["format", url.as_str(), "bed", "--storage", storage.as_str()];
+        let beside = format!("file://{}", bed.path("volume.objects").display());
+        let storage = storage.unwrap_or(&beside);
+        let beside = ["format", url.as_str(), "bed", "--storage", storage];
         bed.shoal(&[&beside, format_options].concat()).expect_code(0);
         bed
     }
@@ -108,6 +129,7 @@ impl Bed {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         for (variable, name) in [
             ("HOME", "home"),
             ("XDG_DATA_HOME", "data"),

@@ -14,10 +14,12 @@ pub(crate) fn format(
     owner: (u32, u32),
     now: Timestamp,
 ) -> MetaResult<()> {
-    let FormatOptions { limits, trash_days, ref key } = *options;
+    let FormatOptions { limits, trash_days, ref key, ref storage_secrets } = *options;
     assert_eq!(settings.cipher.is_some(), key.is_some(), "a volume is encrypted if it has a key");
+    assert!(storage_secrets.is_none() || key.is_some(), "secrets are kept sealed");
     let settings = encode_settings(settings);
     let key = key.as_ref().map(encode_wrapped_key);
+    let storage_secrets = storage_secrets.clone();
     let created = kv.transact(Durability::Durable, move |transaction, attempt| {
         if let Some(found) = transaction.get(&Key::Settings.encode())? {
             // The settings hold the volume's UUID, so equal ones are those of an earlier attempt of this very call.
@@ -31,6 +33,9 @@ pub(crate) fn format(
         transaction.put(&Key::Settings.encode(), &settings);
         if let Some(key) = &key {
             transaction.put(&Key::WrappedKey.encode(), key);
+        }
+        if let Some(secrets) = &storage_secrets {
+            transaction.put(&Key::StorageSecrets.encode(), secrets);
         }
         transaction.put(&Key::Identity(Ino::ROOT).encode(), &root(owner, now).encode());
         if !limits.is_none() {

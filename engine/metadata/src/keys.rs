@@ -6,6 +6,7 @@
 //! ```text
 //! V                                   volume settings
 //! w                                   the wrapped key of an encrypted volume
+//! x                                   what opens the object store, sealed with that key
 //! c name                              counter
 //! k ino(8) 01                         clone under way: what its root's number is, and how far it has come
 //! k ino(8) 02 ino(8)                  directory of the copy that is still to be filled
@@ -55,6 +56,7 @@ pub enum Key<'a> {
     WrappedKey,
     /// Of a dump.
     Load,
+    StorageSecrets,
     Counter(Counter),
     /// By the root of the copy, as the two below.
     Clone(Ino),
@@ -147,6 +149,7 @@ impl<'a> Key<'a> {
             Key::Settings => key.byte(b'V'),
             Key::WrappedKey => key.byte(b'w'),
             Key::Load => key.byte(b'l'),
+            Key::StorageSecrets => key.byte(b'x'),
             Key::Counter(counter) => key.byte(b'c').bytes(counter.name()),
             Key::Clone(clone) => key.clone_of(clone, CLONE_RECORD),
             Key::CloneDirectory(clone, ino) => key.clone_of(clone, CLONE_DIRECTORY).number(ino.0),
@@ -200,6 +203,7 @@ impl<'a> Key<'a> {
             b's' => Self::parse_session(rest),
             b'u' => pair(rest).map(|(time, ino)| Key::Removal(time, Ino(ino))),
             b'w' => rest.is_empty().then_some(Key::WrappedKey),
+            b'x' => rest.is_empty().then_some(Key::StorageSecrets),
             b'z' => pair(rest).map(|(time, object)| Key::Deletion(time, ObjectId(object))),
             _ => None,
         }

@@ -28,6 +28,8 @@ pub struct FormatOptions {
     pub trash_days: u32,
     /// Of an encrypted volume.
     pub key: Option<WrappedKey>,
+    /// What opens the object store of such a volume, as it is to be kept: sealed.
+    pub storage_secrets: Option<Vec<u8>>,
 }
 
 /// A file's attributes with what its content begins from.
@@ -137,6 +139,16 @@ impl Metadata {
             Ok(())
         })?;
         Ok(found.map(|bytes| decode_wrapped_key(&bytes)).transpose()?)
+    }
+
+    /// What opens the object store, as format was given it: sealed by the caller.
+    pub fn storage_secrets(kv: &dyn Kv) -> MetaResult<Option<Vec<u8>>> {
+        let mut found = None;
+        kv.read(&mut |reader| {
+            found = reader.get(&Key::StorageSecrets.encode())?;
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Puts another wrapping of the same key in place of `old`, durably. `EAGAIN` if somebody else was quicker.

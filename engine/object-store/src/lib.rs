@@ -1,29 +1,42 @@
 //! Objects: put once, read by ranges, deleted, listed. Over a local folder with a put path of our own, and over opendal
 //! for all else.
 //!
-//! A program opens a store with [`open`] and may wrap it: [`RetryingStore`] outside of [`FaultyStore`] outside of what
-//! the URL names. Whatever the wrapping, [`contract`] holds.
+//! A program parses a [`StorageUrl`], opens it with [`open`] and may wrap the store: [`LimitedStore`] outside of
+//! [`RetryingStore`] outside of [`HedgedStore`] outside of [`FaultyStore`] outside of what the URL names. Whatever the
+//! wrapping, [`contract`] holds.
 //!
-//! Relies on keys from [`naming`]. Never looks inside an object, never overwrites one.
+//! Relies on keys from [`naming`]. Never looks inside an object, never overwrites one, never shows a secret.
 
 // In tests a failed unwrap is a failed test, which is what it is for.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod budget;
 mod chance;
 pub mod contract;
 mod error;
 mod faulty;
 mod fs_store;
+mod hedged;
+mod limited;
 pub mod naming;
 mod opendal_store;
+mod prefixed;
 mod retrying;
+mod secrets;
+pub mod services;
+mod storage_url;
 mod store;
-mod url;
+mod transport;
 
 pub use error::{StoreError, StoreResult};
 pub use faulty::{FaultyStore, Injected};
 pub use fs_store::FsStore;
+pub use hedged::HedgedStore;
+pub use limited::LimitedStore;
 pub use opendal_store::OpendalStore;
+pub use prefixed::PrefixedStore;
 pub use retrying::RetryingStore;
+pub use secrets::{Secrets, variable};
+pub use services::open;
+pub use storage_url::{StorageUrl, UrlError};
 pub use store::{BoxFuture, ListedObject, ObjectStore};
-pub use url::open;

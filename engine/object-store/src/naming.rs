@@ -4,6 +4,13 @@
 
 use shoal_types::ObjectId;
 
+/// What is written under a name that begins so is no object yet.
+pub(crate) const TEMPORARY_PREFIX: &str = ".putting-";
+
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY_PREFIX)
+}
+
 /// The key of an object of the volume (its UUID).
 pub fn object_key(volume: &str, object: ObjectId) -> String {
     format!("{volume}/objects/{:02x}/{}", spread(object), object.0)

@@ -37,6 +37,18 @@ pub trait ObjectStore: Send + Sync + 'static {
         prefix: &'a str,
         found: &'a mut (dyn FnMut(ListedObject) -> StoreResult<()> + Send),
     ) -> BoxFuture<'a, StoreResult<()>>;
+
+    /// Removes what puts left that were killed half-way: temporary objects last changed before `older_than`. Gives back
+    /// how many. A put in flight, also another process's, is younger than any sensible grace time.
+    fn remove_temporaries(&self, _older_than: SystemTime) -> BoxFuture<'_, StoreResult<u64>> {
+        Box::pin(async { Ok(0) })
+    }
+
+    /// Removes the folder of this name with those below it, where a store has such a thing as folders. No object may be
+    /// there any more.
+    fn remove_empty_folders<'a>(&'a self, _folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use crate::commands::{
     clone, compact, config, destroy, dump, format, fsck, gc, info, key, load, migrate, mount, mount_helper, quota,
-    restore, rmr, status, umount, up, verify,
+    restore, rmr, status, storage_test, storages, umount, up, verify,
 };
 use crate::daemon;
 use crate::exit;
@@ -55,6 +55,8 @@ pub enum Command {
     Load(load::Arguments),
     Migrate(migrate::Arguments),
     Destroy(destroy::Arguments),
+    Storages(storages::Arguments),
+    StorageTest(storage_test::Arguments),
     MountHelper(mount_helper::Arguments),
     /// A mount in the background; started by shoal itself
     #[command(name = daemon::COMMAND, hide = true)]

@@ -16,10 +16,24 @@ use std::path::{Path, PathBuf};
 
 /// What people see who look into the folder.
 #[derive(Serialize, Deserialize)]
-struct Claim {
-    volume: String,
+pub struct Claim {
+    pub volume: String,
     uuid: String,
-    metadata: String,
+    pub metadata: String,
+}
+
+impl Claim {
+    pub fn of(settings: &VolumeSettings, url: &MetaUrl) -> Self {
+        Claim { volume: settings.name.clone(), uuid: settings.uuid.clone(), metadata: url.shown() }
+    }
+
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok()
+    }
+
+    pub fn to_text(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("a claim is made of plain text")
+    }
 }
 
 const FILE: &str = "volume";
@@ -32,9 +46,7 @@ pub fn lay(folder: &Path, settings: &VolumeSettings, url: &MetaUrl) -> Outcome<(
     // Objects hold the bytes of everybody's files.
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     refuse_others(folder, url)?;
-    let claim = Claim { volume: settings.name.clone(), uuid: settings.uuid.clone(), metadata: url.shown() };
-    let text = serde_json::to_vec_pretty(&claim).expect("a claim is made of plain text");
-    put(&file_of(folder, &settings.uuid), &text).map_err(failed)
+    put(&file_of(folder, &settings.uuid), &Claim::of(settings, url).to_text()).map_err(failed)
 }
 
 /// Every other name in the folder means that somebody uses it.
@@ -88,7 +100,7 @@ fn file_of(folder: &Path, uuid: &str) -> PathBuf {
 }
 
 fn read(path: &Path) -> Option<Claim> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    Claim::parse(&fs::read(path).ok()?)
 }
 
 /// On the disk when it returns: the file, and the names that lead to it.

@@ -10,6 +10,7 @@ mod arguments;
 mod bucket;
 mod checked;
 mod claim;
+mod claim_object;
 mod clock;
 mod commands;
 mod daemon;
@@ -36,6 +37,7 @@ mod signals;
 mod size;
 mod state_file;
 mod storage;
+mod storage_secrets;
 mod transport;
 mod volume;
 
@@ -71,6 +73,8 @@ fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::Daemon { .. } => daemon::run().map(|()| Exit::Success),
         Command::Format(format) => with_log(&global, || commands::format::run(format)),
         Command::Umount(umount) => with_log(&global, || commands::umount::run(umount)),
+        Command::Storages(storages) => with_log(&global, || commands::storages::run(storages)),
+        Command::StorageTest(test) => with_log(&global, || commands::storage_test::run(test)),
         Command::Status(status) => with_log(&global, || commands::status::run(status)),
         Command::Info(info) => with_log(&global, || commands::info::run(info)),
         Command::Key(key) => with_log(&global, || commands::key::run(key)),

@@ -29,9 +29,10 @@ const IGNORED: [&str; 17] = [
     "default_permissions",
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
-const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, cache_dir=, cache_size=, no_cache, shards=, write_buffer=, \
-    read_buffer=, passphrase_env=, key_file=, kms_command=, max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, \
-    strictatime, diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
+const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, cache_dir=, cache_size=, no_cache, shards=, \
+    write_buffer=, read_buffer=, storage=, upload_limit=, download_limit=, passphrase_env=, key_file=, kms_command=, \
+    max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, strictatime, \
+    diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
     anonuid=, anongid=, log_level=, log_file=";
 
 /// Lays a list over `request`; a later option wins.
@@ -88,6 +89,9 @@ fn apply_value(request: &mut MountRequest, name: &str, value: &str) -> Outcome<(
         "subdir" => request.subdir = Some(value.into()),
         "cache_dir" => request.cache_dir = Some(places::absolute(Path::new(value))?),
         "cache_size" => request.cache_size = parse(name, value)?,
+        "storage" => request.storage = Some(value.into()),
+        "upload_limit" => request.upload_limit = Some(parse(name, value)?),
+        "download_limit" => request.download_limit = Some(parse(name, value)?),
         "passphrase_env" => request.key = Some(KeySource::PassphraseEnv(value.into())),
         "key_file" => request.key = Some(KeySource::KeyFile(places::absolute(Path::new(value))?)),
         "kms_command" => request.key = Some(KeySource::KmsCommand(value.into())),

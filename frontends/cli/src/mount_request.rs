@@ -22,6 +22,8 @@ pub const SHARDS_MAX: usize = 256;
 /// `nobody` and `nogroup` on most systems.
 pub const ANONYMOUS: u32 = 65_534;
 const WRITE_BUFFER_BYTES_MIN: ByteCount = ByteCount(16 << 20);
+/// A second. One block of the largest size then takes about as long as a store may.
+const RATE_MIN: ByteCount = ByteCount(64 << 10);
 const CACHE_BYTES_MIN: ByteCount = ByteCount(64 << 20);
 
 /// When a read sets the access time, in the words of mount(8).
@@ -38,6 +40,11 @@ pub struct MountRequest {
     pub mount_point: PathBuf,
     /// What opens the key of an encrypted volume.
     pub key: Option<KeySource>,
+    /// Where the objects are for this mount; the default is where format put them.
+    pub storage: Option<String>,
+    /// In bytes a second.
+    pub upload_limit: Option<ByteCount>,
+    pub download_limit: Option<ByteCount>,
     /// The default is a folder of this volume's own below the user's cache folder.
     pub cache_dir: Option<PathBuf>,
     pub cache_size: ByteCount,
@@ -84,6 +91,9 @@ impl MountRequest {
             meta_url,
             mount_point: places::absolute(mount_point)?,
             key: None,
+            storage: None,
+            upload_limit: None,
+            download_limit: None,
             cache_dir: None,
             cache_size: CACHE_BYTES,
             no_cache: false,
@@ -139,6 +149,13 @@ impl MountRequest {
                 self.cache_size
             ));
         }
+        for (option, limit) in [("--upload-limit", self.upload_limit), ("--download-limit", self.download_limit)] {
+            if let Some(limit) = limit.filter(|limit| *limit < RATE_MIN) {
+                return refuse(format!(
+                    "{option} {limit}: nothing would get through in time; give at least {RATE_MIN}"
+                ));
+            }
+        }
         if self.shards.is_some_and(|shards| shards == 0 || shards > SHARDS_MAX) {
             return refuse(format!("--shards: the number must be from 1 to {SHARDS_MAX}; leave it out for one a core"));
         }
@@ -166,6 +183,8 @@ mod tests {
         assert!(refused(MountRequest { cache_size: ByteCount(0), ..request.clone() }).contains("--no-cache"));
         let both = MountRequest { allow_idmap: true, root_squash: true, ..request.clone() };
         assert!(refused(both).contains("--allow-idmap"));
+        let slow = MountRequest { upload_limit: Some(ByteCount(1)), ..request.clone() };
+        assert!(refused(slow).contains("--upload-limit"));
         assert!(refused(MountRequest { fault_rate: f64::NAN, ..request }).contains("0 to 1"));
     }
 }

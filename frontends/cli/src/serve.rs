@@ -20,7 +20,7 @@ use shoal_cache::CacheConfig;
 use shoal_client::{AccessTimes, Config, KernelTimeouts, StartError, Volume};
 use shoal_fuse::{MountError, MountOptions, Mounted, ServiceOptions, Stopper, UnmountError};
 use shoal_metadata::SessionKind;
-use shoal_object_store::{FaultyStore, ObjectStore, RetryingStore};
+use shoal_object_store::{FaultyStore, HedgedStore, LimitedStore, ObjectStore, RetryingStore};
 use shoal_types::{Errno, FsResult, Ino, VolumeSettings};
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -57,7 +57,9 @@ pub fn run(
     // Nothing that is made from here on is for other users to read.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     let opened = volume::open_unlocked(&request.meta_url, request.key.as_ref())?;
-    let storage = Storage::of(&opened.settings)?.open()?;
+    let storage = storage_of(request, &opened)?;
+    // Whether they are this volume's objects is asked on a connection of its own.
+    drop(storage.open()?);
     let mount_point = shoal_fuse::check_mount_point(&request.mount_point).map_err(explain_mount)?;
     let log_file = match into_log {
         Some(into_log) => Some(start_log(request, &opened.settings, into_log)?),
@@ -67,11 +69,11 @@ pub fn run(
     let serving = Serving {
         volume: opened.settings.name.clone(),
         mount_point,
-        storage: storage.url.clone(),
+        storage: storage.to_string(),
         cache: cache_folder(request, &opened.settings),
         log_file,
     };
-    let config = config(request, opened, with_faults(request, storage.store()), &serving)?;
+    let config = config(request, opened, layered(request, &storage)?, &serving)?;
     tracing::info!(volume = serving.volume, mount_point = %serving.mount_point.display(), "starting");
     let volume = Volume::start(config).map_err(|error| explain_start(request, &error))?;
     let served = mount(request, &volume, &serving, caught, ready);
@@ -122,12 +124,34 @@ fn cache_folder(request: &MountRequest, settings: &VolumeSettings) -> Option<Pat
     made.inspect_err(|failure| tracing::warn!("there is no local cache: {failure}")).ok()
 }
 
-fn with_faults(request: &MountRequest, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
-    let store = match request.fault_rate > 0.0 {
-        true => Arc::new(FaultyStore::new(store, request.fault_rate, request.fault_seed)),
-        false => store,
+fn storage_of(request: &MountRequest, opened: &Opened) -> Outcome<Storage> {
+    let storage = match &request.storage {
+        Some(place) => Storage::elsewhere(opened, place)?,
+        None => Storage::of(opened)?,
     };
-    Arc::new(RetryingStore::new(store))
+    if storage.is_read_only() && !request.read_only {
+        let why = "nothing can be put there";
+        return Err(Failure::new(Exit::Usage, &storage, why, "mount with --read-only, or name another --storage"));
+    }
+    Ok(storage)
+}
+
+/// The store with what a mount wants around it, from the inside out.
+fn layered(request: &MountRequest, storage: &Storage) -> Outcome<Arc<dyn ObjectStore>> {
+    let mut store = storage.store()?;
+    if request.fault_rate > 0.0 {
+        store = Arc::new(FaultyStore::new(store, request.fault_rate, request.fault_seed));
+    }
+    store = match storage.is_folder() {
+        // What the kernel does for us can't be given up, and a second time it is no faster.
+        true => Arc::new(RetryingStore::new(store).with_try_time(None)),
+        false => Arc::new(RetryingStore::new(Arc::new(HedgedStore::new(store)))),
+    };
+    let (up, down) = (request.upload_limit.map(|limit| limit.0), request.download_limit.map(|limit| limit.0));
+    match (up, down) {
+        (None, None) => Ok(store),
+        _ => Ok(Arc::new(LimitedStore::new(store, up, down))),
+    }
 }
 
 fn config(request: &MountRequest, opened: Opened, store: Arc<dyn ObjectStore>, serving: &Serving) -> Outcome<Config> {

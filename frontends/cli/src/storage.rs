@@ -1,97 +1,161 @@
 //! Where a volume's objects are, for commands: the storage URL understood, and the asynchronous store behind blocking
-//! calls. The only place that knows object stores by name.
+//! calls. The only place that opens object stores.
 //!
-//! Which volume a folder belongs to is `claim.rs`.
+//! Which volume a place belongs to is `claim.rs` for a folder and `claim_object.rs` for all else; what opens a store is
+//! `storage_secrets.rs`.
 
 use crate::claim;
+use crate::claim_object;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::meta_url::MetaUrl;
+use crate::storage_secrets;
+use crate::volume::Opened;
 use bytes::Bytes;
-use shoal_object_store::{FsStore, ListedObject, ObjectStore, StoreResult, naming};
+use shoal_object_store::{ListedObject, ObjectStore, RetryingStore, Secrets, StorageUrl, StoreResult, naming};
 use shoal_types::{ObjectId, VolumeSettings};
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinSet, spawn_blocking};
 
-/// A storage URL that this build understands. Nothing has been touched yet.
+/// A storage URL that this build understands, and what opens it. Nothing has been touched yet.
 pub struct Storage {
-    folder: PathBuf,
+    url: StorageUrl,
+    secrets: Secrets,
     settings: VolumeSettings,
 }
 
 /// The open store of one volume.
 pub struct Objects {
     pub url: String,
-    folder: PathBuf,
+    storage: StorageUrl,
     volume: String,
-    store: Arc<FsStore>,
+    store: Arc<dyn ObjectStore>,
     runtime: Runtime,
 }
 
-const SUPPORTED: &str = "file:///FOLDER";
 const DELETED_AT_ONCE: usize = 16;
 
 impl Storage {
     /// Refuses a URL of another kind by its name.
-    pub fn of(settings: &VolumeSettings) -> Outcome<Self> {
-        Ok(Storage { folder: folder_of(&settings.storage)?, settings: settings.clone() })
+    pub fn of(opened: &Opened) -> Outcome<Self> {
+        let url = parse(&opened.settings.storage)?;
+        let secrets = storage_secrets::of_volume(opened, url.service())?;
+        Ok(Storage { url, secrets, settings: opened.settings.clone() })
     }
 
-    /// Makes the folder and puts the volume's name into it. Refuses one that is in use.
+    /// Of a volume that is yet to be made.
+    pub fn for_format(settings: &VolumeSettings) -> Outcome<Self> {
+        let url = parse(&settings.storage)?;
+        let service = url.service();
+        if service.read_only || service.is_volatile() {
+            let why = if service.read_only { "nothing can be put there" } else { "it would be gone at once" };
+            return Err(Failure::usage(format_args!("--storage {url}: {why}; shoal storages lists the others")));
+        }
+        let secrets = storage_secrets::of_environment(service)?;
+        Ok(Storage { url, secrets, settings: settings.clone() })
+    }
+
+    /// Another place of the same objects.
+    pub fn elsewhere(opened: &Opened, place: &str) -> Outcome<Self> {
+        let url = parse(place)?;
+        // Secrets that are sealed were for the place that format was told.
+        let secrets = storage_secrets::of_environment(url.service())?;
+        Ok(Storage { url, secrets, settings: opened.settings.clone() })
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.url.service().read_only
+    }
+
+    pub fn is_folder(&self) -> bool {
+        self.url.folder().is_some()
+    }
+
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Puts the volume's name into it, and makes it if it is a folder. Refuses a place that is in use.
     pub fn claim(&self, url: &MetaUrl) -> Outcome<()> {
-        claim::lay(&self.folder, &self.settings, url)
+        match self.url.folder() {
+            Some(folder) => claim::lay(folder, &self.settings, url),
+            None => claim_object::lay(&self.connect()?, &self.settings, url),
+        }
     }
 
     /// Also where there is no claim.
     pub fn withdraw_claim(&self) -> Outcome<()> {
-        claim::withdraw(&self.folder, &self.settings)
-    }
-
-    /// Opens what the volume has claimed. A folder without the claim is somebody else's, or a disk that is not mounted:
-    /// taking it for an empty store would make every file look lost.
-    pub fn open(&self) -> Outcome<Objects> {
-        claim::check(&self.folder, &self.settings)?;
-        self.open_unclaimed()
-    }
-
-    /// For `destroy`, which may have removed the claim before it was interrupted. Never makes the folder.
-    pub fn open_remains(&self) -> Outcome<Option<Objects>> {
-        match fs::metadata(&self.folder) {
-            Ok(_) => self.open_unclaimed().map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::of_io(&self.folder, "looking for the objects", &error)),
+        match self.url.folder() {
+            Some(folder) => claim::withdraw(folder, &self.settings),
+            None => claim_object::withdraw(&self.connect()?, &self.settings),
         }
     }
 
-    fn open_unclaimed(&self) -> Outcome<Objects> {
-        let url = &self.settings.storage;
-        let store = FsStore::open(&self.folder).map_err(|error| Failure::of_objects(url, &error))?;
-        // The store works on the blocking threads of this runtime; it starts them when it needs them.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(|error| Failure::of_io(&self.folder, "starting a runtime for the object store", &error))?;
-        let (url, volume) = (url.clone(), self.settings.uuid.clone());
-        Ok(Objects { url, folder: self.folder.clone(), volume, store: Arc::new(store), runtime })
+    /// Opens what the volume has claimed. A place without the claim is somebody else's, or a disk that is not mounted:
+    /// taking it for an empty store would make every file look lost.
+    pub fn open(&self) -> Outcome<Objects> {
+        match self.url.folder() {
+            Some(folder) => {
+                claim::check(folder, &self.settings)?;
+                self.connect()
+            }
+            None => {
+                let objects = self.connect()?;
+                claim_object::check(&objects, &self.settings)?;
+                Ok(objects)
+            }
+        }
     }
+
+    /// For `destroy`, which may have removed the claim before it was interrupted. Never makes a folder.
+    pub fn open_remains(&self) -> Outcome<Option<Objects>> {
+        let Some(folder) = self.url.folder() else { return self.connect().map(Some) };
+        match fs::metadata(folder) {
+            Ok(_) => self.connect().map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::of_io(folder, "looking for the objects", &error)),
+        }
+    }
+
+    /// The store as it is, for a runtime of the caller's: what one runtime has connected is of no use to another.
+    pub fn store(&self) -> Outcome<Arc<dyn ObjectStore>> {
+        shoal_object_store::open(&self.url, &self.secrets).map_err(|error| Failure::of_objects(&self.url, &error))
+    }
+
+    /// For a command, whose single requests are tried again as those of a mount are.
+    fn connect(&self) -> Outcome<Objects> {
+        let runtime = start_runtime(&self.url)?;
+        let store = match self.is_folder() {
+            true => self.store()?,
+            false => Arc::new(RetryingStore::new(self.store()?)),
+        };
+        let volume = self.settings.uuid.clone();
+        Ok(Objects { url: self.url.to_string(), storage: self.url.clone(), volume, store, runtime })
+    }
+}
+
+/// With a thread that keeps its connections alive between calls.
+pub fn start_runtime(url: &StorageUrl) -> Outcome<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.map_err(|error| Failure::new(Exit::Other, url, error, "raise the limits of this user (ulimit -a)"))
+}
+
+pub fn parse(url: &str) -> Outcome<StorageUrl> {
+    StorageUrl::parse(url).map_err(|error| Failure::usage(format_args!("--storage {error}")))
 }
 
 impl fmt::Display for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.settings.storage)
+        self.url.fmt(f)
     }
 }
 
 impl Objects {
-    pub fn store(&self) -> Arc<FsStore> {
-        self.store.clone()
-    }
-
     pub fn key(&self, object: ObjectId) -> String {
         naming::object_key(&self.volume, object)
     }
@@ -99,13 +163,20 @@ impl Objects {
     /// The volume's objects, in no particular order. What lies among them and is none has no number.
     pub fn list(&self, mut found: impl FnMut(Option<ObjectId>, ListedObject) + Send) -> Outcome<()> {
         let prefix = naming::objects_prefix(&self.volume);
-        let mut each = |listed: ListedObject| {
+        self.list_keys(&prefix, |listed| {
             found(naming::parse_key(&self.volume, &listed.key), listed);
             Ok(())
-        };
-        self.runtime
-            .block_on(self.store.list(&prefix, &mut each))
-            .map_err(|error| Failure::of_objects(&self.url, &error))
+        })
+        .map_err(|error| Failure::of_objects(&self.url, &error))
+    }
+
+    /// Everything whose key begins so. An error of `found` ends it.
+    pub fn list_keys(
+        &self,
+        prefix: &str,
+        mut found: impl FnMut(ListedObject) -> StoreResult<()> + Send,
+    ) -> StoreResult<()> {
+        self.runtime.block_on(self.store.list(prefix, &mut found))
     }
 
     pub fn exists(&self, object: ObjectId) -> Outcome<bool> {
@@ -114,6 +185,14 @@ impl Objects {
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(Failure::of_objects(&self.url, &error)),
         }
+    }
+
+    pub fn get_whole(&self, key: &str) -> StoreResult<Bytes> {
+        self.runtime.block_on(self.store.get_whole(key))
+    }
+
+    pub fn put(&self, key: &str, content: Bytes) -> StoreResult<()> {
+        self.runtime.block_on(self.store.put(key, vec![content]))
     }
 
     /// Reads whole objects, `at_once` of them at any time, and has `look` see each on a thread that may take its time.
@@ -174,10 +253,14 @@ impl Objects {
             .map_err(|error| Failure::of_objects(&self.url, &error))
     }
 
-    /// Removes the empty folders that are left of a volume.
+    /// Removes the empty folders that are left of a volume, where there are folders.
     pub fn remove_folders(&self) -> Outcome<()> {
-        remove_empty(&self.folder.join(&self.volume))?;
-        match fs::remove_dir(&self.folder) {
+        let Some(folder) = self.storage.folder() else {
+            let removed = self.runtime.block_on(self.store.remove_empty_folders(&self.volume));
+            return removed.map_err(|error| Failure::of_objects(&self.url, &error));
+        };
+        remove_empty(&folder.join(&self.volume))?;
+        match fs::remove_dir(folder) {
             // It held other things before, or is a mount point: then it stays.
             Ok(()) | Err(_) => Ok(()),
         }
@@ -185,7 +268,7 @@ impl Objects {
 }
 
 /// Removes a tree of folders that holds nothing else. Missing is as good.
-fn remove_empty(folder: &Path) -> Outcome<()> {
+pub fn remove_empty(folder: &Path) -> Outcome<()> {
     let failed = |error: std::io::Error| Failure::of_io(folder, "removing the folder", &error);
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -209,40 +292,17 @@ fn remove_empty(folder: &Path) -> Outcome<()> {
     }
 }
 
-fn folder_of(url: &str) -> Outcome<PathBuf> {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        let cure = match url.starts_with('/') {
-            true => format!("write file://{url}"),
-            false => format!("write {SUPPORTED} with the full path of the folder"),
-        };
-        return Err(Failure::usage(format_args!("--storage {url}: this is no storage URL; {cure}")));
-    };
-    match scheme {
-        "file" if rest.starts_with('/') && rest.len() > 1 && !rest.contains('\0') => Ok(PathBuf::from(rest)),
-        "file" => Err(Failure::usage(format_args!(
-            "--storage {url}: the path of the folder must be a full one; write {SUPPORTED}, for example file:///srv/objects"
-        ))),
-        // The rest may hold a password.
-        _ => Err(Failure::usage(format_args!(
-            "--storage {scheme}://…: storage of the kind '{scheme}' is not supported by this build; it knows {SUPPORTED}"
-        ))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn storage_of_another_kind_is_refused_by_name_and_without_its_password() {
-        assert_eq!(folder_of("file:///srv/a b").unwrap(), Path::new("/srv/a b"));
-        let refusal = |url: &str| folder_of(url).unwrap_err().to_string();
-        let other = refusal("s3://key:secret@bucket");
-        assert!(other.contains("'s3'") && other.contains(SUPPORTED) && !other.contains("secret"), "{other}");
-        assert!(refusal("objects").contains("file:///FOLDER"));
+        let refusal = |url: &str| parse(url).unwrap_err().to_string();
+        let other = refusal("nosuch://key:secret@bucket");
+        assert!(other.starts_with("--storage nosuch://…") && other.contains("file://"), "{other}");
+        assert!(!other.contains("secret"), "{other}");
+        assert!(refusal("objects").contains("file://"));
         assert!(refusal("/srv/objects").contains("write file:///srv/objects"));
-        for relative in ["file://srv", "file:///", "file://"] {
-            assert!(refusal(relative).contains("full one"), "{relative}");
-        }
     }
 }

@@ -21,7 +21,7 @@ fn urls_that_are_wrong_or_of_another_engine() {
     let said = sandbox.refused(&["status", "redis://user:secret@127.0.0.1:1/1"], 6, &["redis://user@127.0.0.1:1/1"]);
     assert!(!said.contains("secret"));
     let url = sandbox.url("x.db");
-    sandbox.refused(&["format", &url, "x", "--storage", "s3://bucket/x"], 2, &["s3"]);
+    sandbox.refused(&["format", &url, "x", "--storage", "nosuch://bucket/x"], 2, &["'nosuch'", "s3://"]);
     sandbox.refused(&["format", &url, "x", "--storage", "objects"], 2, &["objects"]);
     assert!(!sandbox.path("x.db").exists());
 }

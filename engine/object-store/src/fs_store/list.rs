@@ -4,8 +4,9 @@
 //! takes a bounded amount of memory, and ends when nobody listens any more.
 
 use super::errors::from_io;
-use super::paths::{is_temporary, prefix_folder};
+use super::paths::prefix_folder;
 use super::run_blocking;
+use crate::naming::is_temporary;
 use crate::{ListedObject, StoreResult};
 use std::fs::{DirEntry, Metadata};
 use std::io::ErrorKind;

@@ -46,12 +46,6 @@ impl FsStore {
         Ok(FsStore { inner: Arc::new(inner) })
     }
 
-    /// Removes what puts left that were killed half-way: temporary files last changed before `older_than`. Gives back
-    /// how many. A put in flight, also another process's, is younger than any sensible grace time.
-    pub async fn remove_temporaries(&self, older_than: SystemTime) -> StoreResult<u64> {
-        self.blocking(move |inner| list::remove_temporaries(&inner.root, older_than)).await
-    }
-
     async fn blocking<T, F>(&self, work: F) -> StoreResult<T>
     where
         T: Send + 'static,
@@ -107,6 +101,10 @@ impl ObjectStore for FsStore {
         found: &'a mut (dyn FnMut(ListedObject) -> StoreResult<()> + Send),
     ) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(list::list(&self.inner.root, prefix, found))
+    }
+
+    fn remove_temporaries(&self, older_than: SystemTime) -> BoxFuture<'_, StoreResult<u64>> {
+        Box::pin(self.blocking(move |inner| list::remove_temporaries(&inner.root, older_than)))
     }
 }
 

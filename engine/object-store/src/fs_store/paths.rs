@@ -2,11 +2,10 @@
 //!
 //! Never lets a key lead out of the root, and never takes a temporary file for an object.
 
+use crate::naming::is_temporary;
 use crate::{StoreError, StoreResult};
 use std::path::{Path, PathBuf};
 
-/// What temporary files are called: the prefix, the process, a number.
-pub(super) const TEMPORARY_PREFIX: &str = ".putting-";
 const PART_BYTES_MAX: usize = 255;
 
 /// Where the object of this key lies.
@@ -23,10 +22,6 @@ pub(super) fn prefix_folder(root: &Path, prefix: &str) -> StoreResult<PathBuf> {
         Some((folder, _)) => object_path(root, folder),
         None => Ok(root.to_path_buf()),
     }
-}
-
-pub(super) fn is_temporary(name: &str) -> bool {
-    name.starts_with(TEMPORARY_PREFIX)
 }
 
 fn is_legal_part(part: &str) -> bool {

@@ -5,8 +5,8 @@
 //! zeros where the kernel had not yet written it, because nothing is synced here; its checksums tell.
 
 use super::folders::Folders;
-use super::paths::TEMPORARY_PREFIX;
 use super::store_error;
+use crate::naming::TEMPORARY_PREFIX;
 use crate::{StoreError, StoreResult};
 use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};

@@ -1,21 +1,42 @@
 //! From opendal's errors to ours.
 
-use crate::StoreError;
+use crate::{Secrets, StoreError};
 use opendal::{Error, ErrorKind};
 use std::error::Error as _;
 use std::io;
 
-pub(super) fn store_error(key: &str, error: &Error) -> StoreError {
+/// Services quote requests and answers in what they say; the secrets are taken out.
+pub(super) fn store_error(key: &str, error: &Error, secrets: &Secrets) -> StoreError {
+    let told = || secrets.scrub(format!("{key}: {}", with_causes(error)));
     match error.kind() {
         ErrorKind::NotFound => StoreError::NotFound(key.to_string()),
         ErrorKind::AlreadyExists | ErrorKind::ConditionNotMatch => StoreError::Exists(key.to_string()),
-        ErrorKind::PermissionDenied => StoreError::Permission(format!("{key}: {error}")),
+        ErrorKind::PermissionDenied => StoreError::Permission(told()),
         ErrorKind::RangeNotSatisfied => StoreError::Other(format!("{key}: damaged: it is too short: {error}")),
-        _ if is_out_of_room(error) => StoreError::NoSpace(format!("{key}: {error}")),
-        ErrorKind::RateLimited => StoreError::Unavailable(format!("{key}: {error}")),
-        _ if error.is_temporary() => StoreError::Unavailable(format!("{key}: {error}")),
-        _ => StoreError::Other(format!("{key}: {error}")),
+        _ if is_out_of_room(error) => StoreError::NoSpace(told()),
+        ErrorKind::RateLimited => StoreError::Unavailable(told()),
+        _ if error.is_temporary() || is_unreachable(error) => StoreError::Unavailable(told()),
+        _ => StoreError::Other(told()),
     }
+}
+
+/// What went wrong in a connection is told by the last of its causes.
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !text.contains(&told) {
+            text = format!("{text}: {told}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// What opendal says of a connection by ssh that could not be made; it takes none of them for temporary.
+fn is_unreachable(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unexpected && error.message() == "ssh error"
 }
 
 fn is_out_of_room(error: &Error) -> bool {
@@ -28,8 +49,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_last_cause_is_told_and_no_secret_is() {
+        let cause = io::Error::other(io::Error::other("bad certificate, said hush"));
+        let error = Error::new(ErrorKind::Unexpected, "send http request").set_source(cause);
+        let s3 = crate::services::find("s3").unwrap();
+        let secrets = Secrets::parse(s3, "secret_access_key = hush").unwrap();
+        let told = store_error("v/1", &error, &secrets).to_string();
+        assert!(told.contains("bad certificate, said …") && !told.contains("hush"), "{told}");
+    }
+
+    #[test]
     fn kinds_become_what_the_caller_must_do() {
-        let map = |error: Error| store_error("v/1", &error);
+        let map = |error: Error| store_error("v/1", &error, &Secrets::default());
         let of = |kind| Error::new(kind, "said the service");
         assert!(map(of(ErrorKind::NotFound)).is_not_found());
         assert!(matches!(map(of(ErrorKind::ConditionNotMatch)), StoreError::Exists(_)));

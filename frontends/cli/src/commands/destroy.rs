@@ -45,7 +45,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
         return remove_half_loaded(&url, kv, arguments.yes);
     }
     let opened = volume::open(&url)?;
-    let storage = Storage::of(&opened.settings)?;
+    let storage = Storage::of(&opened)?;
     sessions::refuse_live(&url, &opened)?;
     if !arguments.yes {
         return Err(unconfirmed(&url, &opened, arguments.keep_objects));

@@ -7,8 +7,9 @@ use crate::meta_url::MetaUrl;
 use crate::output::say;
 use crate::size::{ByteCount, Span};
 use crate::storage::Storage;
+use crate::storage_secrets;
 use crate::volume;
-use shoal_encryption::VolumeKey;
+use shoal_encryption::{VolumeKey, VolumeSealer};
 use shoal_metadata::{FormatOptions, Limits};
 use shoal_types::{Cipher, Compression, SCHEMA_VERSION, VolumeSettings};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 Examples:
   shoal format sqlite:///srv/photos.db photos
   shoal format sqlite:///srv/photos.db photos --storage file:///big-disk/photos
+  shoal format postgres://me@db.example/shoal photos --storage s3://bucket/photos?region=eu-west-1
   shoal format sqlite:///srv/photos.db photos --capacity 1T --inodes 10000000
   shoal format sqlite:///srv/photos.db photos --trash-days 7
   shoal format sqlite:///srv/logs.db logs --compress zstd:3
@@ -33,7 +35,9 @@ pub struct Arguments {
     pub meta_url: String,
     /// Its name: letters, digits, '-', '_' and '.'
     pub name: String,
-    /// Where its objects are to be [default: a folder beside the database; none for servers]
+    /// Where its objects are to be: file:///FOLDER, s3://BUCKET/PREFIX and others; shoal storages lists them with their
+    /// options. No secrets: those come from the environment, see docs/storage.md [default: a folder beside the database;
+    /// none for servers]
     #[arg(long, value_name = "URL")]
     pub storage: Option<String>,
     /// Largest object: a power of two from 64K to 64M
@@ -53,6 +57,10 @@ pub struct Arguments {
     pub encrypt: Option<Cipher>,
     #[command(flatten)]
     pub key: KeyArguments,
+    /// Keep what the environment says about the credentials of the object store in the metadata, sealed with the volume's
+    /// key; needs --encrypt. Without it, every mount needs them in its environment
+    #[arg(long)]
+    pub seal_credentials: bool,
     /// The most bytes it may take; changed later by shoal quota set --volume [default: no limit]
     #[arg(long, value_name = "SIZE")]
     pub capacity: Option<ByteCount>,
@@ -74,6 +82,8 @@ pub struct Wishes {
     pub compression: Compression,
     /// With what opens the key.
     pub encryption: Option<(Cipher, KeySource)>,
+    /// What opens the store is kept in the metadata, sealed.
+    pub seal_credentials: bool,
     pub limits: Limits,
     pub trash_days: u32,
 }
@@ -87,6 +97,7 @@ impl Default for Wishes {
             delete_grace: Span(Duration::from_secs(60)),
             compression: Compression::None,
             encryption: None,
+            seal_credentials: false,
             limits: Limits::default(),
             trash_days: 0,
         }
@@ -99,9 +110,20 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let url: MetaUrl = arguments.meta_url.parse()?;
     let encryption = encryption(arguments.encrypt, arguments.key.source()?)?;
     let Arguments { storage, block_size, inline_max, delete_grace, capacity, inodes, trash_days, .. } = arguments;
+    let seal_credentials = arguments.seal_credentials;
     let limits = Limits { bytes: capacity.map(|bytes| bytes.0), inodes };
     let compression = arguments.compress;
-    let wishes = Wishes { storage, block_size, inline_max, delete_grace, compression, encryption, limits, trash_days };
+    let wishes = Wishes {
+        storage,
+        block_size,
+        inline_max,
+        delete_grace,
+        compression,
+        encryption,
+        seal_credentials,
+        limits,
+        trash_days,
+    };
     let made = make(&url, &arguments.name, &wishes)?;
     say(format_args!("made the volume {} in {}", made.name, url.shown()));
     say(format_args!("  objects  {}", made.storage));
@@ -123,22 +145,42 @@ pub fn make(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
             format_args!("name another META-URL, or remove that volume: shoal destroy {url}"),
         ));
     }
+    let storage = Storage::for_format(&settings)?;
     // A key that can't be wrapped is known before anything is made.
+    let key = VolumeKey::generate();
     let wrapped = match &wishes.encryption {
-        Some((_, source)) => Some(source.wrap(&settings.uuid, &VolumeKey::generate())?),
+        Some((_, source)) => Some(source.wrap(&settings.uuid, &key)?),
         None => None,
     };
+    let storage_secrets = match wishes.seal_credentials {
+        true => Some(sealed_credentials(&storage, &settings, &key)?),
+        false => None,
+    };
     // The storage is claimed first: a claim without a volume is harmless, a volume without storage is not.
-    let storage = Storage::of(&settings)?;
     url.check_folder()?;
     storage.claim(url)?;
-    let options = FormatOptions { limits: wishes.limits, trash_days: wishes.trash_days, key: wrapped };
+    let options = FormatOptions { limits: wishes.limits, trash_days: wishes.trash_days, key: wrapped, storage_secrets };
     if let Err(failure) = volume::make(url, &settings, &options) {
         // The failure is what matters; a claim that stays is taken away by the next format on this META-URL.
         let _ = storage.withdraw_claim();
         return Err(failure);
     }
     Ok(settings)
+}
+
+fn sealed_credentials(storage: &Storage, settings: &VolumeSettings, key: &VolumeKey) -> Outcome<Vec<u8>> {
+    let refuse = |why: &str, cure: &str| Err(Failure::usage(format_args!("--seal-credentials: {why}; {cure}")));
+    match (settings.cipher, storage.secrets().is_empty()) {
+        (None, _) => refuse(
+            "without a key of the volume there is nothing to seal them with",
+            "give --encrypt as well, or leave them in the environment of every mount",
+        ),
+        (Some(_), true) => refuse("the environment says nothing of them", "see docs/storage.md for its variables"),
+        (Some(cipher), false) => {
+            let sealer = VolumeSealer::new(cipher, key, &settings.uuid);
+            Ok(storage_secrets::seal(&sealer, storage.secrets()))
+        }
+    }
 }
 
 fn settings(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSettings> {

@@ -50,7 +50,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
         true => volume::open_unlocked(&url, key.as_ref())?,
         false => volume::open(&url)?,
     };
-    let objects = Storage::of(&opened.settings)?.open()?;
+    let objects = Storage::of(&opened)?.open()?;
     let blind = opened.without_key();
     let mut findings = match arguments.repair {
         true => mending::mend(&url, &blind)?,

@@ -67,7 +67,7 @@ struct Sorted {
 pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let url: MetaUrl = arguments.meta_url.parse()?;
     let opened = volume::open(&url)?;
-    let objects = Storage::of(&opened.settings)?.open()?;
+    let objects = Storage::of(&opened)?.open()?;
     if arguments.delete {
         clean_up(&opened.metadata, &objects, &arguments)?;
     }

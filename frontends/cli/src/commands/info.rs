@@ -91,7 +91,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let (path, state) = mounted::within(&arguments.path)?;
     let opened = volume::open(&state.meta_url)?;
     let ino = mounted::inode_of(&path, &state, &opened.metadata)?;
-    let objects = Storage::of(&opened.settings)?.open()?;
+    let objects = Storage::of(&opened)?.open()?;
     let (info, attributes) = gather(&opened, &objects, ino)?;
     match arguments.json {
         true => output::print_json(&info)?,

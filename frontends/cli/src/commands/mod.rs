@@ -18,6 +18,8 @@ pub mod quota;
 pub mod restore;
 pub mod rmr;
 pub mod status;
+pub mod storage_test;
+pub mod storages;
 pub mod umount;
 pub mod up;
 pub mod verify;

@@ -27,6 +27,7 @@ Examples:
   shoal mount sqlite:///srv/photos.db /mnt/photos --cache-dir /nvme/cache --cache-size 100G
   shoal mount sqlite:///srv/photos.db /mnt/2026 --subdir albums/2026 --read-only
   shoal mount sqlite:///srv/photos.db /mnt/photos -o ro,allow_other
+  shoal mount sqlite:///srv/photos.db /mnt/photos --upload-limit 10M --download-limit 50M
   shoal mount sqlite:///srv/photos.db /mnt/photos --key-file /root/photos.key
   shoal mount sqlite:///srv/photos.db /mnt/photos --transport io_uring")]
 pub struct Arguments {
@@ -39,6 +40,16 @@ pub struct Arguments {
     pub foreground: bool,
     #[command(flatten)]
     pub key: KeyArguments,
+    /// Where its objects are for this mount: another way to the same store, or a copy that is only read [default: where
+    /// format put them]
+    #[arg(long, value_name = "URL")]
+    pub storage: Option<String>,
+    /// The most bytes a second that go to the object store
+    #[arg(long, value_name = "SIZE")]
+    pub upload_limit: Option<ByteCount>,
+    /// The most bytes a second that come from it
+    #[arg(long, value_name = "SIZE")]
+    pub download_limit: Option<ByteCount>,
     /// Folder of the local cache of file content [default: the volume's own below ~/.cache/shoal; /var/cache/shoal
     /// for root]
     #[arg(long, value_name = "DIR")]
@@ -140,6 +151,9 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
     let plain = MountRequest::new(arguments.meta_url.parse()?, &arguments.mount_point)?;
     let mut request = MountRequest {
         key: arguments.key.source()?,
+        storage: arguments.storage,
+        upload_limit: arguments.upload_limit,
+        download_limit: arguments.download_limit,
         cache_dir: absolute(arguments.cache_dir)?,
         cache_size: arguments.cache_size,
         no_cache: arguments.no_cache,

@@ -45,7 +45,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let url = volume_of(&arguments)?;
     let opened = volume::open_unlocked(&url, key.as_ref())?;
     let blind = opened.without_key();
-    let objects = Storage::of(&opened.settings)?.open()?;
+    let objects = Storage::of(&opened)?.open()?;
     let needs = match arguments.all {
         Some(_) => Needs::of_volume(&blind)?,
         None => Needs::of_files(&blind, &files(&blind, &arguments.paths)?)?,

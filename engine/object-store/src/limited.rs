@@ -1,0 +1,148 @@
+//! A store that is used at a bounded rate: so many bytes a second up, and so many down.
+//!
+//! A rate holds for each direction by itself, and for all users of the store together. Retries and hedges below are not
+//! counted: a fifth at most comes on top. The bytes of a read are counted before it where they are known, else after it.
+
+use crate::{BoxFuture, ListedObject, ObjectStore, StoreResult};
+use bytes::Bytes;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+pub struct LimitedStore {
+    inner: Arc<dyn ObjectStore>,
+    up: Option<Rate>,
+    down: Option<Rate>,
+}
+
+/// Hands out time on a line: each transfer begins when those before it are through. Lock-free.
+struct Rate {
+    bytes_per_second: u64,
+    since: Instant,
+    /// From `since` on, when the line is free.
+    free_at_ns: AtomicU64,
+}
+
+/// A line that was idle may catch up on so much.
+const BURST: Duration = Duration::from_millis(100);
+
+impl LimitedStore {
+    /// In bytes a second; `None` is no limit.
+    pub fn new(inner: Arc<dyn ObjectStore>, up: Option<u64>, down: Option<u64>) -> Self {
+        LimitedStore { inner, up: up.map(Rate::new), down: down.map(Rate::new) }
+    }
+}
+
+async fn wait(rate: Option<&Rate>, bytes: u64) {
+    if let Some(rate) = rate {
+        tokio::time::sleep_until(rate.since + rate.begin(bytes)).await;
+    }
+}
+
+impl Rate {
+    fn new(bytes_per_second: u64) -> Self {
+        assert!(bytes_per_second > 0, "a rate lets something through");
+        Rate { bytes_per_second, since: Instant::now(), free_at_ns: AtomicU64::new(0) }
+    }
+
+    /// When a transfer of so many bytes may begin.
+    fn begin(&self, bytes: u64) -> Duration {
+        let takes = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        let idle_since = self.since.elapsed().saturating_sub(BURST).as_nanos() as u64;
+        let next = |free_at: u64| Some(free_at.max(idle_since).saturating_add(takes as u64));
+        let free_at = self.free_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        Duration::from_nanos(free_at.expect("there is always a next time").max(idle_since))
+    }
+}
+
+impl ObjectStore for LimitedStore {
+    fn put<'a>(&'a self, key: &'a str, segments: Vec<Bytes>) -> BoxFuture<'a, StoreResult<()>> {
+        Box::pin(async move {
+            wait(self.up.as_ref(), segments.iter().map(|segment| segment.len() as u64).sum()).await;
+            self.inner.put(key, segments).await
+        })
+    }
+
+    fn get<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, StoreResult<Bytes>> {
+        Box::pin(async move {
+            wait(self.down.as_ref(), range.end.saturating_sub(range.start)).await;
+            self.inner.get(key, range).await
+        })
+    }
+
+    fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
+        Box::pin(async move {
+            wait(self.down.as_ref(), 0).await;
+            let got = self.inner.get_whole(key).await?;
+            if let Some(rate) = &self.down {
+                rate.begin(got.len() as u64);
+            }
+            Ok(got)
+        })
+    }
+
+    fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
+        self.inner.sync(keys)
+    }
+
+    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
+        self.inner.sync_all()
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
+        self.inner.delete(key)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        found: &'a mut (dyn FnMut(ListedObject) -> StoreResult<()> + Send),
+    ) -> BoxFuture<'a, StoreResult<()>> {
+        self.inner.list(prefix, found)
+    }
+
+    fn remove_temporaries(&self, older_than: SystemTime) -> BoxFuture<'_, StoreResult<u64>> {
+        self.inner.remove_temporaries(older_than)
+    }
+
+    fn remove_empty_folders<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
+        self.inner.remove_empty_folders(folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OpendalStore;
+    use crate::contract::Subject;
+
+    fn limited(up: u64, down: u64) -> LimitedStore {
+        LimitedStore::new(Arc::new(OpendalStore::memory().unwrap()), Some(up), Some(down))
+    }
+
+    crate::contract_tests!(Subject::new(Arc::new(limited(1 << 30, 1 << 30))));
+
+    #[test]
+    fn many_transfers_together_keep_to_the_rate_of_their_direction() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let store = limited(1_000_000, 4_000_000);
+            let keys: Vec<String> = (0..40).map(|number| format!("v/{number}")).collect();
+            let begun = Instant::now();
+            futures_util::future::join_all(keys.iter().map(|key| store.put(key, vec![Bytes::from(vec![7; 100_000])])))
+                .await;
+            // The last one begins when those before it are through.
+            let took = begun.elapsed();
+            assert!((3_700..=3_950).contains(&took.as_millis()), "{took:?}");
+            let begun = Instant::now();
+            for key in &keys[..20] {
+                store.get(key, 0..100_000).await.unwrap();
+                store.get_whole(key).await.unwrap();
+            }
+            let took = begun.elapsed();
+            assert!((800..=1_000).contains(&took.as_millis()), "{took:?}");
+        });
+    }
+}
