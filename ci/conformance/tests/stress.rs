@@ -32,7 +32,7 @@ fn complaints(folder: &Path, options: &[&str]) -> BTreeSet<String> {
 fn stress_ng_complains_of_nothing_that_it_does_not_find_in_a_local_folder() {
     let forms: &[&[&str]] = match is_long() {
         // Everything at once, and one after the other.
-        true => &[&["--all", "2", "--timeout", "60"], &["--seq", "2", "--timeout", "10"]],
+        true => &[&["--all", "2", "--timeout", "60"], &["--seq", "2", "--timeout", "3"]],
         false => &[&["--all", "1", "--timeout", "10"]],
     };
     let twins = Twins::new(&[]);
