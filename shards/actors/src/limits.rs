@@ -54,6 +54,8 @@ pub(crate) const TRANSFER_THREADS: usize = 2;
 pub(crate) const TRANSFER_BLOCKING_THREADS_MAX: usize = 32;
 pub(crate) const UPLOADS_IN_FLIGHT_MAX: usize = 16;
 pub(crate) const DOWNLOADS_IN_FLIGHT_MAX: usize = 32;
+/// What comes damaged may have been so on its way only.
+pub(crate) const READS_OF_DAMAGED_MAX: usize = 3;
 /// Frame tables of compressed objects; one of an object of 4 MiB takes a few hundred bytes, and twice as many may be kept.
 pub(crate) const FRAME_TABLES_MAX: usize = 16 << 10;
 

@@ -57,6 +57,12 @@ pub(crate) struct Fetch {
     pub length: usize,
 }
 
+/// Why a piece could not be read.
+enum ReadError {
+    Failed(Errno),
+    Damaged(FormatError),
+}
+
 /// The outcome of a job; an error when the workers have stopped.
 pub(crate) struct Outcome<T>(oneshot::Receiver<FsResult<T>>);
 
@@ -225,25 +231,43 @@ impl Worker {
         tokio::task::spawn_blocking(gather).await.map_err(|_| Errno::EIO)
     }
 
-    /// The plain bytes of one piece, checked frame by frame.
+    /// The plain bytes of one piece, checked frame by frame. What comes damaged is read again.
     async fn piece(&self, piece: Piece) -> FsResult<Vec<Bytes>> {
         let _permit = self.downloads.acquire().await.map_err(|_| Errno::EIO)?;
         let key = self.key(piece.object);
+        let mut reads = 1;
+        loop {
+            match self.piece_once(piece, &key).await {
+                Err(ReadError::Damaged(error)) if reads < limits::READS_OF_DAMAGED_MAX => {
+                    tracing::warn!(%error, key, "an object came damaged; reading it again");
+                    reads += 1;
+                }
+                Err(ReadError::Damaged(error)) => {
+                    tracing::error!(%error, key, "damaged object");
+                    return Err(Errno::EIO);
+                }
+                Err(ReadError::Failed(errno)) => return Err(errno),
+                Ok(parts) => return Ok(parts),
+            }
+        }
+    }
+
+    async fn piece_once(&self, piece: Piece, key: &str) -> Result<Vec<Bytes>, ReadError> {
         let Piece { object, object_length, .. } = piece;
         let range = piece.object_offset..piece.object_offset + piece.length;
         let format = self.format.clone();
-        let Some(table) = self.table(&piece, &key).await? else {
-            let stored = self.got(&key, self.store.get_whole(&key).await)?;
+        let Some(table) = self.table(&piece, key).await? else {
+            let stored = self.got(key, self.store.get_whole(key).await)?;
             let decode = move || format.decode_from_whole(object, object_length, range, stored);
-            return decoded(&key, decode).await;
+            return decoded(decode).await;
         };
         let plan = FramePlan::for_range(&table, range);
-        let stored = self.got(&key, self.store.get(&key, plan.stored.clone()).await)?;
-        decoded(&key, move || format.decode(object, &plan, stored)).await
+        let stored = self.got(key, self.store.get(key, plan.stored.clone()).await)?;
+        decoded(move || format.decode(object, &plan, stored)).await
     }
 
     /// Where the object's frames lie. `None`: that is known only from the object itself, and it's as well to get it whole.
-    async fn table(&self, piece: &Piece, key: &str) -> FsResult<Option<FrameTable>> {
+    async fn table(&self, piece: &Piece, key: &str) -> Result<Option<FrameTable>, ReadError> {
         let Piece { object, object_length, .. } = *piece;
         if let Some(table) = self.format.even_table(object_length) {
             return Ok(Some(table));
@@ -255,31 +279,25 @@ impl Worker {
             return Ok(Some(table));
         }
         let head = self.got(key, self.store.get(key, FrameTable::stored_range(object_length)).await)?;
-        let table = self.format.read_table(object, object_length, &head).map_err(|error| damaged(key, &error))?;
+        let table = self.format.read_table(object, object_length, &head).map_err(ReadError::Damaged)?;
         self.tables.lock().expect("no holder panics").insert(object, table.clone());
         Ok(Some(table))
     }
 
-    fn got(&self, key: &str, stored: StoreResult<Bytes>) -> FsResult<Bytes> {
+    fn got(&self, key: &str, stored: StoreResult<Bytes>) -> Result<Bytes, ReadError> {
         stored.map_err(|error| match error.is_not_found() {
-            true => Errno::ESTALE,
-            false => self.refuse("get", key, error),
+            true => ReadError::Failed(Errno::ESTALE),
+            false => ReadError::Failed(self.refuse("get", key, error)),
         })
     }
 }
 
 /// Runs on a thread for such work.
 async fn decoded(
-    key: &str,
     decode: impl FnOnce() -> Result<Vec<Bytes>, FormatError> + Send + 'static,
-) -> FsResult<Vec<Bytes>> {
-    let parts = tokio::task::spawn_blocking(decode).await.map_err(|_| Errno::EIO)?;
-    parts.map_err(|error| damaged(key, &error))
-}
-
-fn damaged(key: &str, error: &FormatError) -> Errno {
-    tracing::error!(%error, key, "damaged object");
-    Errno::EIO
+) -> Result<Vec<Bytes>, ReadError> {
+    let parts = tokio::task::spawn_blocking(decode).await.map_err(|_| ReadError::Failed(Errno::EIO))?;
+    parts.map_err(ReadError::Damaged)
 }
 
 /// Zeros, and the base bytes over them, wherever no piece will be written.

@@ -11,6 +11,7 @@ mod random_bytes;
 mod removing;
 mod store;
 mod syncing;
+mod transfer_faults;
 mod trash;
 mod two_mounts;
 
