@@ -3,6 +3,7 @@
 //!
 //! [`Proxy`] stands between a client and a server and is the network that fails.
 
+mod authority;
 mod certificate;
 mod mariadb;
 mod moto;
@@ -11,10 +12,12 @@ mod program;
 mod proxy;
 mod redis;
 mod s3s;
+mod secured;
 mod sftp;
 mod suites;
 mod webdav;
 
+pub use authority::Authority;
 pub use mariadb::Mariadb;
 pub use moto::Moto;
 pub use postgres::Postgres;
@@ -22,6 +25,7 @@ pub use program::{Program, Server};
 pub use proxy::Proxy;
 pub use redis::{Redis, RedisLog};
 pub use s3s::S3s;
+pub use secured::Secured;
 pub use sftp::Sftp;
 pub use suites::find_built;
 pub use webdav::Webdav;

@@ -1,6 +1,6 @@
 //! Metadata on a MariaDB (10.5 or later) or MySQL (8.0 or later) server, in tables of a database that is there already.
 //!
-//! `mysql://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?prefix=NAME]`. The tables are `NAME_pairs` with the keys in order,
+//! `mysql://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?prefix=NAME][&tls=on…]`. The tables are `NAME_pairs` with the keys in order,
 //! `NAME_commits` with the number of the last commit, and `NAME_slots` with the last commit of each connection.
 //!
 //! A read is one SELECT, and so sees one moment. A commit is several statements that go out in one packet ([`script`]):

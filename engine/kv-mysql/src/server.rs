@@ -5,9 +5,9 @@ use crate::error;
 use crate::script::Tables;
 use crate::snapshot::MysqlSnapshot;
 use mysql::prelude::Queryable;
-use mysql::{Conn, OptsBuilder};
+use mysql::{ClientIdentity, Conn, OptsBuilder, SslOpts};
 use shoal_kv::{KvResult, Snapshot};
-use shoal_kv_remote::{Address, AddressError, Failure, Server};
+use shoal_kv_remote::{Address, AddressError, Failure, Server, Tls};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +35,8 @@ impl Server for MysqlServer {
     type Connection = MysqlConnection;
 
     fn at(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
-        address.check_options(&["prefix"])?;
+        address.check_options(&[&["prefix"][..], &Tls::OPTIONS].concat())?;
+        let tls = address.tls(false)?.map(secured);
         let user = address.user.as_deref().ok_or_else(|| AddressError("it names no user".into()))?;
         if address.path.is_empty() || address.path.contains('/') {
             return Err(AddressError("the path is the name of a database".into()));
@@ -51,6 +52,7 @@ impl Server for MysqlServer {
             .tcp_connect_timeout(Some(answer_max))
             .read_timeout(Some(answer_max))
             .write_timeout(Some(answer_max))
+            .ssl_opts(tls)
             .init(SETTINGS.to_vec());
         let tables = Arc::new(Tables::new(address.prefix()?));
         Ok(MysqlServer { options, tables, slots: (RandomState::new(), AtomicU64::new(0)) })
@@ -94,6 +96,13 @@ impl Server for MysqlServer {
     fn connect(&self) -> Result<MysqlConnection, Failure> {
         MysqlConnection::new(self.open()?, self.tables.clone(), self.new_slot())
     }
+}
+
+/// The library trusts well-known authorities (Mozilla's list) beside the one that is named.
+fn secured(tls: Tls) -> SslOpts {
+    Tls::install_cryptography();
+    let identity = tls.identity.map(|(certificate, key)| ClientIdentity::new(certificate, key));
+    SslOpts::default().with_root_cert_path(tls.ca).with_client_identity(identity)
 }
 
 /// Each statement of a commit is to see what was committed before it began.

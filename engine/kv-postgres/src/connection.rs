@@ -1,10 +1,11 @@
 //! The four questions to the server, each one call of a function; and the wire below, which gives up on slow answers.
 
 use crate::error;
+use crate::tls::Connector;
 use futures_util::future::{join, try_join, try_join5};
 use shoal_kv::limits::VALUE_BYTES_MAX;
 use shoal_kv::{Direction, Effect, KeyRange, Update, WriteSet};
-use shoal_kv_remote::{Answer, Asked, Commit, CommitEnd, Connection, Evidence, Failure, Versioned, VersionedPair};
+use shoal_kv_remote::{Answer, Asked, Commit, CommitEnd, Connection, Evidence, Failure, Tls, Versioned, VersionedPair};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -19,14 +20,27 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub fn open(config: &Config, answer_max: Duration) -> Result<Self, Failure> {
+    pub fn open(config: &Config, tls: Option<&Tls>, answer_max: Duration) -> Result<Self, Failure> {
+        let connector = tls.map(Connector::of).transpose()?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Later(format!("postgres: starting a runtime: {error}")))?;
         let opened = runtime.block_on(async {
-            let (client, connection) =
-                bounded(answer_max, async { config.connect(NoTls).await.map_err(error::translate) }).await?;
-            // It ends with the client or with an error, which the client's next question meets as well.
-            tokio::spawn(async { drop(connection.await) });
+            // A connection ends with its client or with an error, which the client's next question meets as well.
+            let client = bounded(answer_max, async {
+                match connector {
+                    None => {
+                        let (client, connection) = config.connect(NoTls).await.map_err(error::translate)?;
+                        tokio::spawn(async { drop(connection.await) });
+                        Ok(client)
+                    }
+                    Some(connector) => {
+                        let (client, connection) = config.connect(connector).await.map_err(error::translate)?;
+                        tokio::spawn(async { drop(connection.await) });
+                        Ok(client)
+                    }
+                }
+            })
+            .await?;
             bounded(answer_max, async { client.batch_execute(SETTINGS).await.map_err(error::translate) }).await?;
             Ok(client)
         });

@@ -1,6 +1,6 @@
 //! Metadata on a PostgreSQL server (13 or later), in a schema of its own.
 //!
-//! `postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?prefix=NAME]`. The schema is called `NAME` and holds three tables and
+//! `postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?prefix=NAME][&tls=on…]`. The schema is called `NAME` and holds three tables and
 //! the functions that are the only way to them (`schema.sql`): `pairs` with the keys in order, `commits` with the number
 //! of the last commit, and `slots` with the last commit of each connection.
 //!
@@ -15,6 +15,7 @@ mod error;
 mod schema;
 mod server;
 mod snapshot;
+mod tls;
 
 pub use server::PostgresServer;
 

@@ -4,14 +4,16 @@ use crate::connection::{PostgresConnection, Wire};
 use crate::schema;
 use crate::snapshot::PostgresSnapshot;
 use shoal_kv::{KvResult, Snapshot};
-use shoal_kv_remote::{Address, AddressError, Failure, Server};
+use shoal_kv_remote::{Address, AddressError, Failure, Server, Tls};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
 
 pub struct PostgresServer {
     config: Config,
+    tls: Option<Tls>,
     schema: String,
     answer_max: Duration,
     /// Numbers for slots that nobody else uses.
@@ -20,7 +22,7 @@ pub struct PostgresServer {
 
 impl PostgresServer {
     fn open(&self) -> Result<Wire, Failure> {
-        Wire::open(&self.config, self.answer_max)
+        Wire::open(&self.config, self.tls.as_ref(), self.answer_max)
     }
 
     fn new_slot(&self) -> u64 {
@@ -34,7 +36,8 @@ impl Server for PostgresServer {
     type Connection = PostgresConnection;
 
     fn at(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
-        address.check_options(&["prefix"])?;
+        address.check_options(&[&["prefix"][..], &Tls::OPTIONS].concat())?;
+        let tls = address.tls(false)?;
         let user = address.user.as_deref().ok_or_else(|| AddressError("it names no user".into()))?;
         if address.path.is_empty() || address.path.contains('/') {
             return Err(AddressError("the path is the name of a database".into()));
@@ -42,11 +45,12 @@ impl Server for PostgresServer {
         let mut config = Config::new();
         config.host(&address.host).port(address.port.unwrap_or(PORT_DEFAULT)).user(user).dbname(&address.path);
         config.connect_timeout(answer_max).application_name("shoal");
+        config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
         if let Some(password) = &address.password {
             config.password(password);
         }
         let schema = schema::quoted(address.prefix()?);
-        Ok(PostgresServer { config, schema, answer_max, slots: (RandomState::new(), AtomicU64::new(0)) })
+        Ok(PostgresServer { config, tls, schema, answer_max, slots: (RandomState::new(), AtomicU64::new(0)) })
     }
 
     fn prepare(&self, create: bool) -> KvResult<bool> {

@@ -1,6 +1,6 @@
 //! Metadata on a Redis server (6.2 or later; also Valkey): one process of its own, or the primary of a Sentinel group.
 //!
-//! `redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?prefix=NAME]`. Everything of a volume lies in keys that
+//! `redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?prefix=NAME]`, and `rediss://` with TLS. Everything of a volume lies in keys that
 //! begin with `{NAME}`, so that they share a hash slot:
 //!
 //! | key | holds |

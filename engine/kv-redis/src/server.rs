@@ -7,16 +7,20 @@ use crate::listener::RedisListener;
 use crate::scripts::Scripts;
 use crate::snapshot::RedisSnapshot;
 use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use redis::{
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates,
+};
 use shoal_kv::{KvResult, Snapshot};
-use shoal_kv_remote::{Address, AddressError, Failure, Listener, Server};
+use shoal_kv_remote::{Address, AddressError, Failure, Listener, Server, Tls};
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub struct RedisServer {
-    client: Client,
+    place: ConnectionInfo,
+    tls: Option<Tls>,
     names: Arc<Names>,
     answer_max: Duration,
     /// Numbers for slots that nobody else uses.
@@ -41,8 +45,24 @@ impl RedisServer {
         Durability::of(&mut self.open().map_err(Failure::into_error)?)
     }
 
+    /// Reads the files that TLS needs.
+    fn client(&self) -> Result<Client, Failure> {
+        let place = self.place.clone();
+        let Some(Tls { ca, identity }) = &self.tls else { return Client::open(place).map_err(error::translate) };
+        Tls::install_cryptography();
+        let read = |path: &PathBuf| Tls::read(path).map_err(Failure::Refused);
+        let client_tls = match identity {
+            Some((certificate, key)) => {
+                Some(ClientTlsConfig { client_cert: read(certificate)?, client_key: read(key)? })
+            }
+            None => None,
+        };
+        let certificates = TlsCertificates { client_tls, root_cert: ca.as_ref().map(read).transpose()? };
+        Client::build_with_tls(place, certificates).map_err(error::translate)
+    }
+
     fn open(&self) -> Result<redis::Connection, Failure> {
-        let connection = self.client.get_connection_with_timeout(self.answer_max).map_err(error::translate)?;
+        let connection = self.client()?.get_connection_with_timeout(self.answer_max).map_err(error::translate)?;
         let limits = |connection: &redis::Connection| {
             connection.set_read_timeout(Some(self.answer_max))?;
             connection.set_write_timeout(Some(self.answer_max))
@@ -61,7 +81,8 @@ impl Server for RedisServer {
     type Connection = RedisConnection;
 
     fn at(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
-        address.check_options(&["prefix"])?;
+        address.check_options(&[&["prefix"][..], &Tls::OPTIONS].concat())?;
+        let tls = address.tls(address.scheme == "rediss")?;
         let database = match address.path.as_str() {
             "" => 0,
             path => path.parse().map_err(|_| AddressError("the path is the number of a database, like /0".into()))?,
@@ -73,14 +94,18 @@ impl Server for RedisServer {
         if let Some(password) = &address.password {
             login = login.set_password(password);
         }
-        let place = ConnectionAddr::Tcp(address.host.clone(), address.port.unwrap_or(PORT_DEFAULT));
+        let (host, port) = (address.host.clone(), address.port.unwrap_or(PORT_DEFAULT));
+        let place = match tls {
+            Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+            None => ConnectionAddr::Tcp(host, port),
+        };
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = |place: ConnectionAddr| -> redis::RedisResult<ConnectionInfo> {
             Ok(place.into_connection_info()?.set_tcp_settings(tcp).set_redis_settings(login))
         };
-        let client = info(place).and_then(Client::open).map_err(|error| AddressError(error.to_string()))?;
+        let place = info(place).map_err(|error| AddressError(error.to_string()))?;
         let names = Arc::new(Names::new(address.prefix()?));
-        Ok(RedisServer { client, names, answer_max, slots: (RandomState::new(), AtomicU64::new(0)) })
+        Ok(RedisServer { place, tls, names, answer_max, slots: (RandomState::new(), AtomicU64::new(0)) })
     }
 
     /// Keys need no preparing.

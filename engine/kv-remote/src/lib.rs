@@ -20,6 +20,7 @@ mod job;
 mod pool;
 mod server;
 mod snapshot;
+mod tls;
 mod transaction;
 mod watch;
 
@@ -28,6 +29,8 @@ pub use server::{
     Answer, Asked, Commit, CommitEnd, Connection, Evidence, Failure, Listener, SeenRange, Server, Versioned,
     VersionedPair,
 };
+
+pub use tls::Tls;
 
 use client::Client;
 use shoal_kv::retry::RetryPolicy;

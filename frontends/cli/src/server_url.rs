@@ -1,4 +1,4 @@
-//! META-URLs of engines on a server: `redis://`, `postgres://`, `mysql://`.
+//! META-URLs of engines on a server: `redis://`, `rediss://`, `postgres://`, `mysql://`.
 //!
 //! A password comes from the URL, or else from the environment: `SHOAL_META_PASSWORD`, or the file that
 //! `SHOAL_META_PASSWORD_FILE` names. It is never shown. What is kept of a URL with a password (the orders of a daemon, the
@@ -32,8 +32,9 @@ trait Engine {
 
 type At = fn(&Address) -> Result<Box<dyn Engine>, AddressError>;
 
-const ENGINES: [(&str, At); 4] = [
+const ENGINES: [(&str, At); 5] = [
     ("redis", at::<RedisServer>),
+    ("rediss", at::<RedisServer>),
     ("postgres", at::<PostgresServer>),
     ("postgresql", at::<PostgresServer>),
     ("mysql", at::<MysqlServer>),
@@ -164,6 +165,10 @@ mod tests {
         for (text, why) in [
             ("redis://h/x", "number"),
             ("redis://h/0?prefx=a", "prefix"),
+            ("redis://h/0?ca=/a.pem", "rediss://"),
+            ("rediss://h/0?tls=off", "scheme"),
+            ("postgres://me:secret@h/db?tls=on&ca=a.pem", "full path"),
+            ("mysql://me:secret@h/db?tls=on&cert=/a.pem", "together"),
             ("postgres://h/db", "user"),
             ("mysql://me:secret@h/", "database"),
             ("mysql://me:secret@/db", "host"),

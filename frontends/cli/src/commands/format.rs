@@ -30,7 +30,8 @@ Examples:
   shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
 pub struct Arguments {
     /// Where its metadata is to be: sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB or mysql://USER@HOST/DB. On
-    /// servers, ?prefix=NAME keeps several volumes apart, and the password comes from SHOAL_META_PASSWORD, or from the
+    /// servers, ?prefix=NAME keeps several volumes apart, ?tls=on (rediss:// for Redis) protects the connection, with
+    /// ca=FILE, cert=FILE and key=FILE as needed, and the password comes from SHOAL_META_PASSWORD, or from the
     /// file that SHOAL_META_PASSWORD_FILE names
     pub meta_url: String,
     /// Its name: letters, digits, '-', '_' and '.'
