@@ -7,6 +7,7 @@
 //! V                                   volume settings
 //! w                                   the wrapped key of an encrypted volume
 //! x                                   what opens the object store, sealed with that key
+//! b                                   backups of the metadata: when the last one was, who makes one
 //! c name                              counter
 //! k ino(8) 01                         clone under way: what its root's number is, and how far it has come
 //! k ino(8) 02 ino(8)                  directory of the copy that is still to be filled
@@ -57,6 +58,7 @@ pub enum Key<'a> {
     /// Of a dump.
     Load,
     StorageSecrets,
+    Backups,
     Counter(Counter),
     /// By the root of the copy, as the two below.
     Clone(Ino),
@@ -150,6 +152,7 @@ impl<'a> Key<'a> {
             Key::WrappedKey => key.byte(b'w'),
             Key::Load => key.byte(b'l'),
             Key::StorageSecrets => key.byte(b'x'),
+            Key::Backups => key.byte(b'b'),
             Key::Counter(counter) => key.byte(b'c').bytes(counter.name()),
             Key::Clone(clone) => key.clone_of(clone, CLONE_RECORD),
             Key::CloneDirectory(clone, ino) => key.clone_of(clone, CLONE_DIRECTORY).number(ino.0),
@@ -194,6 +197,7 @@ impl<'a> Key<'a> {
         let (tag, rest) = key.split_first()?;
         match tag {
             b'V' => rest.is_empty().then_some(Key::Settings),
+            b'b' => rest.is_empty().then_some(Key::Backups),
             b'c' => Counter::ALL.into_iter().find(|counter| counter.name() == rest).map(Key::Counter),
             b'k' => Self::parse_clone(rest),
             b'l' => rest.is_empty().then_some(Key::Load),

@@ -13,6 +13,7 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::WrappedKey, "77"),
         (Key::Load, "6c"),
         (Key::StorageSecrets, "78"),
+        (Key::Backups, "62"),
         (Key::Counter(Counter::NextInode), "636e65787420696e6f6465"),
         (Key::Counter(Counter::NextObject), "636e657874206f626a656374"),
         (Key::Counter(Counter::NextSession), "636e6578742073657373696f6e"),
@@ -111,11 +112,12 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::CloneLink(..) => 32,
         Key::Load => 33,
         Key::StorageSecrets => 34,
+        Key::Backups => 35,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..35).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..36).collect::<Vec<_>>());
 }
 
 #[test]

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod account;
+mod backup;
 pub mod check;
 mod error;
 mod executor;
@@ -25,6 +26,7 @@ mod sealed_kv;
 mod trash_name;
 
 pub use account::{Account, Limits, QuotaInfo, QuotaState};
+pub use backup::BackupTurn;
 pub use error::{MetaError, MetaResult};
 pub use lock_ranges::LockRanges;
 pub use metadata::{

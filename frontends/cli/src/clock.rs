@@ -31,6 +31,25 @@ pub fn date(time: Timestamp) -> String {
     format!("{year}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
 }
 
+/// `20260131T235958Z`: names that stand in the order of time.
+pub fn stamp(time: Timestamp) -> String {
+    let digits: String = date(time).chars().filter(char::is_ascii_digit).collect();
+    let (day, second) = digits.split_at(digits.len() - 6);
+    format!("{day}T{second}Z")
+}
+
+/// The seconds since 1970 of such a name.
+pub fn of_stamp(text: &str) -> Option<i64> {
+    let number = |at: usize, digits: usize| text.get(at..at + digits)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(4, 2)?, number(6, 2)?);
+    let seconds = number(9, 2)? * 3600 + number(11, 2)? * 60 + number(13, 2)?;
+    // No month is longer than 31 days: one of these is the day, if it is one.
+    let about = (year - 1970) * 365 + (year - 1969) / 4 - (year - 1901) / 100 + (year - 1601) / 400 + (month - 1) * 30;
+    let day = (about - 2..about + 40).find(|count| calendar(*count) == (year, month, day))?;
+    let seconds = day * 86400 + seconds;
+    (stamp(Timestamp::new(seconds, 0)) == text).then_some(seconds)
+}
+
 /// The Gregorian date of a day counted from 1970-01-01. Years are taken to begin in March, so that a leap day is the last
 /// one of its year.
 fn calendar(days: i64) -> (i64, i64, i64) {
@@ -65,5 +84,21 @@ mod tests {
         let since = |seconds: i64| ago(Timestamp::new(1_000_000, 0), Timestamp::new(1_000_000 + seconds, 0));
         assert_eq!([since(-5), since(0), since(119)], ["0s ago", "0s ago", "119s ago"]);
         assert_eq!([since(120), since(7200), since(200_000)], ["2m ago", "2h ago", "2d ago"]);
+    }
+    #[test]
+    fn stamps_stand_in_the_order_of_time_and_lead_back() {
+        for seconds in [0, 951_782_399, 951_782_400, 1_735_689_599, 1_795_680_000, 4_107_542_400] {
+            for second in (seconds..seconds + 86400 * 800).step_by(86399) {
+                let name = stamp(Timestamp::new(second, 0));
+                assert_eq!(of_stamp(&name), Some(second), "{name}");
+                assert!(name < stamp(Timestamp::new(second + 1, 0)));
+            }
+        }
+        assert_eq!(stamp(Timestamp::new(1_735_689_599, 0)), "20241231T235959Z");
+        for alien in
+            ["", "20241231T235959", "20241331T235959Z", "20240230T000000Z", "2024-231T235959Z", "20241231T236059Z"]
+        {
+            assert_eq!(of_stamp(alien), None, "{alien}");
+        }
     }
 }

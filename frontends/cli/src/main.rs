@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod arguments;
+mod backup;
 mod bucket;
 mod checked;
 mod claim;

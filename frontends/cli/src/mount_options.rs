@@ -29,7 +29,7 @@ const IGNORED: [&str; 17] = [
     "default_permissions",
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
-const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, cache_dir=, cache_size=, no_cache, shards=, \
+const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, backup_meta=, cache_dir=, cache_size=, no_cache, shards=, \
     write_buffer=, read_buffer=, storage=, upload_limit=, download_limit=, passphrase_env=, key_file=, kms_command=, \
     max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, strictatime, \
     diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
@@ -95,6 +95,7 @@ fn apply_value(request: &mut MountRequest, name: &str, value: &str) -> Outcome<(
         "passphrase_env" => request.key = Some(KeySource::PassphraseEnv(value.into())),
         "key_file" => request.key = Some(KeySource::KeyFile(places::absolute(Path::new(value))?)),
         "kms_command" => request.key = Some(KeySource::KmsCommand(value.into())),
+        "backup_meta" => request.backup_meta = Some(parse(name, value)?),
         "shards" => request.shards = Some(parse(name, value)?),
         "write_buffer" => request.write_buffer = parse(name, value)?,
         "read_buffer" => request.read_buffer = parse(name, value)?,

@@ -24,6 +24,7 @@ pub const ANONYMOUS: u32 = 65_534;
 const WRITE_BUFFER_BYTES_MIN: ByteCount = ByteCount(16 << 20);
 /// A second. One block of the largest size then takes about as long as a store may.
 const RATE_MIN: ByteCount = ByteCount(64 << 10);
+const BACKUP_INTERVAL_MIN: Span = Span(Duration::from_secs(60));
 const CACHE_BYTES_MIN: ByteCount = ByteCount(64 << 20);
 
 /// When a read sets the access time, in the words of mount(8).
@@ -45,6 +46,8 @@ pub struct MountRequest {
     /// In bytes a second.
     pub upload_limit: Option<ByteCount>,
     pub download_limit: Option<ByteCount>,
+    /// How often the metadata is backed up into the object store, if it is.
+    pub backup_meta: Option<Span>,
     /// The default is a folder of this volume's own below the user's cache folder.
     pub cache_dir: Option<PathBuf>,
     pub cache_size: ByteCount,
@@ -94,6 +97,7 @@ impl MountRequest {
             storage: None,
             upload_limit: None,
             download_limit: None,
+            backup_meta: None,
             cache_dir: None,
             cache_size: CACHE_BYTES,
             no_cache: false,
@@ -162,6 +166,11 @@ impl MountRequest {
         if self.allow_idmap && self.squash().is_on() {
             return refuse("--allow-idmap: a mount that squashes can't be idmapped; leave one of the two out".into());
         }
+        if let Some(span) = self.backup_meta
+            && span.0 < BACKUP_INTERVAL_MIN.0
+        {
+            return refuse(format!("--backup-meta {span}: this is too often; give at least {BACKUP_INTERVAL_MIN}"));
+        }
         if !(0.0..=1.0).contains(&self.fault_rate) {
             return refuse(format!("--storage-fault-rate {}: give a share from 0 to 1", self.fault_rate));
         }
@@ -185,6 +194,7 @@ mod tests {
         assert!(refused(both).contains("--allow-idmap"));
         let slow = MountRequest { upload_limit: Some(ByteCount(1)), ..request.clone() };
         assert!(refused(slow).contains("--upload-limit"));
+        assert!(refused(MountRequest { backup_meta: Some(Span(Duration::ZERO)), ..request.clone() }).contains("1m"));
         assert!(refused(MountRequest { fault_rate: f64::NAN, ..request }).contains("0 to 1"));
     }
 }

@@ -179,6 +179,19 @@ impl Objects {
         self.runtime.block_on(self.store.list(prefix, &mut found))
     }
 
+    /// The keys of all backups of the metadata.
+    pub fn backups(&self) -> Outcome<Vec<String>> {
+        let mut keys = Vec::new();
+        let mut note = |listed: ListedObject| {
+            keys.push(listed.key);
+            Ok(())
+        };
+        self.runtime
+            .block_on(self.store.list(&naming::backups_prefix(&self.volume), &mut note))
+            .map_err(|error| Failure::of_objects(&self.url, &error))?;
+        Ok(keys)
+    }
+
     pub fn exists(&self, object: ObjectId) -> Outcome<bool> {
         match self.runtime.block_on(self.store.get(&self.key(object), 0..0)) {
             Ok(_) => Ok(true),

@@ -69,13 +69,13 @@ fn a_dump_taken_in_use_goes_through_a_pipe_and_in_parts() {
     sandbox.umount(&point);
     let folder = sandbox.folder("parts");
     for (number, part) in dump.stdout.chunks(1000).enumerate() {
-        fs::write(folder.join(format!("{number:06}")), part).unwrap();
+        fs::write(folder.join(format!("dump-{number:06}")), part).unwrap();
     }
     let copy = sandbox.url("b.db");
-    sandbox.ok(&["load", "parts", &copy]);
+    sandbox.ok(&["load", "parts/dump", &copy]);
     sandbox.ends(&["fsck", &copy], 0);
-    fs::remove_file(folder.join("000001")).unwrap();
-    sandbox.refused(&["load", "parts", &sandbox.url("c.db")], 8, &["parts", "the dump is"]);
+    fs::remove_file(folder.join("dump-000001")).unwrap();
+    sandbox.refused(&["load", "parts/dump", &sandbox.url("c.db")], 8, &["parts/dump", "the dump is"]);
     let piped = sandbox.url("d.db");
     let mut load = sandbox.command(SHOAL);
     let mut load = load.args(["load", "-", &piped]).stdin(Stdio::piped()).spawn().unwrap();
@@ -151,4 +151,64 @@ fn what_is_sealed_stays_sealed_in_a_dump() {
     let point = sandbox.mount(&copy, "mnt", &["--key-file", key]);
     assert_eq!(fs::read(point.join("small")).unwrap(), secret);
     sandbox.umount(&point);
+}
+
+#[test]
+fn a_mount_backs_the_metadata_up_beside_the_objects_and_a_load_brings_the_volume_back() {
+    let mut sandbox = Sandbox::new();
+    let url = filled(&mut sandbox);
+    let uuid = sandbox.json(&["status", &url])["volume"]["uuid"].as_str().unwrap().to_owned();
+    let folder = sandbox.path("a.objects").join(&uuid).join("metadata");
+    let parts = || -> Vec<String> {
+        let names = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = names.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    // What a mount that was killed has left, an old one, and what is no backup.
+    fs::create_dir_all(&folder).unwrap();
+    for name in ["20200101T000000Z-000000-end", "20261126T000000Z-000000", "letter"] {
+        fs::write(folder.join(name), b"x").unwrap();
+    }
+    let point = sandbox.mount(&url, "mnt", &["--backup-meta", "1h"]);
+    let is_done = || parts().len() == 2 && parts()[0].ends_with("-000000-end");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !is_done() {
+        assert!(std::time::Instant::now() < deadline, "{:?} {}", parts(), sandbox.logs());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    sandbox.umount(&point);
+    let made = parts();
+    // Not due again, whoever mounts.
+    let point = sandbox.mount(&url, "mnt", &["-o", "backup_meta=1h"]);
+    fs::write(point.join("later"), noise(1 << 20, 3)).unwrap();
+    sandbox.umount(&point);
+    assert_eq!(parts(), made);
+    sandbox.ends(&["gc", &url, "--delete", "--grace", "0"], 0);
+    sandbox.ends(&["fsck", &url], 0);
+    assert_eq!(parts(), made, "gc takes no backup for a leaked object");
+    // The metadata is lost.
+    fs::remove_file(sandbox.path("a.db")).unwrap();
+    let backup = folder.join(made[0].strip_suffix("-000000-end").unwrap());
+    let copy = sandbox.url("b.db");
+    sandbox.ok(&["load", backup.to_str().unwrap(), &copy]);
+    check(&mut sandbox, &copy);
+    let (out, _) = sandbox.ends(&["gc", &copy, "--delete", "--grace", "0"], 0);
+    assert!(out.contains("removed now"), "what was made after the backup: {out}");
+    fs::remove_file(folder.join("letter")).unwrap();
+    sandbox.ok(&["destroy", &copy, "--yes"]);
+    assert!(!sandbox.path("a.objects").exists());
+}
+
+#[test]
+fn names_of_an_encrypted_volume_are_not_backed_up_in_the_clear() {
+    let mut sandbox = Sandbox::new();
+    let (url, key) = (sandbox.url("a.db"), sandbox.path("a.key"));
+    let (key, point) = (key.to_str().unwrap(), sandbox.mount_point("mnt"));
+    let point = point.to_str().unwrap();
+    sandbox.ok(&["key", "new", key]);
+    sandbox.ok(&["format", &url, "a", "--encrypt", "aes-256-gcm", "--key-file", key]);
+    let mount = ["mount", &url, point, "--key-file", key, "--backup-meta"];
+    sandbox.refused(&[&mount[..], &["1h"]].concat(), 2, &["in the clear", "shoal dump"]);
+    sandbox.refused(&[&mount[..], &["1s"]].concat(), 2, &["too often"]);
 }

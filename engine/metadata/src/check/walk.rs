@@ -103,6 +103,7 @@ impl Walk {
                 records::decode_settings(value).map(drop)
             }
             Key::WrappedKey => records::decode_wrapped_key(value).map(drop),
+            Key::Backups => records::Backups::decode(Some(value)).map(drop),
             // It goes in the transaction that brings the settings.
             Key::Load => Err(KvError::Damaged("a load that has not ended, in a volume that is there".into())),
             // Sealed bytes say nothing to who has no key.

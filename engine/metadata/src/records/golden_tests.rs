@@ -162,6 +162,17 @@ fn content_and_targets_have_their_golden_bytes() {
 }
 
 #[test]
+fn the_note_of_backups_has_its_golden_bytes() {
+    let note = Backups {
+        maker: Some(SessionId(0x0102_0304_0506_0708)),
+        last: Some(Timestamp::from_nanos(0x1112_1314_1516_1718)),
+    };
+    let decode = |bytes: &[u8]| Backups::decode(Some(bytes));
+    check_exact(&note, "0108070605040302011817161514131211", Backups::encode, decode);
+    assert_eq!(Backups::decode(None).unwrap(), Backups::default());
+}
+
+#[test]
 fn a_load_has_its_golden_bytes() {
     check_exact(&0x0102_0304_0506_0708, "010807060504030201", |number| encode_load(*number), decode_load);
 }

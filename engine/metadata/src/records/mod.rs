@@ -5,6 +5,7 @@
 //! format it doesn't know, and bytes of a known format that make no sense. It never guesses and never panics.
 
 mod accounting;
+mod backups;
 mod clone;
 mod dirent;
 mod fields;
@@ -24,6 +25,7 @@ mod wrapped_key;
 mod xattr_index;
 
 pub use accounting::{Accounting, OwnerState, Rules};
+pub use backups::Backups;
 pub use clone::{
     CloneFile, CloneRecord, CloneState, FileVersion, decode_clone_directory, decode_clone_link, encode_clone_directory,
     encode_clone_link,

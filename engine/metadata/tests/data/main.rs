@@ -3,6 +3,7 @@
 // A failed unwrap in a test is a failed test, which is what it is for.
 #![allow(clippy::unwrap_used)]
 
+mod backups;
 mod census;
 mod check;
 mod clones;

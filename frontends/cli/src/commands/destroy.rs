@@ -111,6 +111,7 @@ fn remove_objects(objects: &Objects) -> Outcome<u64> {
     objects.list(|_, listed| keys.push(listed.key))?;
     let progress = Progress::bar("removing objects", keys.len() as u64);
     objects.delete(&keys, || progress.add(1))?;
+    objects.delete(&objects.backups()?, || ())?;
     objects.remove_temporaries(SystemTime::now())?;
     Ok(keys.len() as u64)
 }

@@ -27,7 +27,7 @@ Examples:
 It is the volume that was dumped, with the same objects: use one of the two, never
 both. Objects that were deleted since the dump are lost to it: shoal fsck tells.")]
 pub struct Arguments {
-    /// The dump: a file, a folder with its parts, or - for standard input
+    /// The dump: a file, what the names of its parts begin with, or - for standard input
     pub file: PathBuf,
     /// The metadata of the volume to be, for example sqlite:///srv/volume.db
     pub meta_url: String,
@@ -72,24 +72,35 @@ fn open(path: &Path) -> Outcome<Box<dyn Read + Send>> {
         return Ok(Box::new(io::stdin()));
     }
     let failed = |error| Failure::of_io(path, "opening the dump", &error);
-    match path.is_dir() {
-        true => Ok(Box::new(Parts::of(path).map_err(failed)?)),
-        false => Ok(Box::new(File::open(path).map_err(failed)?)),
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match Parts::of(path).map_err(failed)? {
+            Some(parts) => Ok(Box::new(parts)),
+            None => Err(failed(error)),
+        },
+        file => Ok(Box::new(file.map_err(failed)?)),
     }
 }
 
-/// The files of a folder in the order of their names, one after the other.
+/// The files whose names begin with `PATH-`, in the order of their names, one after the other: a backup that a mount has made.
 struct Parts {
     left: std::vec::IntoIter<PathBuf>,
     current: Option<File>,
 }
 
 impl Parts {
-    fn of(folder: &Path) -> io::Result<Self> {
-        let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
-        let mut paths = entries.collect::<io::Result<Vec<PathBuf>>>()?;
+    fn of(path: &Path) -> io::Result<Option<Self>> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let prefix = [name.as_encoded_bytes(), b"-"].concat();
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().starts_with(&prefix) {
+                paths.push(entry.path());
+            }
+        }
         paths.sort();
-        Ok(Parts { left: paths.into_iter(), current: None })
+        Ok((!paths.is_empty()).then(|| Parts { left: paths.into_iter(), current: None }))
     }
 }
 

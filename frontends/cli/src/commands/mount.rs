@@ -29,6 +29,7 @@ Examples:
   shoal mount sqlite:///srv/photos.db /mnt/photos -o ro,allow_other
   shoal mount sqlite:///srv/photos.db /mnt/photos --upload-limit 10M --download-limit 50M
   shoal mount sqlite:///srv/photos.db /mnt/photos --key-file /root/photos.key
+  shoal mount sqlite:///srv/photos.db /mnt/photos --backup-meta 1h
   shoal mount sqlite:///srv/photos.db /mnt/photos --transport io_uring")]
 pub struct Arguments {
     /// The volume's metadata, for example sqlite:///srv/volume.db
@@ -50,6 +51,10 @@ pub struct Arguments {
     /// The most bytes a second that come from it
     #[arg(long, value_name = "SIZE")]
     pub download_limit: Option<ByteCount>,
+    /// Back the metadata up into the object store so often, for example 1h; of several mounts one at a time does. Refused for
+    /// encrypted volumes: names would lie there in the clear
+    #[arg(long, value_name = "TIME")]
+    pub backup_meta: Option<Span>,
     /// Folder of the local cache of file content [default: the volume's own below ~/.cache/shoal; /var/cache/shoal
     /// for root]
     #[arg(long, value_name = "DIR")]
@@ -154,6 +159,7 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
         storage: arguments.storage,
         upload_limit: arguments.upload_limit,
         download_limit: arguments.download_limit,
+        backup_meta: arguments.backup_meta,
         cache_dir: absolute(arguments.cache_dir)?,
         cache_size: arguments.cache_size,
         no_cache: arguments.no_cache,
