@@ -5,7 +5,7 @@ use crate::ops::live_bytes;
 use crate::records::decode_deletion;
 use crate::{MetaResult, Metadata, QueuedDeletion, QueuedRemoval};
 use shoal_kv::{Direction, KvResult, Pair, Reader};
-use shoal_types::Ino;
+use shoal_types::{Ino, ObjectId};
 
 impl Metadata {
     /// Oldest first, those queued at or before `until`.
@@ -26,6 +26,12 @@ impl Metadata {
         let places =
             self.at_snapshot(|reader| Ok(reader.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?))?;
         Ok(inodes.iter().zip(places).filter(|(_, place)| place.is_some()).map(|(ino, _)| *ino).collect())
+    }
+
+    /// Whether files refer to it.
+    pub fn is_object_live(&self, object: ObjectId) -> MetaResult<bool> {
+        let key = Key::Object(object).encode();
+        self.at_snapshot(|reader| Ok(live_bytes::live_bytes(object, reader.get(&key)?.as_deref())? > 0))
     }
 
     /// Oldest first, those queued at or before `until`, which is now less the grace. What a file refers to again is passed over: before bytes are
