@@ -76,9 +76,9 @@ impl HeldInodes {
         }
     }
 
-    /// Those that are kept, and that the store doesn't know of yet.
-    pub fn unsustained(&self, now: Instant) -> Vec<Ino> {
-        self.select(|held| held.age(now) >= limits::HELD_FRESH && !held.sustained.load(SeqCst))
+    /// Those that are kept.
+    pub fn lasting(&self, now: Instant) -> Vec<Ino> {
+        self.select(|held| held.age(now) >= limits::HELD_FRESH)
     }
 
     /// Those that the kernel may know nothing of, once they have been held for too long.
@@ -111,11 +111,10 @@ mod tests {
         assert!(held.put(INO, true));
         let removed = Instant::now();
         assert_eq!(held.hold(INO, removed), Hold::Fresh);
-        assert!(held.unsustained(removed).is_empty());
+        assert!(held.lasting(removed).is_empty());
         let later = removed + limits::HELD_FRESH;
-        assert_eq!((held.hold(INO, later), held.unsustained(later)), (Hold::Lasting, vec![INO]));
+        assert_eq!((held.hold(INO, later), held.lasting(later)), (Hold::Lasting, vec![INO]));
         assert!(held.note_sustained(INO) && held.is_held(INO));
-        assert!(held.unsustained(later).is_empty());
         assert_eq!((held.forget(INO), held.forget(INO)), (Some(true), None));
         assert!(!held.is_held(INO) && !held.note_sustained(INO));
     }

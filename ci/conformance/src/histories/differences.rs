@@ -1,6 +1,6 @@
 //! Where the plain folder or the mount are known to answer otherwise than the oracle. Nothing else is let through.
 
-use super::call::{Action, Call, PROCESSES};
+use super::call::{Action, Call};
 use super::kernel::Kernel;
 use rustix::fs::{FallocateFlags, RenameFlags};
 use std::collections::BTreeSet;
@@ -36,13 +36,6 @@ pub const LEFT_OUT: &[LeftOut] = &[
 
 /// As `LEFT_OUT`, where each process has a mount of its own.
 pub const LEFT_OUT_OF_TWO: &[LeftOut] = &[
-    // What a mount keeps open that removed it, another can use but not open again (docs/posix.md).
-    LeftOut {
-        applies: |call, kernel| {
-            let is_shared = |victim| (0..PROCESSES).all(|process| kernel.is_open_by(process, victim));
-            kernel.would_remove(call).is_some_and(is_shared)
-        },
-    },
     // Locks of directories and special files stay within a mount: the kernel tells FUSE of none.
     LeftOut {
         applies: |call, kernel| {

@@ -149,9 +149,6 @@ pub enum Problem {
     SustainedNowhere {
         session: SessionId,
     },
-    SustainedAndQueued {
-        session: SessionId,
-    },
     SustainedWithName {
         session: SessionId,
     },
@@ -243,7 +240,6 @@ impl fmt::Display for Problem {
             QuotaMissing => write!(f, "inodes are counted for its quota, which it does not have"),
             SessionGone { session } => write!(f, "there are records of session {session}, which has ended"),
             SustainedNowhere { session } => write!(f, "session {session} keeps it, but it does not exist"),
-            SustainedAndQueued { session } => write!(f, "session {session} keeps it, and it is queued for removal"),
             SustainedWithName { session } => write!(f, "session {session} keeps it as nameless, but it has a name"),
             Locks { session } => write!(f, "it and session {session} do not agree about what is locked"),
             QueuedNowhere => write!(f, "it is queued for removal, but does not exist"),

@@ -7,7 +7,8 @@ use crate::inode::Inode;
 use crate::keys::{self, Key};
 use crate::ops::slice_list;
 use crate::records::{
-    Dirent, Identity, LockRecord, WaiterRecord, XattrIndex, decode_content, decode_origin, decode_queued, decode_slices,
+    BEGUN, Dirent, Identity, LockRecord, WaiterRecord, XattrIndex, decode_content, decode_origin, decode_queued,
+    decode_slices,
 };
 use shoal_kv::KvResult;
 use shoal_types::{CHUNK_BYTES, FileKind, Ino, InodeFlags, Name, Slice, XattrName};
@@ -101,7 +102,7 @@ impl InodeCheck {
                 self.xattr_flags = self.xattrs_missing.flags(InodeFlags::default());
             }
             Key::Xattr(ino, name) => self.xattr(*ino, name, value, report)?,
-            Key::Queued(_) => self.queued = Some(decode_queued(value)?),
+            Key::Queued(_) => self.queued = Some(decode_queued(value)?).filter(|time| *time != BEGUN),
             Key::Origin(_) => {
                 self.origin = true;
                 decode_origin(value)?;

@@ -193,13 +193,11 @@ impl Tree {
         }
     }
 
-    /// What sessions and the queue keep exists, and each inode is kept once.
+    /// What sessions and the queue keep exists. What a session keeps may be queued as well: by another one that kept it.
     fn check_kept(&self, report: &mut Report) {
         for (ino, session) in &self.sustained {
             if !self.exists(*ino) {
                 report.add(Some(*ino), Problem::SustainedNowhere { session: *session });
-            } else if self.queued.contains_key(ino) {
-                report.add(Some(*ino), Problem::SustainedAndQueued { session: *session });
             }
         }
         for ino in self.queued.keys().filter(|ino| !self.exists(**ino)) {

@@ -30,7 +30,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &EndSession) -> 
     for (key, _) in &sustained {
         let Some(Key::Sustained(_, ino)) = Key::parse(key) else { unreachable!("the range holds these only") };
         transaction.delete(key);
-        orphan::queue_removal(transaction, ino, operation.now);
+        orphan::queue_released(transaction, ino, operation.now)?;
     }
     let done = waiters_done && locks_done && sustained.len() < KEYS_MAX;
     if done {

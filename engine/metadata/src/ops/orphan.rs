@@ -45,6 +45,14 @@ pub(super) fn queue_removal(transaction: &mut dyn Transaction, ino: Ino, now: Ti
     transaction.put(&Key::Queued(ino).encode(), &encode_queued(time));
 }
 
+/// A session keeps it no more. Another one may have kept it as well, and queued it already.
+pub(super) fn queue_released(transaction: &mut dyn Transaction, ino: Ino, now: Timestamp) -> MetaResult<()> {
+    if transaction.get(&Key::Queued(ino).encode())?.is_none() {
+        queue_removal(transaction, ino, now);
+    }
+    Ok(())
+}
+
 /// Everything about an inode at once. Content that lies in objects must have been given up before.
 pub(super) fn delete_inode(
     transaction: &mut dyn Transaction,

@@ -10,7 +10,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Release) -> Met
     let sustained = Key::Sustained(operation.session, operation.ino).encode();
     if transaction.get(&sustained)?.is_some() {
         transaction.delete(&sustained);
-        orphan::queue_removal(transaction, operation.ino, operation.now);
+        orphan::queue_released(transaction, operation.ino, operation.now)?;
     }
     Ok(MetaReply::Done)
 }

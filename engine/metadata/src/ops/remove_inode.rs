@@ -1,7 +1,7 @@
 //! The removal of an inode that has no name and that nobody keeps.
 //!
 //! Each step frees what it has read in the same transaction, so a step that runs twice frees nothing twice. The first
-//! takes away the inode's note of its place in the queue: from then on nobody can sustain it. A write that comes late
+//! notes with the inode that it has begun: from then on nobody can sustain it. A write that comes late
 //! either commits before the last step, which then runs again and sees it, or finds no inode.
 
 use super::charges::{self, Charges};
@@ -9,7 +9,7 @@ use super::live_bytes::Books;
 use super::{chunks, orphan, quota, remove_tree};
 use crate::inode::{self, Inode};
 use crate::keys::Key;
-use crate::records::{Identity, decode_queued};
+use crate::records::{BEGUN, Identity, decode_queued, encode_queued};
 use crate::{Emptied, MetaError, MetaReply, MetaResult, RemoveInode};
 use shoal_kv::Transaction;
 use shoal_types::Errno;
@@ -24,7 +24,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &RemoveInode) ->
         transaction.delete(&entry);
         return Ok(MetaReply::Ended { done: true });
     };
-    transaction.delete(&Key::Queued(ino).encode());
+    transaction.put(&Key::Queued(ino).encode(), &encode_queued(BEGUN));
     if inode.identity.is_directory() {
         return take_apart(transaction, operation, &inode.identity, &entry);
     }
@@ -71,7 +71,7 @@ fn find(transaction: &mut dyn Transaction, operation: &RemoveInode) -> MetaResul
     };
     let queued = transaction.get(&Key::Queued(operation.ino).encode())?;
     let elsewhere = match queued {
-        Some(queued) => decode_queued(&queued)? != operation.queued_at,
+        Some(queued) => ![operation.queued_at, BEGUN].contains(&decode_queued(&queued)?),
         None => false,
     };
     Ok((inode.identity.nlink == 0 && !elsewhere).then_some(inode))

@@ -2,7 +2,7 @@
 
 use crate::keys::{self, Key};
 use crate::ops::live_bytes;
-use crate::records::decode_deletion;
+use crate::records::{BEGUN, decode_deletion, decode_queued};
 use crate::{MetaResult, Metadata, QueuedDeletion, QueuedRemoval};
 use shoal_kv::{Direction, KvResult, Pair, Reader};
 use shoal_types::{Ino, ObjectId};
@@ -25,7 +25,13 @@ impl Metadata {
         let keys: Vec<Vec<u8>> = inodes.iter().map(|ino| Key::Queued(*ino).encode()).collect();
         let places =
             self.at_snapshot(|reader| Ok(reader.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?))?;
-        Ok(inodes.iter().zip(places).filter(|(_, place)| place.is_some()).map(|(ino, _)| *ino).collect())
+        let mut queued = Vec::new();
+        for (ino, place) in inodes.iter().zip(places) {
+            if place.map(|place| decode_queued(&place)).transpose()?.is_some_and(|time| time != BEGUN) {
+                queued.push(*ino);
+            }
+        }
+        Ok(queued)
     }
 
     /// Whether files refer to it.

@@ -1,5 +1,5 @@
 //! Queue entries. In the deletion queue: format, object kind. An inode's own note of its place in the removal queue:
-//! format, the queue time (8). A staged file's place in the list of what is to be packed is of the same kind.
+//! format, the queue time (8), or `BEGUN` in its place. A staged file's place in the list of what is to be packed is of the same kind.
 
 use super::fields::u64_at;
 use super::{body, damaged};
@@ -17,6 +17,9 @@ pub fn decode_deletion(bytes: &[u8]) -> KvResult<ObjectKind> {
         other => Err(damaged(DELETION, format!("no object kind {other:?}"))),
     }
 }
+
+/// The removal has begun, and nobody can take the inode back. No queue time is this.
+pub const BEGUN: u64 = u64::MAX;
 
 pub fn encode_queued(time: u64) -> Vec<u8> {
     [&[FORMAT][..], &time.to_le_bytes()].concat()

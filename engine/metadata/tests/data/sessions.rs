@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use shoal_kv::{Faults, MemoryKv, MemoryOptions, MemoryStore};
+use shoal_metadata::records::{BEGUN, encode_queued};
 use shoal_metadata::{
     EndSession, Heartbeat, LeaseInodes, MetaError, MetaOp, MetaReply, Metadata, Release, Sustain, check, keys::Key,
 };
@@ -111,7 +112,6 @@ fn another_mount_that_has_the_file_open_takes_it_off_the_queue() {
     let kept = Ok(MetaReply::Sustained(vec![ino]));
     assert_eq!(other.try_run(sustain(&other)), kept);
     assert_eq!(other.try_run(sustain(&other)), kept, "it has it already");
-    assert_eq!(volume.try_run(sustain(&volume)), Ok(MetaReply::Sustained(Vec::new())), "another session has it");
     assert_eq!(queued(&volume.metadata), []);
     volume.remove_queued();
     assert!(volume.metadata.get_attributes(ino).is_ok());
@@ -119,6 +119,35 @@ fn another_mount_that_has_the_file_open_takes_it_off_the_queue() {
     volume.remove_queued();
     assert_eq!(volume.metadata.get_attributes(ino), Err(Errno::ENOENT.into()));
     assert_eq!(check::run(&volume.metadata, &mut |_| {}).unwrap().findings, []);
+}
+
+#[test]
+fn an_inode_that_two_mounts_keep_goes_when_both_are_done_with_it() {
+    let volume = Volume::new();
+    let other = Volume::join(volume.metadata.kv().clone());
+    let sound = || assert_eq!(check::run(&volume.metadata, &mut |_| {}).unwrap().findings, []);
+    let ino = volume.file("f");
+    volume.unlink("f", &[ino]);
+    let sustain = MetaOp::Sustain(Sustain { inodes: vec![ino], session: other.session });
+    assert_eq!(other.try_run(sustain.clone()), Ok(MetaReply::Sustained(vec![ino])), "the other session has it as well");
+    sound();
+    volume.run(MetaOp::Release(Release { ino, session: volume.session, now: at(7) }));
+    assert_eq!(queued(&volume.metadata), [ino]);
+    sound();
+    other.run(sustain.clone());
+    assert_eq!(queued(&volume.metadata), [], "who still keeps it takes it off again");
+    volume.run(MetaOp::Sustain(Sustain { inodes: vec![ino], session: volume.session }));
+    for keeper in [&volume, &other] {
+        keeper.run(MetaOp::Release(Release { ino, session: keeper.session, now: at(8) }));
+        assert_eq!(queued(&volume.metadata), [ino], "it's queued once");
+        sound();
+    }
+    volume.raw(move |transaction| transaction.put(&Key::Queued(ino).encode(), &encode_queued(BEGUN)));
+    assert_eq!(other.try_run(sustain), Ok(MetaReply::Sustained(Vec::new())), "its removal has begun");
+    assert_eq!(volume.metadata.queued_among(&[ino]), Ok(Vec::new()));
+    volume.remove_queued();
+    assert_eq!(volume.metadata.get_attributes(ino), Err(Errno::ENOENT.into()));
+    sound();
 }
 
 #[test]

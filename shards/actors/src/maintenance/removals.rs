@@ -77,7 +77,7 @@ async fn remove(shard: &Rc<Shard>, removal: QueuedRemoval) -> FsResult<bool> {
 /// What others have removed while we have it open, or might remove while it's held here.
 async fn sustain_open(shard: &Rc<Shard>) -> FsResult<()> {
     let mut open = shard.shared.open_files.all();
-    open.extend(shard.shared.held.unsustained(Instant::now()));
+    open.extend(shard.shared.held.lasting(Instant::now()));
     for some in open.chunks(limits::SUSTAINED_LOOK) {
         let some = some.to_vec();
         let queued = shard.read_metadata(move |metadata| metadata.queued_among(&some)).await?;

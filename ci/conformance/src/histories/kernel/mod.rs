@@ -14,9 +14,8 @@ mod walk;
 mod xattrs;
 
 use super::answer::{Answer, Look, Seen};
-use super::call::{Action, Call, PROCESSES, Slot, Target, USERS, User};
+use super::call::{Action, Call, Slot, Target, USERS, User};
 use super::differences::{LEFT_OUT, LeftOut};
-use rustix::fs::RenameFlags;
 use shoal_oracle::{LockTable, Oracle};
 use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, LockMode, LockSpace, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,24 +139,6 @@ impl Kernel {
         call.action.slots().iter().all(|slot| self.slots.contains_key(slot))
             && call.action.new_slot().is_none_or(|slot| !self.slots.contains_key(&slot))
             && LEFT_OUT.iter().chain(self.more_left_out).all(|left_out| !(left_out.applies)(call, self))
-    }
-
-    /// What would lose its last name, if the call went well.
-    pub fn would_remove(&self, call: &Call) -> Option<Ino> {
-        let place = match &call.action {
-            Action::Remove { place } | Action::RemoveDirectory { place } => place,
-            Action::Rename { to, flags, .. } if !flags.contains(RenameFlags::EXCHANGE) => to,
-            _ => return None,
-        };
-        if place.from.is_some_and(|slot| !self.is_directory(self.description(slot).ino)) {
-            return None;
-        }
-        let victim = self.resolve(&USERS[0], place, false).ok()?;
-        (self.is_directory(victim) || self.attributes(victim).nlink == 1).then_some(victim)
-    }
-
-    pub fn is_open_by(&self, process: u8, ino: Ino) -> bool {
-        self.slots.iter().any(|(slot, id)| slot % PROCESSES == process && self.descriptions[id].ino == ino)
     }
 
     /// The process has record locks of the file.

@@ -191,7 +191,7 @@ fn of_inode(
         Locks { .. } => kept::drop_locks(transaction, ino),
         QueuedNowhere | QueuedWithName | QueuePlace => kept::queue_anew(transaction, ino, places, now),
         CloneNowhere | CloneWithName => kept::drop_clone(transaction, ino),
-        SustainedNowhere { .. } | SustainedAndQueued { .. } | SustainedWithName { .. } => {
+        SustainedNowhere { .. } | SustainedWithName { .. } => {
             Ok(Repair::NotPossible("it is done by ending the session"))
         }
         QuotaMissing => Ok(Repair::NotPossible("set a quota there and delete it again: shoal quota")),
