@@ -35,7 +35,6 @@ pub fn record(kind: u8, bytes: &[u8]) {
         15 => again(decode_origin, |(parent, name)| encode_origin(*parent, name), bytes),
         16 => again(decode_wrapped_key, encode_wrapped_key, bytes),
         18 => again(|bytes| Backups::decode(Some(bytes)), Backups::encode, bytes),
-        19 => again(decode_staged, |staged| encode_staged(*staged), bytes),
         17 => again(decode_load, |number| encode_load(*number), bytes),
         _ => again(
             |bytes| Ok((SessionRecord::decode(bytes)?, Rules::decode(bytes)?)),

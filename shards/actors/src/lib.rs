@@ -28,7 +28,6 @@ mod metadata_workers;
 mod name_cache;
 mod namespace;
 mod open_files;
-mod packs;
 mod recent_map;
 mod room;
 mod seq_table;

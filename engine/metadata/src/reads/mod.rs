@@ -10,7 +10,6 @@ mod path;
 mod queues;
 mod quotas;
 mod sessions;
-mod staging;
 mod trash;
 mod usage;
 mod xattrs;

@@ -15,7 +15,6 @@ mod repair;
 mod sample;
 mod sealed;
 mod sessions;
-mod staging;
 mod support;
 mod trash;
 mod truncate;

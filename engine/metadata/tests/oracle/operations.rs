@@ -184,7 +184,6 @@ impl Chooser {
             patches,
             length_min: 0,
             inline_max: 4096,
-            staging: Default::default(),
             mtime: now,
             exempt: false,
             session: self.session,

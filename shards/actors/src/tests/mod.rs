@@ -7,7 +7,6 @@ mod failing_store;
 mod limits;
 mod locks;
 mod names;
-mod packing;
 mod random_bytes;
 mod removing;
 mod store;
@@ -40,7 +39,6 @@ fn settings() -> VolumeSettings {
         storage: "memory:".into(),
         block_bytes: VolumeSettings::BLOCK_BYTES_MIN,
         inline_bytes_max: 4096,
-        staging: Default::default(),
         delete_grace_seconds: 0,
         compression: Compression::None,
         cipher: None,
