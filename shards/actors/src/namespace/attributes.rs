@@ -13,8 +13,10 @@ use std::rc::Rc;
 impl Shard {
     /// With what is buffered counted in.
     pub async fn get_attributes(self: &Rc<Self>, ino: Ino) -> FsResult<Attributes> {
-        let seen = self.see_attributes(ino);
+        // First: a commit raises the stamp before it takes back what was pending. The other way round, one in between would
+        // leave neither, and what is cached from before would pass for current.
         let pending = self.pending(ino);
+        let seen = self.see_attributes(ino);
         let mut attributes = match self.shared.names.attributes(ino, seen) {
             Some(attributes) => attributes,
             None => {
