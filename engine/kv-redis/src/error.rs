@@ -5,6 +5,11 @@ use shoal_kv::KvError;
 use shoal_kv_remote::Failure;
 
 pub(crate) fn translate(error: RedisError) -> Failure {
+    // What several commands at once were refused for, the first of them says.
+    let error = match error.clone().into_server_errors().as_deref() {
+        Some([(_, first), ..]) => first.clone().into(),
+        _ => error,
+    };
     let text = format!("redis: {error}");
     match error.kind() {
         ErrorKind::Server(kind) => of_server(kind, text),

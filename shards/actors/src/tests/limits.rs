@@ -77,7 +77,8 @@ fn bytes_that_no_longer_fit_are_dropped_and_the_next_flush_says_so_once() {
     let ino = create_open(&volume, 0, "file");
     write(&volume, 0, ino, 0, pattern(1, 5000)).unwrap();
     flush(&volume, 0, ino).unwrap();
-    write(&volume, 0, ino, 5000, pattern(2, 200_000)).unwrap();
+    // Less than a block, which would be stored at once.
+    write(&volume, 0, ino, 5000, pattern(2, 60_000)).unwrap();
     limit(&volume, 5000);
     assert_eq!(flush(&volume, 1, ino), Err(Errno::ENOSPC));
     assert_eq!(flush(&volume, 0, ino), Ok(()), "told once");
