@@ -64,6 +64,13 @@ fn no_check_of_pjdfstest_fails_that_passes_in_a_local_folder() {
     let wanted = pjdfstest(&local, beside.path(), &[]);
     assert!(wanted.len() > 390, "the suite has its checks: {}", wanted.len());
     let mut found = pjdfstest(&mounted, beside.path(), &[]);
+    // The suite runs its checks side by side in one process. A program that one has just written and wants to run is busy
+    // (ETXTBSY) while another one forks, because the child has the descriptor until it runs something itself. So what
+    // fails has to fail by itself too.
+    for (check, outcome) in found.iter_mut().filter(|(_, outcome)| *outcome == "FAILED") {
+        let alone = pjdfstest(&mounted, beside.path(), &[check.as_str()]);
+        *outcome = alone.get(check).cloned().expect("the suite runs the check it is asked for");
+    }
     // The C library knows the limits of some file systems by their type, and so the suite asks less here.
     assert_eq!(found.insert("link::link_count_max".into(), "ok".into()).as_deref(), Some("skipped"));
     let differences: Vec<_> = wanted.iter().filter(|(check, outcome)| found.get(*check) != Some(outcome)).collect();
