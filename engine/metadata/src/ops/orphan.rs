@@ -45,9 +45,11 @@ pub(super) fn queue_removal(transaction: &mut dyn Transaction, ino: Ino, now: Ti
     transaction.put(&Key::Queued(ino).encode(), &encode_queued(time));
 }
 
-/// A session keeps it no more. Another one may have kept it as well, and queued it already.
+/// A session keeps it no more. Another one may have kept it as well, and queued it already; if this session was silent for
+/// as long as that took, the inode is gone.
 pub(super) fn queue_released(transaction: &mut dyn Transaction, ino: Ino, now: Timestamp) -> MetaResult<()> {
-    if transaction.get(&Key::Queued(ino).encode())?.is_none() {
+    let queued = transaction.get(&Key::Queued(ino).encode())?.is_some();
+    if !queued && transaction.get(&Key::Identity(ino).encode())?.is_some() {
         queue_removal(transaction, ino, now);
     }
     Ok(())

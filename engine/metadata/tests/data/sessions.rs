@@ -151,6 +151,22 @@ fn an_inode_that_two_mounts_keep_goes_when_both_are_done_with_it() {
 }
 
 #[test]
+fn what_a_silent_session_kept_and_another_has_removed_leaves_nothing() {
+    let volume = Volume::new();
+    let other = Volume::join(volume.metadata.kv().clone());
+    let ino = volume.file("f");
+    volume.unlink("f", &[ino]);
+    other.run(MetaOp::Sustain(Sustain { inodes: vec![ino], session: other.session }));
+    volume.run(MetaOp::Release(Release { ino, session: volume.session, now: at(7) }));
+    volume.remove_queued();
+    assert_eq!(volume.metadata.get_attributes(ino), Err(Errno::ENOENT.into()));
+    volume.run_steps(end(other.session));
+    assert_eq!(queued(&volume.metadata), []);
+    assert_eq!(volume.get(Key::Queued(ino)), None);
+    assert_eq!(check::run(&volume.metadata, &mut |_| {}).unwrap().findings, []);
+}
+
+#[test]
 fn a_file_with_a_name_is_not_sustained() {
     let volume = Volume::new();
     let ino = volume.file("f");
