@@ -25,6 +25,17 @@ pub trait Program: Send + 'static {
     fn url(&self, port: u16, prefix: &str) -> String;
 }
 
+/// A probe for servers that speak HTTP: whatever they answer, also a refusal, they are there.
+pub(crate) fn any_http_answer(port: u16) -> Command {
+    const ASK: &str = "\
+import sys, urllib.error, urllib.request
+try: urllib.request.urlopen(sys.argv[1])
+except urllib.error.HTTPError: pass";
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", ASK, &format!("http://127.0.0.1:{port}/")]);
+    command
+}
+
 pub struct Server<P: Program> {
     program: P,
     folder: TempDir,

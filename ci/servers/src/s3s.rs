@@ -1,6 +1,6 @@
 //! S3 as `s3s-fs` serves it from a folder. It checks signatures, and survives being killed.
 
-use crate::program::Program;
+use crate::program::{Program, any_http_answer};
 use crate::suites::find_built;
 use std::path::Path;
 use std::process::Command;
@@ -12,12 +12,6 @@ impl S3s {
     pub const ACCESS_KEY_ID: &str = "reader-and-writer";
     pub const SECRET_ACCESS_KEY: &str = "quiet as the sea";
 }
-
-/// Any answer at all is one.
-const PROBE: &str = "\
-import sys, urllib.error, urllib.request
-try: urllib.request.urlopen(sys.argv[1])
-except urllib.error.HTTPError: pass";
 
 impl Program for S3s {
     fn prepare(&self, folder: &Path) {
@@ -33,9 +27,7 @@ impl Program for S3s {
     }
 
     fn probe(&self, _: &Path, port: u16) -> Command {
-        let mut command = Command::new("/usr/bin/python3");
-        command.args(["-c", PROBE, &format!("http://127.0.0.1:{port}/")]);
-        command
+        any_http_answer(port)
     }
 
     fn url(&self, port: u16, prefix: &str) -> String {

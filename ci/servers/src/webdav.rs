@@ -1,6 +1,6 @@
 //! WebDAV as lighttpd serves it, with a password.
 
-use crate::program::{Program, find};
+use crate::program::{Program, any_http_answer, find};
 use std::path::Path;
 use std::process::Command;
 
@@ -11,11 +11,6 @@ impl Webdav {
     pub const USER: &str = "me";
     pub const PASSWORD: &str = "quiet as the sea";
 }
-
-const PROBE: &str = "\
-import sys, urllib.error, urllib.request
-try: urllib.request.urlopen(sys.argv[1])
-except urllib.error.HTTPError: pass";
 
 impl Program for Webdav {
     fn prepare(&self, folder: &Path) {
@@ -50,9 +45,7 @@ impl Program for Webdav {
     }
 
     fn probe(&self, _: &Path, port: u16) -> Command {
-        let mut command = Command::new("/usr/bin/python3");
-        command.args(["-c", PROBE, &format!("http://127.0.0.1:{port}/")]);
-        command
+        any_http_answer(port)
     }
 
     fn url(&self, port: u16, prefix: &str) -> String {
