@@ -11,12 +11,15 @@ struct Arguments {
     /// The share of requests to the object store that fail
     #[arg(long, default_value_t = 0.0)]
     fault_rate: f64,
+    /// Small files wait in the metadata and are packed
+    #[arg(long)]
+    packs: bool,
     /// The same seed gives the same programs; the moments of death differ all the same
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
 fn main() {
-    let Arguments { rounds, fault_rate, seed } = Arguments::parse();
-    run(&Plan { rounds, fault_rate, seed, life_ms_max: 1500, told: true });
+    let Arguments { rounds, fault_rate, packs, seed } = Arguments::parse();
+    run(&Plan { rounds, fault_rate, seed, life_ms_max: if packs { 3000 } else { 1500 }, packs, told: true });
 }

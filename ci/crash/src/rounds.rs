@@ -17,6 +17,8 @@ pub struct Plan {
     pub seed: u64,
     /// Milliseconds that a daemon lives at the most.
     pub life_ms_max: u64,
+    /// Small files wait in metadata and are packed while the daemon lives.
+    pub packs: bool,
     /// Says on standard error how it goes.
     pub told: bool,
 }
@@ -30,7 +32,8 @@ struct Worker {
 
 /// Panics at the first thing that is missing or wrong, with the seed.
 pub fn run(plan: &Plan) {
-    let bed = Bed::new(&["--delete-grace", "0s"]);
+    let staged: &[&str] = if plan.packs { &["--stage-max", "64K", "--inline-max", "100"] } else { &[] };
+    let bed = Bed::new(&[&["--delete-grace", "0s"], staged].concat());
     let mut random = Random::new(plan.seed);
     let mut workers = workers(&bed, &mut random);
     for round in 0..plan.rounds {

@@ -12,7 +12,7 @@ pub fn key(bytes: &[u8]) {
 }
 
 /// How many kinds of values there are.
-pub const RECORDS: u8 = 20;
+pub const RECORDS: u8 = 21;
 
 /// `kind` is one of so many.
 pub fn record(kind: u8, bytes: &[u8]) {
@@ -34,8 +34,9 @@ pub fn record(kind: u8, bytes: &[u8]) {
         14 => again(XattrIndex::decode, XattrIndex::encode, bytes),
         15 => again(decode_origin, |(parent, name)| encode_origin(*parent, name), bytes),
         16 => again(decode_wrapped_key, encode_wrapped_key, bytes),
-        18 => again(|bytes| Backups::decode(Some(bytes)), Backups::encode, bytes),
         17 => again(decode_load, |number| encode_load(*number), bytes),
+        18 => again(|bytes| Backups::decode(Some(bytes)), Backups::encode, bytes),
+        19 => again(decode_staged, |staged| encode_staged(*staged), bytes),
         _ => again(
             |bytes| Ok((SessionRecord::decode(bytes)?, Rules::decode(bytes)?)),
             |(session, rules)| session.encode(*rules),

@@ -113,6 +113,7 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         MetaOp::WriteInline(operation) => Some(operation.session),
         MetaOp::WriteSlices(operation) => Some(operation.session),
         MetaOp::ReplaceSlices(operation) => Some(operation.session),
+        MetaOp::Pack(operation) => Some(operation.session),
         MetaOp::Fallocate(operation) => Some(operation.session),
         MetaOp::CopyRange(operation) => Some(operation.session),
         MetaOp::CreateNameless(operation) => Some(operation.session),

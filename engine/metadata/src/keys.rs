@@ -27,6 +27,8 @@
 //! n ino(8) 0a                         place in the removal queue, while removal has not begun
 //! n ino(8) 0b                         where it was removed from, if its name in the trash doesn't tell all of it
 //! o object(8)                         live bytes
+//! p 00                                accumulator: bytes that are staged
+//! p 01 session(8) directory(8) ino(8) a file that this session has staged
 //! q 00                                what is counted and limited
 //! q kind(1) id(8) 01                  quota of an account: kind 1 the volume, 2 a directory, 3 a user, 4 a group
 //! q kind(1) id(8) 02 field(1)         accumulator: its usage
@@ -81,6 +83,9 @@ pub enum Key<'a> {
     Queued(Ino),
     Origin(Ino),
     Object(ObjectId),
+    StagedBytes,
+    /// The session, the directory, the file.
+    Staged(SessionId, Ino, Ino),
     Accounting,
     Quota(Account),
     QuotaUsage(Account, UsageField),
@@ -172,6 +177,10 @@ impl<'a> Key<'a> {
             Key::Queued(ino) => key.inode(ino, QUEUED),
             Key::Origin(ino) => key.inode(ino, ORIGIN),
             Key::Object(object) => key.byte(b'o').number(object.0),
+            Key::StagedBytes => key.byte(b'p').byte(STAGED_BYTES),
+            Key::Staged(session, directory, ino) => {
+                key.byte(b'p').byte(STAGED).number(session.0).number(directory.0).number(ino.0)
+            }
             Key::Accounting => key.byte(b'q').byte(ACCOUNTING),
             Key::Quota(account) => key.account(account, QUOTA_RECORD),
             Key::QuotaUsage(account, field) => key.account(account, QUOTA_USAGE).byte(field as u8),
@@ -203,6 +212,7 @@ impl<'a> Key<'a> {
             b'l' => rest.is_empty().then_some(Key::Load),
             b'n' => Self::parse_inode(rest),
             b'o' => Some(Key::Object(ObjectId(number(rest)?))),
+            b'p' => Self::parse_staged(rest),
             b'q' => Self::parse_account(rest),
             b's' => Self::parse_session(rest),
             b'u' => pair(rest).map(|(time, ino)| Key::Removal(time, Ino(ino))),
@@ -265,6 +275,18 @@ impl<'a> Key<'a> {
             (CLONE_RECORD, []) => Some(Key::Clone(clone)),
             (CLONE_DIRECTORY, rest) => Some(Key::CloneDirectory(clone, Ino(number(rest)?))),
             (CLONE_LINK, rest) => Some(Key::CloneLink(clone, Ino(number(rest)?))),
+            _ => None,
+        }
+    }
+
+    fn parse_staged(rest: &'a [u8]) -> Option<Self> {
+        match rest.split_first()? {
+            (&STAGED_BYTES, []) => Some(Key::StagedBytes),
+            (&STAGED, rest) => {
+                let (session, rest) = rest.split_first_chunk()?;
+                let (directory, ino) = pair(rest)?;
+                Some(Key::Staged(SessionId(u64::from_be_bytes(*session)), Ino(directory), Ino(ino)))
+            }
             _ => None,
         }
     }
@@ -422,6 +444,16 @@ pub fn clone_notes(clone: Ino) -> KeyRange {
 /// Requests that wait for locks of an inode.
 pub fn waiters(ino: Ino) -> KeyRange {
     KeyRange::prefix(&Builder(Vec::new()).inode(ino, LOCK).byte(WAITER).0)
+}
+
+/// All files that are staged.
+pub fn staged() -> KeyRange {
+    KeyRange::prefix(&[b'p', STAGED])
+}
+
+/// Those that one session has staged.
+pub fn staged_by(session: SessionId) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).byte(b'p').byte(STAGED).number(session.0).0)
 }
 
 /// Everything about one account.
@@ -614,6 +646,9 @@ const INODE_PREFIX_BYTES: usize = 10;
 const CLONE_RECORD: u8 = 0x01;
 const CLONE_DIRECTORY: u8 = 0x02;
 const CLONE_LINK: u8 = 0x03;
+
+const STAGED_BYTES: u8 = 0x00;
+const STAGED: u8 = 0x01;
 
 const ACCOUNTING: u8 = 0x00;
 const VOLUME: u8 = 0x01;

@@ -41,6 +41,8 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::Queued(INO), "6e01020304050607080a"),
         (Key::Origin(INO), "6e01020304050607080b"),
         (Key::Object(OBJECT), "6f2122232425262728"),
+        (Key::StagedBytes, "7000"),
+        (Key::Staged(SESSION, INO, Ino(OBJECT.0)), "7001111213141516171801020304050607082122232425262728"),
         (Key::Accounting, "7100"),
         (Key::Quota(Account::Volume), "7101000000000000000001"),
         (Key::Quota(Account::Directory(INO)), "7102010203040506070801"),
@@ -113,11 +115,13 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::Load => 33,
         Key::StorageSecrets => 34,
         Key::Backups => 35,
+        Key::StagedBytes => 36,
+        Key::Staged(..) => 37,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..36).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..38).collect::<Vec<_>>());
 }
 
 #[test]

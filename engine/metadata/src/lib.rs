@@ -31,14 +31,14 @@ pub use error::{MetaError, MetaResult};
 pub use lock_ranges::LockRanges;
 pub use metadata::{
     CloneInfo, Content, DirectoryEntry, DirectoryPage, FormatOptions, HeldLock, Metadata, QueuedDeletion,
-    QueuedRemoval, SessionInfo, Usage,
+    QueuedRemoval, SessionInfo, StagedFile, Usage,
 };
 pub use operation::{
     AdjustUsage, Append, AppendedContent, BeginClone, Caller, CancelLockWait, CleanClone, CopyRange, Create,
     CreateNameless, DeleteQuota, EndSession, Fallocate, FillClone, FinishClone, ForgetObjects, Heartbeat, LeaseInodes,
-    LeaseObjects, Link, LockWait, MetaOp, NoteAccesses, PurgeTrash, RegisterSession, Release, RemoveInode, RemoveTree,
-    RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, SetQuota, SetTrash, SetXattr, Sustain, Truncate,
-    Unlink, WriteInline, WriteSlices,
+    LeaseObjects, Link, LockWait, MetaOp, NoteAccesses, Pack, PackedFile, PurgeTrash, RegisterSession, Release,
+    RemoveInode, RemoveTree, RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, SetQuota, SetTrash,
+    SetXattr, Sustain, Truncate, Unlink, WriteInline, WriteSlices,
 };
 pub use ops::Repair;
 pub use records::{Accounting, OwnerState, SessionKind, SessionRecord};

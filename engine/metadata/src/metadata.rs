@@ -97,6 +97,15 @@ pub struct CloneInfo {
     pub orphaned: bool,
 }
 
+/// A file that waits to be packed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StagedFile {
+    /// Where it was when it was written.
+    pub directory: Ino,
+    pub ino: Ino,
+    pub bytes: u32,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueuedRemoval {
     pub queued_at: u64,

@@ -7,8 +7,8 @@ use crate::records::SessionRecord;
 use crate::{Account, Limits};
 use serde::{Deserialize, Serialize};
 use shoal_types::{
-    FileKind, Ino, LockMode, LockRange, LockSpace, Name, ObjectId, SessionId, Slice, Timestamp, Whiteout, XattrMode,
-    XattrName,
+    FileKind, Ino, LockMode, LockRange, LockSpace, Name, ObjectId, SessionId, Slice, Staging, Timestamp, Whiteout,
+    XattrMode, XattrName,
 };
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -26,6 +26,7 @@ pub enum MetaOp {
     WriteInline(WriteInline),
     WriteSlices(WriteSlices),
     ReplaceSlices(ReplaceSlices),
+    Pack(Pack),
     Sustain(Sustain),
     Release(Release),
     LeaseInodes(LeaseInodes),
@@ -199,7 +200,7 @@ pub struct Truncate {
 }
 
 /// Writes a small file's bytes into metadata. Answers `Attributes`, or `NotInline` with nothing changed when the file has
-/// slices or would become longer than `inline_max`. `ENOENT` when the inode is gone, `ESTALE` when the session is. `EDQUOT`
+/// slices or would become longer than `inline_max`, or than `staging` lets wait there. `ENOENT` when the inode is gone, `ESTALE` when the session is. `EDQUOT`
 /// or `ENOSPC` (of the volume) when a limit has been reached; the write that reaches it may go beyond it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WriteInline {
@@ -209,6 +210,7 @@ pub struct WriteInline {
     /// The file is at least so long afterwards.
     pub length_min: u64,
     pub inline_max: u32,
+    pub staging: Staging,
     pub mtime: Timestamp,
     /// Written by the superuser alone: limits of users and groups don't stand against it.
     pub exempt: bool,
@@ -247,6 +249,33 @@ pub struct ReplaceSlices {
     /// in asking for what was queued long enough ago.
     pub delete_at: Timestamp,
     pub session: SessionId,
+}
+
+/// Bytes that were staged are in a pack: where they are still the same, slices of it take their place. Files of which nothing
+/// is staged any more leave the list of what is to be packed; those that were changed meanwhile stay on it. Answers `Done`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pack {
+    pub object: ObjectId,
+    /// Of its plain content.
+    pub object_length: u32,
+    pub files: Vec<PackedFile>,
+    /// What is no longer stays inline for good.
+    pub inline_max: u32,
+    /// The session on whose list they stand.
+    pub staged_by: SessionId,
+    pub now: Timestamp,
+    pub session: SessionId,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PackedFile {
+    /// As the list tells it.
+    pub directory: Ino,
+    pub ino: Ino,
+    /// Where its bytes begin in the pack's plain content.
+    pub offset: u32,
+    /// Empty: it had none.
+    pub bytes: Vec<u8>,
 }
 
 /// Takes these inodes off the removal queue where they stand in it, and sustains them for the session: it has them open.

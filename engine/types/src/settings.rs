@@ -19,11 +19,21 @@ pub struct VolumeSettings {
     pub block_bytes: u32,
     /// Files up to this many bytes live wholly in metadata; 0 turns it off.
     pub inline_bytes_max: u32,
+    pub staging: Staging,
     /// Seconds between the moment an object is no longer referred to and its DELETE.
     pub delete_grace_seconds: u32,
     pub compression: Compression,
     /// `None`: nothing is encrypted at rest.
     pub cipher: Option<Cipher>,
+}
+
+/// Small files that wait in metadata until many of them are packed into one object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Staging {
+    /// Of a file, more than `inline_bytes_max`; 0: none is.
+    pub file_bytes_max: u32,
+    /// Of all that wait. Files beyond it become objects of their own.
+    pub total_bytes_max: u64,
 }
 
 /// How the frames of an object are compressed; one that does not shrink is stored as it is.

@@ -134,6 +134,7 @@ mod tests {
             storage: String::new(),
             block_bytes: 1 << 20,
             inline_bytes_max: 0,
+            staging: Default::default(),
             delete_grace_seconds: 0,
             compression: shoal_types::Compression::None,
             cipher: None,

@@ -12,6 +12,9 @@ use std::sync::atomic::Ordering::SeqCst;
 pub(crate) async fn run(shard: Rc<Shard>, mut receiver: MailboxReceiver<Message>, record: SessionRecord) {
     if shard.index == 0 {
         shoal_runtime::spawn(maintenance::run(shard.clone(), record));
+        if shard.shared.settings.staging.file_bytes_max > 0 {
+            shoal_runtime::spawn(maintenance::pack(shard.clone()));
+        }
     }
     if shard.cache.is_some() {
         shoal_runtime::spawn(look_after_cache(shard.clone()));

@@ -28,6 +28,7 @@ mod metadata_workers;
 mod name_cache;
 mod namespace;
 mod open_files;
+mod packs;
 mod recent_map;
 mod room;
 mod seq_table;

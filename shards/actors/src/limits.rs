@@ -79,6 +79,15 @@ pub(crate) const COMMIT_SLICES_MAX: usize = 1200;
 pub(crate) const COMPACT_SLICES: usize = 512;
 /// Slices at which it's rewritten in any case, with the zeros between scattered pieces.
 pub(crate) const COMPACT_SLICES_DENSELY: usize = 1000;
+/// How often the packer looks for staged files, and every how many times for those of sessions that have ended.
+pub(crate) const PACK_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const PACK_ROUNDS_PER_LOOK_AROUND: u64 = 60;
+/// A staged file that was changed more lately waits; and once one has waited so long, a pack is made that is not full.
+pub(crate) const PACK_AGE_MIN: Duration = Duration::from_secs(2);
+pub(crate) const PACK_AGE_RIPE: Duration = Duration::from_secs(10);
+pub(crate) const STAGED_FILES_PER_READ: usize = 512;
+/// The part of the read buffer that whole packs may take beside it, as a divisor.
+pub(crate) const PACKS_SHARE: u64 = 2;
 /// Blocks of a mount that are rewritten at any time, so that compaction takes no more than its share of the transfers.
 pub(crate) const BLOCKS_REWRITTEN_AT_ONCE: usize = 2;
 /// How long one call rewrites what a program has asked for before it tells how far it came.

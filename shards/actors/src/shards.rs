@@ -161,9 +161,10 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         attributes: config.timeouts.attributes.min(limits::KERNEL_TIMEOUT_MAX),
         entries: config.timeouts.entries.min(limits::KERNEL_TIMEOUT_MAX),
     };
+    let packs_bytes = usize::try_from(config.read_buffer_bytes / limits::PACKS_SHARE).unwrap_or(usize::MAX);
     let shared = Arc::new(Shared {
         epoch_of_start: config.kv.foreign_epoch(),
-        transfer: Transfer::start(config.store, config.settings.uuid.clone(), format)?,
+        transfer: Transfer::start(config.store, config.settings.uuid.clone(), format, packs_bytes)?,
         kv: config.kv,
         metadata,
         workers,
@@ -193,6 +194,8 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         closing: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         maintenance_wanted: AtomicBool::new(false),
+        // Of a clone, or from before a failure to pack it.
+        staged: AtomicBool::new(true),
         others_suspected: AtomicBool::new(false),
     });
     let receivers: Vec<_> = receivers.into_iter().map(|receiver| Mutex::new(Some(receiver))).collect();

@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub stopping: AtomicBool,
     /// Shard 0 has been told that there is maintenance to do, and has not begun with it.
     pub maintenance_wanted: AtomicBool,
+    /// This mount has staged files that nobody has packed.
+    pub staged: AtomicBool,
     /// Somebody waits for another session, which may be dead.
     pub others_suspected: AtomicBool,
 }

@@ -7,6 +7,7 @@
 //! a thread of its own passes them on.
 
 use crate::limits;
+use crate::packs::Packs;
 use crate::recent_map::RecentMap;
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -37,6 +38,7 @@ struct Worker {
     uploads: Semaphore,
     downloads: Semaphore,
     rewrites: Arc<Semaphore>,
+    packs: Packs,
 }
 
 /// One run of an object's plain bytes and where it goes in the target buffer.
@@ -47,6 +49,8 @@ pub(crate) struct Piece {
     pub object_offset: u32,
     pub length: u32,
     pub target: usize,
+    /// Other files have parts of the object, too.
+    pub pack: bool,
 }
 
 /// Bytes to gather into one buffer: pieces from objects, zeros elsewhere.
@@ -73,7 +77,13 @@ impl<T> Outcome<T> {
 }
 
 impl Transfer {
-    pub fn start(store: Arc<dyn ObjectStore>, volume: String, format: ObjectFormat) -> std::io::Result<Self> {
+    /// `packs_bytes` is the memory that whole packs may take.
+    pub fn start(
+        store: Arc<dyn ObjectStore>,
+        volume: String,
+        format: ObjectFormat,
+        packs_bytes: usize,
+    ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(limits::TRANSFER_THREADS)
             .max_blocking_threads(limits::TRANSFER_BLOCKING_THREADS_MAX)
@@ -88,6 +98,7 @@ impl Transfer {
             uploads: Semaphore::new(limits::UPLOADS_IN_FLIGHT_MAX),
             downloads: Semaphore::new(limits::DOWNLOADS_IN_FLIGHT_MAX),
             rewrites: Arc::new(Semaphore::new(limits::BLOCKS_REWRITTEN_AT_ONCE)),
+            packs: Packs::new(packs_bytes),
         };
         let jobs = Arc::new(JobQueue::new(usize::MAX));
         let taken = jobs.clone();
@@ -233,6 +244,17 @@ impl Worker {
 
     /// The plain bytes of one piece, checked frame by frame. What comes damaged is read again.
     async fn piece(&self, piece: Piece) -> FsResult<Vec<Bytes>> {
+        if piece.pack
+            && let Some(whole) = self.packs.read(piece.object, piece.object_length)
+        {
+            let range = piece.object_offset..piece.object_offset + piece.length;
+            let all = Piece { object_offset: 0, length: piece.object_length, ..piece };
+            return Packs::part(&whole, range, self.part(all)).await;
+        }
+        self.part(piece).await
+    }
+
+    async fn part(&self, piece: Piece) -> FsResult<Vec<Bytes>> {
         let _permit = self.downloads.acquire().await.map_err(|_| Errno::EIO)?;
         let key = self.key(piece.object);
         let mut reads = 1;

@@ -17,6 +17,7 @@ fn volume() -> Volume {
         storage: "memory:".into(),
         block_bytes: VolumeSettings::BLOCK_BYTES_MIN,
         inline_bytes_max: 4096,
+        staging: Default::default(),
         delete_grace_seconds: 0,
         compression: Compression::None,
         cipher: None,

@@ -102,6 +102,10 @@ pub enum Problem {
     LiveAndQueued {
         object: ObjectId,
     },
+    StagedBytes {
+        recorded: i64,
+        counted: i64,
+    },
     UsedBytes {
         recorded: i64,
         counted: i64,
@@ -216,6 +220,7 @@ impl fmt::Display for Problem {
                 write!(f, "object {object} counts {recorded} live bytes, files refer to {counted}")
             }
             LiveAndQueued { object } => write!(f, "object {object} is in use and queued for deletion"),
+            StagedBytes { recorded, counted } => write!(f, "it counts {recorded} staged bytes and has {counted}"),
             UsedBytes { recorded, counted } => write!(f, "it counts {recorded} used bytes, its inodes {counted}"),
             UsedInodes { recorded, counted } => write!(f, "it counts {recorded} inodes and has {counted}"),
             XattrUnindexed { name } => {

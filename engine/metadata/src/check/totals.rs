@@ -6,10 +6,10 @@ use super::tree::Tree;
 use super::{Problem, Report};
 use crate::Account;
 use crate::keys::{Counter, Key};
-use crate::ops::{charges, counter, heartbeat, live_bytes, slice_list};
+use crate::ops::{charges, counter, heartbeat, live_bytes, slice_list, stage};
 use crate::records::{
     Accounting, CloneRecord, CloneState, Identity, OperationRecord, Quota, SessionRecord, decode_clone_directory,
-    decode_clone_link, decode_deletion, decode_lease, decode_waiter_of, decode_walk,
+    decode_clone_link, decode_deletion, decode_lease, decode_staged, decode_waiter_of, decode_walk,
 };
 use shoal_kv::KvResult;
 use shoal_types::{FileKind, Ino, LockSpace, ObjectId, ObjectKind, SessionId, Slice};
@@ -22,6 +22,8 @@ pub(super) struct Totals {
     unreadable_inodes: u64,
     allocated: i64,
     objects: BTreeMap<ObjectId, Live>,
+    /// Recorded, and by what is on the lists.
+    staged: Live,
     tally: Tally,
     usage: BTreeMap<Account, Count>,
     accounting: Accounting,
@@ -96,6 +98,8 @@ impl Totals {
                 let recorded = live_bytes::live_bytes(object, Some(value))?;
                 self.objects.entry(object).or_default().recorded = recorded;
             }
+            Key::StagedBytes => self.staged.recorded = stage::staged_bytes(Some(value))?,
+            Key::Staged(..) => self.staged.counted += i64::from(decode_staged(value)?),
             Key::Accounting => self.accounting = Accounting::decode(Some(value))?,
             Key::Quota(account) => self.tally.quota(account, Quota::decode(value)?),
             Key::QuotaUsage(account, field) => {
@@ -164,6 +168,10 @@ impl Totals {
                 report.add(None, Problem::LiveBytes { object: *object, recorded, counted });
             }
             self.handed_out(Counter::NextObject, object.0, None, report);
+        }
+        if self.staged.recorded != self.staged.counted {
+            let Live { recorded, counted } = self.staged;
+            report.add(None, Problem::StagedBytes { recorded, counted });
         }
         let unlisted_locks = self.locks.iter().map(|(session, ino, ..)| (*session, *ino));
         let unlisted_waiters = self.waiters.iter().map(|(session, ino, _)| (*session, *ino));

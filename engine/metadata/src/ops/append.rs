@@ -4,7 +4,7 @@ use super::{write_inline, write_slices};
 use crate::inode;
 use crate::{Append, Appended, AppendedContent, MetaReply, MetaResult, WriteInline, WriteSlices};
 use shoal_kv::Transaction;
-use shoal_types::{CHUNK_BYTES, Errno, ObjectId, ObjectKind, Slice};
+use shoal_types::{CHUNK_BYTES, Errno, ObjectId, ObjectKind, Slice, Staging};
 use std::collections::BTreeMap;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Append) -> MetaResult<MetaReply> {
@@ -14,7 +14,16 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Append) -> Meta
     let reply = match content {
         AppendedContent::Inline { bytes, inline_max } => {
             let patches = vec![(offset, bytes.clone())];
-            let write = WriteInline { ino, patches, length_min: 0, inline_max: *inline_max, mtime, exempt, session };
+            let write = WriteInline {
+                ino,
+                patches,
+                length_min: 0,
+                inline_max: *inline_max,
+                staging: Staging::default(),
+                mtime,
+                exempt,
+                session,
+            };
             write_inline::run(transaction, &write)?
         }
         AppendedContent::Objects(objects) => {

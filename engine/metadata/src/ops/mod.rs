@@ -22,6 +22,7 @@ pub(crate) mod live_bytes;
 mod lock_waits;
 mod note_accesses;
 mod orphan;
+mod pack;
 mod parent;
 mod purge_trash;
 mod quota;
@@ -40,6 +41,7 @@ pub(crate) mod set_lock;
 mod set_trash;
 mod set_xattr;
 pub(crate) mod slice_list;
+pub(crate) mod stage;
 mod sustain;
 pub(crate) mod trash;
 mod truncate;
@@ -68,6 +70,7 @@ pub(crate) fn run(transaction: &mut dyn Transaction, operation: &MetaOp) -> Meta
         MetaOp::RemoveXattr(operation) => remove_xattr::run(transaction, operation),
         MetaOp::Truncate(operation) => truncate::run(transaction, operation),
         MetaOp::WriteInline(operation) => write_inline::run(transaction, operation),
+        MetaOp::Pack(operation) => pack::run(transaction, operation),
         MetaOp::WriteSlices(operation) => write_slices::run(transaction, operation),
         MetaOp::ReplaceSlices(operation) => replace_slices::run(transaction, operation),
         MetaOp::Sustain(operation) => sustain::run(transaction, operation),

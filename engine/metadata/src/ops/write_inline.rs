@@ -1,10 +1,11 @@
 //! A small file's bytes, kept in metadata. The record is read and replaced, so two writers of one file conflict.
 //!
-//! The record may be shorter than the file: what is behind it is a hole.
+//! The record may be shorter than the file: what is behind it is a hole. What is too long to stay is staged, if the volume
+//! stages files: then it waits here to be packed.
 
 use super::charges::{Charges, Fit};
 use super::live_bytes::Books;
-use super::session;
+use super::{session, stage};
 use crate::inode;
 use crate::keys::{self, Accumulator, Key};
 use crate::records::{Identity, decode_content, encode_content};
@@ -18,9 +19,15 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &WriteInline) ->
     let inode = inode::load(transaction, ino)?;
     inode::require_regular(&inode.identity)?;
     let length = end(operation).max(inode.length);
-    let length_max = operation.inline_max.min(VolumeSettings::INLINE_BYTES_MAX);
+    let length_max = operation.inline_max.max(operation.staging.file_bytes_max).min(VolumeSettings::INLINE_BYTES_MAX);
     if length > u64::from(length_max) || has_chunks(transaction, ino)? {
         return Ok(MetaReply::NotInline);
+    }
+    if length > u64::from(operation.inline_max) {
+        let place = (operation.session, inode.identity.parent, ino);
+        if !stage::enter(transaction, place, length as u32, operation.staging.total_bytes_max)? {
+            return Ok(MetaReply::NotInline);
+        }
     }
     patch(transaction, operation, &mut charges, &inode.identity)?;
     charges.settle(transaction, Fit::OneFlush)?;

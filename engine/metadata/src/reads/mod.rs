@@ -10,6 +10,7 @@ mod path;
 mod queues;
 mod quotas;
 mod sessions;
+mod staging;
 mod trash;
 mod usage;
 mod xattrs;

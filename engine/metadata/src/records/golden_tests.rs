@@ -325,6 +325,11 @@ fn the_wrapped_key_has_its_golden_bytes() {
 }
 
 #[test]
+fn a_staged_file_has_its_golden_bytes() {
+    check_exact(&0x0102_0304, "0104030201", |bytes| encode_staged(*bytes), decode_staged);
+}
+
+#[test]
 fn the_settings_have_their_golden_bytes() {
     let settings = VolumeSettings {
         schema: SCHEMA_VERSION,
@@ -333,6 +338,7 @@ fn the_settings_have_their_golden_bytes() {
         storage: "file:///objects".into(),
         block_bytes: 4 << 20,
         inline_bytes_max: 4096,
+        staging: Default::default(),
         delete_grace_seconds: 60,
         compression: Compression::Lz4,
         cipher: Some(Cipher::Aes256Gcm),
@@ -340,7 +346,7 @@ fn the_settings_have_their_golden_bytes() {
     check_exact(
         &settings,
         "0101046e616d652438623063653163642d356431352d346434622d396133652d3766336331663166326131300f66696c\
-         653a2f2f2f6f626a656374738080800280203c036c7a34010b6165732d3235362d67636d",
+         653a2f2f2f6f626a6563747380808002802000003c036c7a34010b6165732d3235362d67636d",
         encode_settings,
         decode_settings,
     );

@@ -38,7 +38,7 @@ pub use load::{decode_load, encode_load};
 pub use lock::{LockRecord, WaiterRecord, decode_waiter_of, encode_waiter_of};
 pub use operation_record::OperationRecord;
 pub use origin::{decode_origin, encode_origin};
-pub use queue::{BEGUN, decode_deletion, decode_queued, encode_deletion, encode_queued};
+pub use queue::{BEGUN, decode_deletion, decode_queued, decode_staged, encode_deletion, encode_queued, encode_staged};
 pub use quota::{Quota, decode_walk, encode_walk};
 pub use session::{SessionKind, SessionRecord};
 pub use settings::{decode_settings, encode_settings};

@@ -146,6 +146,7 @@ pub fn settings() -> VolumeSettings {
         storage: "file:///nowhere".into(),
         block_bytes: 4 << 20,
         inline_bytes_max: 4096,
+        staging: Default::default(),
         delete_grace_seconds: 60,
         compression: Compression::None,
         cipher: None,

@@ -15,6 +15,7 @@ mod repair;
 mod sample;
 mod sealed;
 mod sessions;
+mod staging;
 mod support;
 mod trash;
 mod truncate;

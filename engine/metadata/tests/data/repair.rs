@@ -63,6 +63,7 @@ fn a_finding_that_is_no_more_so_changes_nothing() {
 fn counts_of_all_kinds() {
     mended(|s| s.add(Key::Counter(Counter::UsedBytes), 1));
     mended(|s| s.add(Key::Counter(Counter::UsedInodes), -1));
+    mended(|s| s.add(Key::StagedBytes, 5));
     mended(|s| s.add(Key::Accumulator(s.d, Accumulator::Entries), 3));
     mended(|s| s.add(Key::Accumulator(s.d, Accumulator::Subdirectories), -1));
     let sample = mended(|s| s.add(Key::Accumulator(s.inline, Accumulator::Allocated), 7));

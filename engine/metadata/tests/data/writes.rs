@@ -20,6 +20,7 @@ fn inline(volume: &Volume, ino: Ino, patches: &[(u64, &[u8])], length_min: u64) 
         patches,
         length_min,
         inline_max: 10,
+        staging: Default::default(),
         mtime,
         exempt: false,
         session,

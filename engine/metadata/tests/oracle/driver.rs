@@ -315,6 +315,7 @@ fn settings() -> VolumeSettings {
         storage: "file:///nowhere".into(),
         block_bytes: 4 << 20,
         inline_bytes_max: 4096,
+        staging: Default::default(),
         delete_grace_seconds: 60,
         compression: Compression::None,
         cipher: None,

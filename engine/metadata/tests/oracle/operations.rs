@@ -184,6 +184,7 @@ impl Chooser {
             patches,
             length_min: 0,
             inline_max: 4096,
+            staging: Default::default(),
             mtime: now,
             exempt: false,
             session: self.session,

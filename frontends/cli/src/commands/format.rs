@@ -11,7 +11,7 @@ use crate::storage_secrets;
 use crate::volume;
 use shoal_encryption::{VolumeKey, VolumeSealer};
 use shoal_metadata::{FormatOptions, Limits};
-use shoal_types::{Cipher, Compression, SCHEMA_VERSION, VolumeSettings};
+use shoal_types::{Cipher, Compression, SCHEMA_VERSION, Staging, VolumeSettings};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -25,6 +25,7 @@ Examples:
   shoal format sqlite:///srv/photos.db photos --capacity 1T --inodes 10000000
   shoal format sqlite:///srv/photos.db photos --trash-days 7
   shoal format sqlite:///srv/logs.db logs --compress zstd:3
+  shoal format sqlite:///srv/mail.db mail --stage-max 64K
   shoal format sqlite:///srv/a.db a --encrypt aes-256-gcm --key-file /root/a.key
   SHOAL_META_PASSWORD=… shoal format postgres://me@db.example/shoal photos --storage file:///shared/photos
   shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
@@ -47,6 +48,13 @@ pub struct Arguments {
     /// Files up to this size live in the metadata; at most 64K, 0 turns it off
     #[arg(long, value_name = "SIZE", default_value = "4K")]
     pub inline_max: ByteCount,
+    /// Files up to this size wait in the metadata until many of them are packed into one object: for storage where requests
+    /// cost; at most 64K, 0 turns it off
+    #[arg(long, value_name = "SIZE", default_value = "0")]
+    pub stage_max: ByteCount,
+    /// So many bytes may wait there in all; files beyond that become objects of their own
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub stage_total: ByteCount,
     /// How long the objects of removed files are kept
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub delete_grace: Span,
@@ -79,6 +87,8 @@ pub struct Wishes {
     pub storage: Option<String>,
     pub block_size: ByteCount,
     pub inline_max: ByteCount,
+    pub stage_max: ByteCount,
+    pub stage_total: ByteCount,
     pub delete_grace: Span,
     pub compression: Compression,
     /// With what opens the key.
@@ -95,6 +105,8 @@ impl Default for Wishes {
             storage: None,
             block_size: ByteCount(shoal_types::BLOCK_BYTES),
             inline_max: ByteCount(4 << 10),
+            stage_max: ByteCount(0),
+            stage_total: ByteCount(1 << 30),
             delete_grace: Span(Duration::from_secs(60)),
             compression: Compression::None,
             encryption: None,
@@ -110,14 +122,16 @@ const NAME_BYTES_MAX: usize = 63;
 pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let url: MetaUrl = arguments.meta_url.parse()?;
     let encryption = encryption(arguments.encrypt, arguments.key.source()?)?;
-    let Arguments { storage, block_size, inline_max, delete_grace, capacity, inodes, trash_days, .. } = arguments;
-    let seal_credentials = arguments.seal_credentials;
+    let Arguments { storage, block_size, inline_max, stage_max, stage_total, seal_credentials, .. } = arguments;
+    let Arguments { delete_grace, capacity, inodes, trash_days, .. } = arguments;
     let limits = Limits { bytes: capacity.map(|bytes| bytes.0), inodes };
     let compression = arguments.compress;
     let wishes = Wishes {
         storage,
         block_size,
         inline_max,
+        stage_max,
+        stage_total,
         delete_grace,
         compression,
         encryption,
@@ -200,7 +214,11 @@ fn settings(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
         uuid: Uuid::new_v4().to_string(),
         storage,
         block_bytes: block_bytes(wishes.block_size)?,
-        inline_bytes_max: inline_bytes_max(wishes.inline_max)?,
+        inline_bytes_max: small_bytes_max("--inline-max", wishes.inline_max)?,
+        staging: Staging {
+            file_bytes_max: small_bytes_max("--stage-max", wishes.stage_max)?,
+            total_bytes_max: wishes.stage_total.0.min(i64::MAX.cast_unsigned()),
+        },
         delete_grace_seconds: delete_grace_seconds(wishes.delete_grace)?,
         compression: wishes.compression,
         cipher: wishes.encryption.as_ref().map(|(cipher, _)| *cipher),
@@ -244,12 +262,12 @@ fn block_bytes(size: ByteCount) -> Outcome<u32> {
     }
 }
 
-fn inline_bytes_max(size: ByteCount) -> Outcome<u32> {
+fn small_bytes_max(option: &str, size: ByteCount) -> Outcome<u32> {
     let max = VolumeSettings::INLINE_BYTES_MAX;
     match u32::try_from(size.0) {
         Ok(bytes) if bytes <= max => Ok(bytes),
         _ => Err(Failure::usage(format_args!(
-            "--inline-max {size}: metadata takes files of at most {}; give that or less",
+            "{option} {size}: metadata takes files of at most {}; give that or less",
             ByteCount(max.into())
         ))),
     }
@@ -291,6 +309,8 @@ mod tests {
         assert!(tried("x", |wishes| wishes.inline_max = ByteCount(0)).is_ok());
         let refusal = tried("x", |wishes| wishes.inline_max = ByteCount(65537)).unwrap_err();
         assert!(refusal.contains("--inline-max") && refusal.contains("64 KiB"), "{refusal}");
+        let refusal = tried("x", |wishes| wishes.stage_max = ByteCount(65537)).unwrap_err();
+        assert!(refusal.contains("--stage-max") && refusal.contains("64 KiB"), "{refusal}");
         let refusal = tried("x", |wishes| wishes.delete_grace = Span(Duration::MAX)).unwrap_err();
         assert!(refusal.contains("--delete-grace"), "{refusal}");
     }

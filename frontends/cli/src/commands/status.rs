@@ -24,11 +24,12 @@ Examples:
 
 --json prints one object; names stay, new ones may come:
   meta_url
-  volume    name, uuid, schema, storage, block_bytes, inline_bytes_max,
+  volume    name, uuid, schema, storage, block_bytes, inline_bytes_max, staging,
             delete_grace_seconds, compression, cipher
   usage     inodes, bytes
   limits    of the volume as a whole: inodes, bytes; no limit is null
   trash_days
+  staged_bytes   of small files that wait in the metadata to be packed
   queues    removals (files to be removed), deletions (objects to be deleted)
   sessions  session, kind (mount or command), host, pid, mount_point, started
             and heartbeat (seconds since 1970), sustained (files removed while
@@ -50,6 +51,7 @@ struct Status {
     usage: Usage,
     limits: Limits,
     trash_days: u32,
+    staged_bytes: u64,
     queues: Queues,
     sessions: Vec<Session>,
 }
@@ -101,6 +103,7 @@ fn look(url: &MetaUrl, opened: &Opened) -> Outcome<Status> {
         usage: Usage { inodes: usage.inodes, bytes: usage.bytes },
         limits,
         trash_days: metadata.accounting().map_err(failed)?.trash_days,
+        staged_bytes: metadata.staged_bytes().map_err(failed)?,
         queues: Queues { removals, deletions },
         sessions: sessions::all(metadata)?.into_iter().map(for_programs).collect(),
     })
@@ -138,6 +141,7 @@ fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
         row("objects", volume.storage.clone()),
         row("block size", ByteCount(volume.block_bytes.into()).to_string()),
         row("inline files", inline),
+        row("packed files", packed(status)),
         row("compression", volume.compression.to_string()),
         row("encryption", volume.cipher.map_or("none".into(), |cipher| cipher.to_string())),
         row("delete grace", Span(Duration::from_secs(volume.delete_grace_seconds.into())).to_string()),
@@ -152,6 +156,13 @@ fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
         text = format!("{text}\n\n{}", output::columns(&session_rows(sessions)));
     }
     text
+}
+
+fn packed(status: &Status) -> String {
+    match status.volume.staging.file_bytes_max {
+        0 => "never".into(),
+        bytes => format!("up to {}; {} wait to be", ByteCount(bytes.into()), ByteCount(status.staged_bytes)),
+    }
 }
 
 fn trash(days: u32) -> String {

@@ -50,6 +50,7 @@ impl Disk {
             storage: format!("file://{}", folder.path().join("objects").display()),
             block_bytes: 4 << 20,
             inline_bytes_max: 4096,
+            staging: Default::default(),
             delete_grace_seconds: 0,
             compression: Compression::None,
             cipher: None,

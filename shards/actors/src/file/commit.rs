@@ -5,6 +5,7 @@ use super::content::{Batch, BatchState, Chunk};
 use super::lifecycle::InUse;
 use crate::shared::now;
 use crate::{Shard, limits};
+use bytes::Bytes;
 use shoal_kv::Durability;
 use shoal_metadata::{MetaError, MetaOp, WriteInline, WriteSlices};
 use shoal_types::{Errno, FsResult, Ino, Slice};
@@ -173,11 +174,22 @@ impl Shard {
             return Ok(Committed::NotInline);
         }
         match inline {
-            true => take_inline(file, &ready[0]),
+            true => {
+                take_inline(file, &ready[0]);
+                self.note_staged(file);
+            }
             false => self.take_slices(file, slices).into_iter().for_each(|chunk| self.start_compaction(file, chunk)),
         }
         self.pop_committed(file, ready);
         Ok(Committed::Done)
+    }
+
+    /// The packer has something to look at.
+    fn note_staged(&self, file: &FileState) {
+        let bytes = file.content.borrow().inline.as_ref().map_or(0, Bytes::len);
+        if bytes > self.shared.settings.inline_bytes_max as usize {
+            self.shared.staged.store(true, SeqCst);
+        }
     }
 
     fn inline_operation(&self, file: &FileState, batch: &Batch) -> MetaOp {
@@ -186,6 +198,7 @@ impl Shard {
             patches: batch.writes.runs().map(|(offset, parts)| (offset, parts.concat())).collect(),
             length_min: batch.length,
             inline_max: self.shared.settings.inline_bytes_max,
+            staging: self.shared.settings.staging,
             mtime: batch.mtime,
             exempt: batch.exempt,
             session: self.shared.session,

@@ -10,7 +10,7 @@ use crate::local_event::LocalEvent;
 use crate::transfer::{Fetch, Piece};
 use bytes::Bytes;
 use shoal_file_data::{Extent, Source, block_identity};
-use shoal_types::{BLOCK_BYTES, Errno, FsResult, Slice};
+use shoal_types::{BLOCK_BYTES, Errno, FsResult, ObjectKind, Slice};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::{Rc, Weak};
@@ -251,12 +251,13 @@ fn fetch_plan(view: &BlockView, units: &Range<u32>) -> Fetch {
 pub(super) fn piece(extent: &Extent, start: u32) -> Option<Piece> {
     match extent.source {
         Source::Hole => None,
-        Source::Object { object, object_offset, object_length, .. } => Some(Piece {
+        Source::Object { object, object_offset, object_length, kind } => Some(Piece {
             object,
             object_length,
             object_offset,
             length: extent.length,
             target: (extent.position - start) as usize,
+            pack: kind == ObjectKind::Pack,
         }),
     }
 }

@@ -63,7 +63,8 @@ impl Shard {
     }
 
     fn stays_inline(&self, content: &super::content::Content) -> bool {
-        let small = content.length <= u64::from(self.shared.settings.inline_bytes_max);
+        let settings = &self.shared.settings;
+        let small = content.length <= u64::from(settings.inline_bytes_max.max(settings.staging.file_bytes_max));
         let no_slices_ahead = content.sealed.iter().all(|batch| matches!(&*batch.state.borrow(), BatchState::Inline));
         small && !content.has_chunks && no_slices_ahead
     }

@@ -6,9 +6,12 @@
 
 mod clones;
 mod deletions;
+mod packing;
 mod removals;
 mod sessions;
 mod trash;
+
+pub(crate) use packing::run as pack;
 
 use crate::limits;
 use crate::shard::Shard;

@@ -7,6 +7,7 @@ mod failing_store;
 mod limits;
 mod locks;
 mod names;
+mod packing;
 mod random_bytes;
 mod removing;
 mod store;
@@ -39,6 +40,7 @@ fn settings() -> VolumeSettings {
         storage: "memory:".into(),
         block_bytes: VolumeSettings::BLOCK_BYTES_MIN,
         inline_bytes_max: 4096,
+        staging: Default::default(),
         delete_grace_seconds: 0,
         compression: Compression::None,
         cipher: None,

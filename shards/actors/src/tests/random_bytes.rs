@@ -18,6 +18,7 @@ struct Model<'a> {
     ino: Ino,
     bytes: Vec<u8>,
     fallible: bool,
+    file_bytes: u64,
 }
 
 impl Model<'_> {
@@ -40,7 +41,7 @@ impl Model<'_> {
     }
 
     fn write(&mut self, shard: usize, number: u64) {
-        let offset = self.random.below(FILE_BYTES);
+        let offset = self.random.below(self.file_bytes);
         let bound = [100, 5000, 200_000][self.random.below(3) as usize];
         let length = self.random.below(bound) as usize + 1;
         let data = pattern(number, length);
@@ -51,7 +52,7 @@ impl Model<'_> {
     }
 
     fn truncate(&mut self, shard: usize) {
-        let length = self.random.below(FILE_BYTES);
+        let length = self.random.below(self.file_bytes);
         match truncate(self.volume, shard, self.ino, length) {
             Ok(attributes) => {
                 assert_eq!(attributes.length, length);
@@ -62,7 +63,7 @@ impl Model<'_> {
     }
 
     fn fallocate(&mut self, shard: usize) {
-        let offset = self.random.below(FILE_BYTES);
+        let offset = self.random.below(self.file_bytes);
         let length = self.random.below(200_000) + 1;
         let what = [Fallocate::Allocate, Fallocate::Zero, Fallocate::Punch][self.random.below(3) as usize];
         let how = Fallocation { what, keep_length: self.random.chance(0.5) };
@@ -73,7 +74,7 @@ impl Model<'_> {
     }
 
     fn copy(&mut self, shard: usize) {
-        let (from, to) = (self.random.below(FILE_BYTES), self.random.below(FILE_BYTES));
+        let (from, to) = (self.random.below(self.file_bytes), self.random.below(self.file_bytes));
         let length = self.random.below(200_000) + 1;
         let present = length.min((self.bytes.len() as u64).saturating_sub(from));
         match copy_range(self.volume, shard, (self.ino, from), (self.ino, to), length) {
@@ -98,7 +99,7 @@ impl Model<'_> {
     }
 
     fn read(&mut self, shard: usize) {
-        let offset = self.random.below(FILE_BYTES) as usize;
+        let offset = self.random.below(self.file_bytes) as usize;
         let length = self.random.below(300_000) as usize + 1;
         let expected = self.bytes.get(offset..).unwrap_or_default();
         let expected = &expected[..expected.len().min(length)];
@@ -130,9 +131,9 @@ fn copy_model(bytes: &mut Vec<u8>, from: usize, to: usize, count: usize) {
     }
 }
 
-fn drive(volume: &Shards, seed: u64, fallible: bool) -> (Ino, Vec<u8>) {
+fn drive(volume: &Shards, seed: u64, fallible: bool, file_bytes: u64) -> (Ino, Vec<u8>) {
     let ino = create_open(volume, 0, &format!("file-{seed}"));
-    let mut model = Model { volume, random: Random::new(seed), ino, bytes: Vec::new(), fallible };
+    let mut model = Model { volume, random: Random::new(seed), ino, bytes: Vec::new(), fallible, file_bytes };
     (0..STEPS).for_each(|number| model.step(number));
     let bytes = std::mem::take(&mut model.bytes);
     (ino, bytes)
@@ -173,7 +174,7 @@ fn survives(shards: usize, cached: bool, failure_rate: f64, form: Option<Form>) 
         Shards::start(config).unwrap()
     };
     let volume = start(kv, shards);
-    let files: Vec<_> = (1..=2).map(|seed| drive(&volume, seed, failure_rate > 0.0)).collect();
+    let files: Vec<_> = (1..=2).map(|seed| drive(&volume, seed, failure_rate > 0.0, FILE_BYTES)).collect();
     assert_eq!(volume.stop(), Ok(()));
     assert_eq!(store.failures.load(SeqCst) > 0, failure_rate > 0.0);
     let volume = start(SqliteKv::open(&database, false).unwrap(), 3 - shards.min(2));
@@ -221,4 +222,48 @@ fn a_store_that_fails_now_and_then_loses_nothing() {
 fn compressed_and_encrypted_bytes_come_back() {
     survives(2, false, 0.0, Some(Form { compression: Compression::Zstd(1), cipher: Cipher::Aes256Gcm }));
     survives(2, true, 0.05, Some(Form { compression: Compression::Lz4, cipher: Cipher::ChaCha20Poly1305 }));
+}
+
+#[test]
+fn small_files_that_are_packed_all_the_while_come_back() {
+    let store = Arc::new(TestStore::new(0.0));
+    let base = shoal_kv::MemoryStore::new(shoal_kv::MemoryOptions::default());
+    let kv = base.client();
+    format(&*kv);
+    let start = || {
+        let mut config = config(base.client(), &store, 2);
+        config.settings.staging = shoal_types::Staging { file_bytes_max: 64 << 10, total_bytes_max: 1 << 30 };
+        config.settings.inline_bytes_max = 100;
+        Shards::start(config).unwrap()
+    };
+    let volume = start();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    // Set however the scope is left: a scope waits for its threads before it passes a panic on.
+    struct Over<'a>(&'a std::sync::atomic::AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, SeqCst);
+        }
+    }
+    let files = std::thread::scope(|scope| {
+        let ends = Over(&over);
+        let packer = scope.spawn(|| {
+            while !over.load(SeqCst) {
+                on(&volume, 0, |local| async move { local.pack_all().await }).unwrap();
+            }
+        });
+        // A third of them outgrow what may be staged.
+        let files: Vec<_> = (1..=30).map(|seed| drive(&volume, seed, false, 20_000 + 2000 * seed)).collect();
+        drop(ends);
+        packer.join().unwrap();
+        files
+    });
+    volume.stop().unwrap();
+    let volume = start();
+    for (ino, expected) in files {
+        assert!(read(&volume, 0, ino, 0, FILE_BYTES as usize).unwrap() == expected, "after a restart");
+    }
+    volume.stop().unwrap();
+    let findings = shoal_metadata::check::run(&Metadata::new(kv.clone()), &mut |_| {}).unwrap().findings;
+    assert_eq!(findings, []);
 }

@@ -16,6 +16,7 @@ pub(super) struct TestStore {
     failure_rate: f64,
     pub down: AtomicBool,
     pub puts: AtomicU64,
+    pub gets: AtomicU64,
     pub failures: AtomicU64,
 }
 
@@ -28,6 +29,7 @@ impl TestStore {
             failure_rate,
             down: AtomicBool::new(false),
             puts: AtomicU64::new(0),
+            gets: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
     }
@@ -67,6 +69,7 @@ impl ObjectStore for TestStore {
     fn get<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, StoreResult<Bytes>> {
         Box::pin(async move {
             self.answer()?;
+            self.gets.fetch_add(1, SeqCst);
             let objects = self.objects.lock().unwrap();
             let object = objects.get(key).ok_or_else(|| StoreError::NotFound(key.into()))?;
             Ok(object.slice(range.start as usize..range.end as usize))
@@ -76,6 +79,7 @@ impl ObjectStore for TestStore {
     fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
         Box::pin(async move {
             self.answer()?;
+            self.gets.fetch_add(1, SeqCst);
             let objects = self.objects.lock().unwrap();
             objects.get(key).cloned().ok_or_else(|| StoreError::NotFound(key.into()))
         })

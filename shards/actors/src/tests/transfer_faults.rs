@@ -75,7 +75,7 @@ impl Lane {
     async fn check(&mut self, object: ObjectId, from: u32, count: u32) {
         let content = self.stored[&object].clone();
         let object_length = content.len() as u32;
-        let piece = Piece { object, object_length, object_offset: from, length: count, target: 0 };
+        let piece = Piece { object, object_length, object_offset: from, length: count, target: 0, pack: false };
         let fetch = Fetch { base: None, pieces: vec![piece], length: count as usize };
         match self.transfer.fetch(fetch).wait().await {
             Ok(got) => assert!(got[..] == content[from as usize..(from + count) as usize], "wrong bytes of {object}"),
@@ -105,7 +105,7 @@ fn a_store_with_every_fault_returns_no_wrong_byte_and_loses_nothing_acknowledged
     let hedged = Arc::new(HedgedStore::new(faulty.clone()));
     let store = RetryingStore::new(hedged).with_try_time(Some(Duration::from_millis(100)));
     let format = ObjectFormat::new(Compression::None, None);
-    let transfer = Arc::new(Transfer::start(Arc::new(store), VOLUME.into(), format).unwrap());
+    let transfer = Arc::new(Transfer::start(Arc::new(store), VOLUME.into(), format, 0).unwrap());
     let mut lanes: Vec<Lane> = (0..LANES).map(|number| Lane::new(transfer.clone(), number)).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(join_all(lanes.iter_mut().map(|lane| async move {

@@ -5,7 +5,7 @@
 
 use super::super::charges::{Charges, Fit};
 use super::super::live_bytes::Books;
-use super::super::session;
+use super::super::{session, stage};
 use super::source::{self, Cost, Source};
 use super::{Copy, progress, rest_of, save, under_way};
 use crate::inode;
@@ -21,7 +21,9 @@ use shoal_types::{Errno, FileKind, Ino};
 pub(in super::super) fn fill(transaction: &mut dyn Transaction, operation: &FillClone) -> MetaResult<MetaReply> {
     let rules = session::require(transaction, operation.session)?;
     let record = under_way(transaction, operation.clone, operation.session)?;
-    let copy = Copy { caller: &operation.caller, quota: record.quota, rules, now: operation.now };
+    let FillClone { caller, session, now, .. } = operation;
+    let stage_above = stage::threshold(transaction)?;
+    let copy = Copy { caller, quota: record.quota, rules, stage_above, session: *session, now: *now };
     let mut step = Step {
         clone: operation.clone,
         copy,

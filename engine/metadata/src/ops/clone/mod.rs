@@ -20,7 +20,7 @@ pub(super) use fill::fill;
 use super::charges::{Charges, Fit};
 use super::live_bytes::Books;
 use super::parent::{self, Counts};
-use super::trash;
+use super::{stage, trash};
 use crate::inode;
 use crate::keys::{self, Key};
 use crate::records::{CloneFile, CloneRecord, CloneState, FileVersion, Identity, Rules, encode_clone_directory};
@@ -43,7 +43,8 @@ pub(super) fn begin(transaction: &mut dyn Transaction, operation: &BeginClone) -
     }
     source.permit(caller)?;
     let mut charges = Charges::exempt(rules, caller.is_superuser());
-    let copy = Copy { caller, quota: directory.quota, rules, now: *now };
+    let stage_above = stage::threshold(transaction)?;
+    let copy = Copy { caller, quota: directory.quota, rules, stage_above, session: *session, now: *now };
     let allocated = copy.put(transaction, &mut charges, &source, *root, beside_identity.parent)?;
     charges.settle(transaction, Fit::Whole)?;
     let record = CloneRecord {
@@ -119,6 +120,9 @@ struct Copy<'a> {
     caller: &'a Caller,
     quota: Option<Ino>,
     rules: Rules,
+    /// Files with more inline bytes are staged.
+    stage_above: Option<u32>,
+    session: SessionId,
     now: Timestamp,
 }
 
@@ -135,6 +139,10 @@ impl Copy<'_> {
         let mut identity = self.identity(source, parent);
         let mut books = Books::new(target);
         source.put(transaction, &mut books, target, &mut identity);
+        let inline = source.inline_bytes();
+        if self.stage_above.is_some_and(|bytes| inline > bytes) {
+            stage::enter_new(transaction, self.session, parent, target, inline);
+        }
         Ok(books.close_new(transaction, charges, &identity))
     }
 

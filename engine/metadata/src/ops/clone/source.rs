@@ -114,6 +114,11 @@ impl Source {
         put_chunks(transaction, books, target, &self.chunks);
     }
 
+    /// Of its content.
+    pub fn inline_bytes(&self) -> u32 {
+        self.inline.as_ref().map_or(0, |inline| (inline.len() as i64 - FORMAT_BYTES) as u32)
+    }
+
     fn put_xattrs(&self, transaction: &mut dyn Transaction, target: Ino) -> InodeFlags {
         let mut index = XattrIndex::default();
         for (name, value) in &self.xattrs {

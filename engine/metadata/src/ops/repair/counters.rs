@@ -24,6 +24,10 @@ pub(super) fn used_bytes(transaction: &mut dyn Transaction, recorded: i64, count
     account_bytes(transaction, Account::Volume, recorded, counted)
 }
 
+pub(super) fn staged_bytes(transaction: &mut dyn Transaction, recorded: i64, counted: i64) -> MetaResult<Repair> {
+    adjust(transaction, &Key::StagedBytes.encode(), recorded, counted)
+}
+
 pub(super) fn used_inodes(transaction: &mut dyn Transaction, recorded: i64, counted: i64) -> MetaResult<Repair> {
     account_inodes(transaction, Account::Volume, recorded, counted)
 }

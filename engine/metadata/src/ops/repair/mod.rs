@@ -140,6 +140,7 @@ fn run(transaction: &mut dyn Transaction, finding: &Finding, places: &Places, no
         }
         LiveAndQueued { object } => return kept::unqueue_object(transaction, *object, places),
         UsedBytes { recorded, counted } => Some(counters::used_bytes(transaction, *recorded, *counted)?),
+        StagedBytes { recorded, counted } => Some(counters::staged_bytes(transaction, *recorded, *counted)?),
         UsedInodes { recorded, counted } => Some(counters::used_inodes(transaction, *recorded, *counted)?),
         AccountBytes { account, recorded, counted } => {
             Some(counters::account_bytes(transaction, *account, *recorded, *counted)?)

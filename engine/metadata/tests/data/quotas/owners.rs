@@ -45,6 +45,7 @@ fn limits_bind_users_and_not_the_superuser() {
         patches: vec![(0, vec![1; 101])],
         length_min: 0,
         inline_max: 4096,
+        staging: Default::default(),
         mtime: at(3),
         exempt: true,
         session: volume.session,
