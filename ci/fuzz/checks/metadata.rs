@@ -12,7 +12,7 @@ pub fn key(bytes: &[u8]) {
 }
 
 /// How many kinds of values there are.
-pub const RECORDS: u8 = 21;
+pub const RECORDS: u8 = 24;
 
 /// `kind` is one of so many.
 pub fn record(kind: u8, bytes: &[u8]) {
@@ -37,6 +37,9 @@ pub fn record(kind: u8, bytes: &[u8]) {
         17 => again(decode_load, |number| encode_load(*number), bytes),
         18 => again(|bytes| Backups::decode(Some(bytes)), Backups::encode, bytes),
         19 => again(decode_staged, |staged| encode_staged(*staged), bytes),
+        20 => again(|bytes| Audience::decode(Some(bytes)), Audience::encode, bytes),
+        21 => again(decode_event, encode_event, bytes),
+        22 => again(decode_holder, |session| encode_holder(*session), bytes),
         _ => again(
             |bytes| Ok((SessionRecord::decode(bytes)?, Rules::decode(bytes)?)),
             |(session, rules)| session.encode(*rules),

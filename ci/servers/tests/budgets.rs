@@ -1,5 +1,5 @@
-//! What operations cost in round trips on an engine on a server, alone on it and without quotas: a change that needs one
-//! more is seen here. The count is kv-remote's, so one engine speaks for all.
+//! What operations cost in round trips on an engine on a server, without quotas: a change that needs one more is seen here.
+//! With another mount there, each change is told in the change feed, and that costs none. The count is kv-remote's, so one engine speaks for all.
 
 // A failed unwrap is a failed test, which is what it is for.
 #![allow(clippy::unwrap_used)]
@@ -9,19 +9,33 @@
 mod support;
 
 use shoal_ci_servers::{Redis, Server as Process};
+use shoal_kv::Durability;
 use shoal_kv_redis::RedisServer;
 use shoal_kv_remote::{RemoteKv, RemoteOptions, Server};
+use shoal_metadata::feed::Follower;
+use shoal_metadata::{MetaOp, RegisterSession};
 use shoal_types::{FileKind, Ino};
 use std::fmt::Debug;
 use std::time::Duration;
 use support::{at, name, volume};
 
 #[test]
-fn operations_keep_to_their_budgets() {
+fn operations_keep_to_their_budgets_alone_and_with_other_mounts() {
     let process = Process::start(Redis::default());
-    let server = RedisServer::at(&process.url("budgets").parse().unwrap(), Duration::from_secs(10)).unwrap();
+    keep_to_their_budgets(&process.url("alone"), false);
+    keep_to_their_budgets(&process.url("told"), true);
+}
+
+fn keep_to_their_budgets(url: &str, told: bool) {
+    let server = RedisServer::at(&url.parse().unwrap(), Duration::from_secs(10)).unwrap();
     let kv = RemoteKv::open(server, RemoteOptions::default()).unwrap();
     let mount = volume(kv.clone());
+    let mut follower = told.then(|| {
+        let record = shoal_metadata::SessionRecord { pid: 2, ..support::record() };
+        let register = MetaOp::RegisterSession(RegisterSession { record, now: at(1) });
+        mount.metadata.run(register, Durability::Visible).unwrap();
+        Follower::at_end(&mount.metadata).unwrap()
+    });
     let first = mount.first_ino;
     let mut costs = Vec::new();
     let mut measure = |operation: &'static str, run: &dyn Fn() -> Box<dyn Debug>| {
@@ -43,6 +57,9 @@ fn operations_keep_to_their_budgets() {
     measure("unlink of the last name", &|| Box::new(mount.unlink(1, "f", &[]).unwrap()));
     measure("rmdir", &|| Box::new(mount.rmdir(1, "d", &[]).unwrap()));
     assert_eq!(costs, BUDGETS);
+    if let Some(follower) = &mut follower {
+        assert_eq!(follower.read(&mount.metadata).unwrap().events.len(), 8, "all but what was refused or read");
+    }
     mount.assert_sound();
 }
 

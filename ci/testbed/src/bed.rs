@@ -109,6 +109,13 @@ impl Bed {
         self.mount_at(mount_point, "second-log", options)
     }
 
+    /// One of several mounts of the volume, at the path `mnt-NUMBER`.
+    pub fn mount_number(&self, number: usize, options: &[&str]) -> Daemon {
+        let mount_point = self.path(&format!("mnt-{number}"));
+        std::fs::create_dir_all(&mount_point).expect("a folder takes another mount point");
+        self.mount_at(mount_point, &format!("log-{number}"), options)
+    }
+
     fn mount_at(&self, mount_point: PathBuf, log: &str, options: &[&str]) -> Daemon {
         let mut command = self.command();
         command.arg("mount").arg(self.url()).arg(&mount_point).arg("--foreground").args(options);
@@ -127,7 +134,8 @@ impl Bed {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    fn command(&self) -> Command {
+    /// The program, with all it keeps for a user inside of this bed.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         for (variable, name) in [
@@ -152,7 +160,8 @@ fn finish(command: &mut Command) -> Finished {
 impl Drop for Bed {
     fn drop(&mut self) {
         // A daemon unmounts by itself; this is for the mount of one that was killed.
-        for mount_point in [self.mount_point(), self.path("second")] {
+        let numbered = (0..4).map(|number| self.path(&format!("mnt-{number}")));
+        for mount_point in [self.mount_point(), self.path("second")].into_iter().chain(numbered) {
             let _ = Command::new("umount").arg("-l").arg(mount_point).stderr(Stdio::null()).status();
         }
     }

@@ -57,7 +57,10 @@ impl Wire {
     }
 }
 
-async fn bounded<T>(time: Duration, question: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(crate) async fn bounded<T>(
+    time: Duration,
+    question: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     match tokio::time::timeout(time, question).await {
         Ok(answer) => answer,
         Err(_) => Err(Failure::Lost(format!("postgres: no answer within {time:?}"))),

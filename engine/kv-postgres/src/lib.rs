@@ -12,6 +12,7 @@
 
 mod connection;
 mod error;
+mod listener;
 mod schema;
 mod server;
 mod snapshot;

@@ -6,7 +6,7 @@ use shoal_kv_remote::Failure;
 use tokio_postgres::Client;
 
 /// Of `schema.sql`, whose functions are called as they are there.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// The schema's name as it stands in statements.
 pub(crate) fn quoted(prefix: &str) -> String {

@@ -164,6 +164,10 @@ BEGIN
         INSERT INTO NAME.pairs VALUES (stamped_k[i] || int8send(this_commit) || '\x0000', stamped_v[i], this_commit)
         ON CONFLICT (k) DO UPDATE SET v = excluded.v, version = excluded.version;
     END LOOP;
+    IF cardinality(stamped_k) > 0 THEN
+        -- Heard by others when this is visible.
+        PERFORM pg_notify(trim(BOTH '"' FROM 'NAME'), '');
+    END IF;
     UPDATE NAME.commits SET number = this_commit;
     UPDATE NAME.slots SET number = slot_number, used = now() WHERE id = slot_id;
     -- The locks go with the commit; the disk is waited for by the statement that follows.

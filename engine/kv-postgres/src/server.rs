@@ -1,10 +1,11 @@
 //! Where the server is, and how to get a connection to it.
 
 use crate::connection::{PostgresConnection, Wire};
+use crate::listener::PostgresListener;
 use crate::schema;
 use crate::snapshot::PostgresSnapshot;
 use shoal_kv::{KvResult, Snapshot};
-use shoal_kv_remote::{Address, AddressError, Failure, Server, Tls};
+use shoal_kv_remote::{Address, AddressError, Commits, Failure, Listener, Server, Tls};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -78,6 +79,15 @@ impl Server for PostgresServer {
 
     fn connect(&self) -> Result<PostgresConnection, Failure> {
         PostgresConnection::new(self.open()?, &self.schema, self.new_slot())
+    }
+
+    /// Only of stamped commits: telling of all would cost each of them something.
+    fn listen(&self, to: Commits) -> KvResult<Option<Box<dyn Listener>>> {
+        if to == Commits::All {
+            return Ok(None);
+        }
+        let listener = PostgresListener::open(&self.config, &self.schema, self.answer_max);
+        Ok(Some(Box::new(listener.map_err(Failure::into_error)?)))
     }
 }
 

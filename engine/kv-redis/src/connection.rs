@@ -104,7 +104,7 @@ impl Connection for RedisConnection {
     fn commit(&mut self, commit: &Commit<'_>) -> Result<CommitEnd, Failure> {
         assert_eq!(commit.slot, self.slot, "a connection commits in its own slot");
         let mut command = self.call(Script::Commit);
-        command.arg(&self.names.channel).arg(commit.number).arg(SLOT_SECONDS);
+        command.arg(&self.names.channel).arg(&self.names.stamped_channel).arg(commit.number).arg(SLOT_SECONDS);
         write_evidence(&mut command, commit.evidence);
         write_writes(&mut command, commit.writes);
         let answer = match scripts::run(&mut self.wire, &command)? {

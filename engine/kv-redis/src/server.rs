@@ -11,7 +11,7 @@ use redis::{
     Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates,
 };
 use shoal_kv::{KvResult, Snapshot};
-use shoal_kv_remote::{Address, AddressError, Failure, Listener, Server, Tls};
+use shoal_kv_remote::{Address, AddressError, Commits, Failure, Listener, Server, Tls};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,7 +36,9 @@ pub(crate) struct Names {
     pub snapshot: String,
     pub changed: String,
     pub before: String,
+    /// Of all commits, and of those that stamp a key.
     pub channel: String,
+    pub stamped_channel: String,
 }
 
 impl RedisServer {
@@ -138,9 +140,13 @@ impl Server for RedisServer {
         RedisConnection::new(connection, scripts, self.names.clone(), self.new_slot())
     }
 
-    fn listen(&self) -> KvResult<Option<Box<dyn Listener>>> {
+    fn listen(&self, to: Commits) -> KvResult<Option<Box<dyn Listener>>> {
+        let channel = match to {
+            Commits::All => &self.names.channel,
+            Commits::Stamped => &self.names.stamped_channel,
+        };
         let connection = self.open().map_err(Failure::into_error)?;
-        let listener = RedisListener::new(connection, &self.names.channel).map_err(Failure::into_error)?;
+        let listener = RedisListener::new(connection, channel).map_err(Failure::into_error)?;
         Ok(Some(Box::new(listener)))
     }
 }
@@ -157,6 +163,7 @@ impl Names {
             changed: name("changed"),
             before: name("before"),
             channel: name("committed"),
+            stamped_channel: name("stamped"),
         }
     }
 

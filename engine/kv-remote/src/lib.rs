@@ -26,8 +26,8 @@ mod watch;
 
 pub use address::{Address, AddressError};
 pub use server::{
-    Answer, Asked, Commit, CommitEnd, Connection, Evidence, Failure, Listener, SeenRange, Server, Versioned,
-    VersionedPair,
+    Answer, Asked, Commit, CommitEnd, Commits, Connection, Evidence, Failure, LISTEN_PAUSE, Listener, SeenRange,
+    Server, Versioned, VersionedPair,
 };
 
 pub use tls::Tls;
@@ -121,6 +121,10 @@ impl<S: Server> Kv for RemoteKv<S> {
 
     fn watch(&self, key: &[u8]) -> KvResult<Box<dyn Watch>> {
         Ok(Box::new(watch::RemoteWatch::new(self.client.clone(), key)?))
+    }
+
+    fn watch_stamped(&self) -> KvResult<Box<dyn Watch>> {
+        Ok(Box::new(watch::StampedWatch::new(&self.client)?))
     }
 
     fn close(&self) -> KvResult<()> {

@@ -33,8 +33,8 @@ pub trait Server: Send + Sync + Sized + 'static {
     /// All pairs at one moment, over a connection of its own: as `Kv::snapshot`.
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, Failure>;
 
-    /// Where the server tells of commits: something to wait on instead of asking again and again.
-    fn listen(&self) -> KvResult<Option<Box<dyn Listener>>> {
+    /// Where the server tells of such commits: something to wait on instead of asking again and again.
+    fn listen(&self, _: Commits) -> KvResult<Option<Box<dyn Listener>>> {
         Ok(None)
     }
 }
@@ -63,11 +63,22 @@ pub trait Connection: Send + 'static {
     fn close_slot(&mut self, slot: u64) -> Result<Option<u64>, Failure>;
 }
 
-/// Wakes on commits of anybody.
-pub trait Listener: Send {
-    /// Returns after a commit, or when the time is over, or earlier for no reason.
-    fn wait(&mut self, timeout: Duration) -> KvResult<()>;
+/// Which commits a listener is told of, whoever makes them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Commits {
+    All,
+    /// Those that complete a key with a stamp.
+    Stamped,
 }
+
+pub trait Listener: Send {
+    /// Returns after a commit and what came within `LISTEN_PAUSE` after it, or when the time is over, or earlier for no
+    /// reason. Tells whether it has heard anything.
+    fn wait(&mut self, timeout: Duration) -> KvResult<bool>;
+}
+
+/// Commits that follow each other so closely are told of together.
+pub const LISTEN_PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Versioned {

@@ -119,6 +119,10 @@ impl Kv for SqliteKv {
         Ok(Box::new(watch::SqliteWatch::new(self.shared.clone(), key)?))
     }
 
+    fn watch_stamped(&self) -> KvResult<Box<dyn Watch>> {
+        Ok(Box::new(watch::CommitWatch::new(self.shared.clone())))
+    }
+
     /// The last one to close the database also folds its WAL back and removes it.
     fn close(&self) -> KvResult<()> {
         self.shared.jobs.close();

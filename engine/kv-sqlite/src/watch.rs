@@ -1,4 +1,4 @@
-//! Watching one key by polling: SQLite tells nobody of a commit.
+//! Watching by polling: SQLite tells nobody of a commit.
 //!
 //! A look costs a few loads from a shared page; the key itself is read only when someone has committed since. No thread and
 //! no connection is held while nobody waits.
@@ -49,6 +49,38 @@ impl Watch for SqliteWatch {
         let start = Instant::now();
         loop {
             if self.look()? {
+                return Ok(true);
+            }
+            let left = timeout.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            std::thread::sleep(left.min(WATCH_INTERVAL));
+        }
+    }
+}
+
+/// Wakes on every commit, stamped or not: a look at what it brought is cheap.
+pub(crate) struct CommitWatch {
+    shared: Arc<Shared>,
+    /// `None`: somebody was in the middle of a commit.
+    epoch: Option<u64>,
+}
+
+impl CommitWatch {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let epoch = shared.epoch.of_all();
+        CommitWatch { shared, epoch }
+    }
+}
+
+impl Watch for CommitWatch {
+    fn wait(&mut self, timeout: Duration) -> KvResult<bool> {
+        let start = Instant::now();
+        loop {
+            let epoch = self.shared.epoch.of_all();
+            if epoch.is_none() || epoch != self.epoch {
+                self.epoch = epoch;
                 return Ok(true);
             }
             let left = timeout.saturating_sub(start.elapsed());

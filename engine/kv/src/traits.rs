@@ -115,6 +115,9 @@ pub trait Kv: Send + Sync + 'static {
     /// Watches one key from now on.
     fn watch(&self, key: &[u8]) -> KvResult<Box<dyn Watch>>;
 
+    /// Watches, from now on, for commits of anybody that complete a key with a stamp. It may wake for no reason too.
+    fn watch_stamped(&self) -> KvResult<Box<dyn Watch>>;
+
     /// Waits until everything submitted so far has ended, then releases what other processes could wait for.
     fn close(&self) -> KvResult<()>;
 }
@@ -125,7 +128,7 @@ pub trait Snapshot: Send {
     fn next(&mut self) -> KvResult<Vec<Pair>>;
 }
 
-/// Resolves when the key's value may have changed since the watch was set.
+/// Resolves when what is watched may have changed since the watch was set.
 pub trait Watch: Send {
     /// `true`: may have changed. `false`: the time ran out.
     fn wait(&mut self, timeout: Duration) -> KvResult<bool>;

@@ -141,7 +141,17 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         | MetaOp::WalkQuotas
         | MetaOp::SetTrash(_)
         | MetaOp::PurgeTrash(_)
-        | MetaOp::CleanClone(_) => None,
+        | MetaOp::CleanClone(_)
+        | MetaOp::TrimFeed(_)
+        | MetaOp::TakeMaintenance(_) => None,
+    }
+}
+
+/// The session whose change is told in the change feed.
+fn told_for(operation: &MetaOp) -> Option<SessionId> {
+    match operation {
+        MetaOp::NoteAccesses(note) => Some(note.session),
+        operation => recorded_for(operation),
     }
 }
 
@@ -183,6 +193,9 @@ impl Job for OperationJob {
         }
         match ops::run(transaction, &self.operation) {
             Ok(reply) => {
+                if let Some(session) = told_for(&self.operation) {
+                    ops::feed::tell(transaction, session, &self.operation, &reply)?;
+                }
                 if let Some(record) = &self.record {
                     record.write(transaction, &reply);
                 }

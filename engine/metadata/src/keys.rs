@@ -9,10 +9,13 @@
 //! x                                   what opens the object store, sealed with that key
 //! b                                   backups of the metadata: when the last one was, who makes one
 //! c name                              counter
+//! f 00                                who would read the change feed
+//! f 01 stamp(10)                      event of the change feed
 //! k ino(8) 01                         clone under way: what its root's number is, and how far it has come
 //! k ino(8) 02 ino(8)                  directory of the copy that is still to be filled
 //! k ino(8) 03 ino(8)                  source file that has had several names: what stands for it in the copy
 //! l                                   load under way: there is no volume here yet
+//! m                                   who maintains the volume
 //! n ino(8) 01                         identity
 //! n ino(8) 02 field(1)                accumulator
 //! n ino(8) 03                         inline data
@@ -49,6 +52,7 @@
 //! directory. It stays below 2^62 + 16, so that it's a valid `off_t`, and 0 to 15 never occur: they are for "." and "..".
 
 use crate::Account;
+use crate::feed::Stamp;
 use shoal_kv::KeyRange;
 use shoal_types::{CHUNK_MAX, Ino, LockSpace, Name, ObjectId, SessionId};
 use twox_hash::XxHash3_64;
@@ -62,6 +66,9 @@ pub enum Key<'a> {
     StorageSecrets,
     Backups,
     Counter(Counter),
+    Audience,
+    Event(Stamp),
+    Maintenance,
     /// By the root of the copy, as the two below.
     Clone(Ino),
     CloneDirectory(Ino, Ino),
@@ -159,6 +166,9 @@ impl<'a> Key<'a> {
             Key::StorageSecrets => key.byte(b'x'),
             Key::Backups => key.byte(b'b'),
             Key::Counter(counter) => key.byte(b'c').bytes(counter.name()),
+            Key::Audience => key.byte(b'f').byte(AUDIENCE),
+            Key::Event(stamp) => key.bytes(EVENT_PREFIX).bytes(&stamp.0),
+            Key::Maintenance => key.byte(b'm'),
             Key::Clone(clone) => key.clone_of(clone, CLONE_RECORD),
             Key::CloneDirectory(clone, ino) => key.clone_of(clone, CLONE_DIRECTORY).number(ino.0),
             Key::CloneLink(clone, ino) => key.clone_of(clone, CLONE_LINK).number(ino.0),
@@ -208,8 +218,14 @@ impl<'a> Key<'a> {
             b'V' => rest.is_empty().then_some(Key::Settings),
             b'b' => rest.is_empty().then_some(Key::Backups),
             b'c' => Counter::ALL.into_iter().find(|counter| counter.name() == rest).map(Key::Counter),
+            b'f' => match rest.split_first()? {
+                (&AUDIENCE, []) => Some(Key::Audience),
+                (&EVENT, stamp) => Some(Key::Event(Stamp(stamp.try_into().ok()?))),
+                _ => None,
+            },
             b'k' => Self::parse_clone(rest),
             b'l' => rest.is_empty().then_some(Key::Load),
+            b'm' => rest.is_empty().then_some(Key::Maintenance),
             b'n' => Self::parse_inode(rest),
             b'o' => Some(Key::Object(ObjectId(number(rest)?))),
             b'p' => Self::parse_staged(rest),
@@ -361,6 +377,21 @@ impl Counter {
 /// Where an entry stands in its directory.
 pub fn cookie(parent: Ino, name: &[u8]) -> u64 {
     (XxHash3_64::oneshot_with_seed(parent.0, name) & COOKIE_MASK) + COOKIE_MIN
+}
+
+/// All events of the change feed.
+pub fn events() -> KeyRange {
+    KeyRange::prefix(EVENT_PREFIX)
+}
+
+/// Those from this one on.
+pub fn events_from(first: Stamp) -> KeyRange {
+    KeyRange { start: Key::Event(first).encode(), ..events() }
+}
+
+/// Before this come all events up to and at `last`.
+pub(crate) fn after_event(last: Stamp) -> Vec<u8> {
+    Builder(Key::Event(last).encode()).byte(0).0
 }
 
 /// Everything about one inode.
@@ -626,6 +657,11 @@ impl Builder {
 }
 
 const COOKIE_MASK: u64 = (1 << 62) - 1;
+
+const AUDIENCE: u8 = 0x00;
+const EVENT: u8 = 0x01;
+/// What a stamp completes.
+pub(crate) const EVENT_PREFIX: &[u8] = &[b'f', EVENT];
 
 const IDENTITY: u8 = 0x01;
 const ACCUMULATOR: u8 = 0x02;

@@ -12,6 +12,7 @@ mod backup;
 pub mod check;
 mod error;
 mod executor;
+pub mod feed;
 mod format;
 mod inode;
 pub mod keys;
@@ -38,7 +39,7 @@ pub use operation::{
     CreateNameless, DeleteQuota, EndSession, Fallocate, FillClone, FinishClone, ForgetObjects, Heartbeat, LeaseInodes,
     LeaseObjects, Link, LockWait, MetaOp, NoteAccesses, Pack, PackedFile, PurgeTrash, RegisterSession, Release,
     RemoveInode, RemoveTree, RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, SetQuota, SetTrash,
-    SetXattr, Sustain, Truncate, Unlink, WriteInline, WriteSlices,
+    SetXattr, Sustain, TakeMaintenance, TrimFeed, Truncate, Unlink, WriteInline, WriteSlices,
 };
 pub use ops::Repair;
 pub use records::{Accounting, OwnerState, SessionKind, SessionRecord};

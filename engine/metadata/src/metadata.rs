@@ -71,6 +71,7 @@ pub struct SessionInfo {
     pub session: SessionId,
     pub record: SessionRecord,
     pub heartbeat: Timestamp,
+    /// How many inodes it keeps; not counted where one session alone is asked for.
     pub sustained: u64,
 }
 

@@ -3,6 +3,7 @@
 //! Each variant's transaction stands in its own file under `ops/`. Numbers (inodes, objects) and times arrive with the
 //! operation; nothing here reads a clock or draws lots.
 
+use crate::feed::Stamp;
 use crate::records::SessionRecord;
 use crate::{Account, Limits};
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,8 @@ pub enum MetaOp {
     FillClone(FillClone),
     FinishClone(FinishClone),
     CleanClone(CleanClone),
+    TrimFeed(TrimFeed),
+    TakeMaintenance(TakeMaintenance),
 }
 
 /// A new inode of any kind under a free name. Answers `Attributes`.
@@ -582,4 +585,18 @@ pub struct CleanClone {
     pub session: SessionId,
     /// For the removal queue. Nobody can have anything of a copy open that has not appeared, so it may be long ago.
     pub queue_at: Timestamp,
+}
+
+/// Takes some of the change feed's oldest events away, up to and at this one; never the newest. Answers `Ended`; run it again
+/// while that is not `done`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TrimFeed {
+    pub until: Stamp,
+}
+
+/// From now on until it ends the session maintains the volume, unless another one does that lives. Answers `Holder`, whoever
+/// it is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TakeMaintenance {
+    pub session: SessionId,
 }

@@ -28,6 +28,8 @@ pub enum MetaReply {
     /// Those that the session keeps now.
     Sustained(Vec<Ino>),
     Cloning(CloneProgress),
+    /// Who maintains the volume.
+    Holder(SessionId),
 }
 
 /// How a request for a lock ended.
@@ -152,6 +154,7 @@ into! {
     into_registered: Registered => SessionId;
     into_lock: Lock => LockOutcome;
     into_sustained: Sustained => Vec<Ino>;
+    into_holder: Holder => SessionId;
 }
 
 impl MetaReply {

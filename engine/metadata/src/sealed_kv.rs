@@ -59,6 +59,10 @@ impl Kv for SealedKv {
         self.inner.watch(key)
     }
 
+    fn watch_stamped(&self) -> KvResult<Box<dyn Watch>> {
+        self.inner.watch_stamped()
+    }
+
     fn close(&self) -> KvResult<()> {
         self.inner.close()
     }

@@ -7,6 +7,7 @@
 
 mod acl;
 mod attributes;
+mod consistency;
 mod errno;
 mod ids;
 mod lock;
@@ -18,6 +19,7 @@ mod xattr;
 
 pub use acl::{Acl, AclEntry, AclTag};
 pub use attributes::{Attributes, FileKind, InodeFlags, Whiteout, without_set_id};
+pub use consistency::Consistency;
 pub use errno::{Errno, FsResult};
 pub use ids::{Ino, ObjectId, SessionId};
 pub use lock::{LockMode, LockRange, LockSpace};

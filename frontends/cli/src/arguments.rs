@@ -2,7 +2,7 @@
 
 use crate::commands::{
     clone, compact, config, destroy, dump, format, fsck, gc, info, key, load, migrate, mount, mount_helper, quota,
-    restore, rmr, status, storage_test, storages, umount, up, verify,
+    restore, rmr, status, storage_test, storages, umount, up, verify, watch,
 };
 use crate::daemon;
 use crate::exit;
@@ -41,6 +41,7 @@ pub enum Command {
     Umount(umount::Arguments),
     Status(status::Arguments),
     Info(info::Arguments),
+    Watch(watch::Arguments),
     Config(config::Arguments),
     Clone(clone::Arguments),
     Compact(compact::Arguments),

@@ -14,6 +14,7 @@ mod claim;
 mod claim_object;
 mod clock;
 mod commands;
+mod consistency;
 mod daemon;
 mod exit;
 mod failure;
@@ -78,6 +79,7 @@ fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::StorageTest(test) => with_log(&global, || commands::storage_test::run(test)),
         Command::Status(status) => with_log(&global, || commands::status::run(status)),
         Command::Info(info) => with_log(&global, || commands::info::run(info)),
+        Command::Watch(watch) => with_log(&global, || commands::watch::run(watch)),
         Command::Key(key) => with_log(&global, || commands::key::run(key)),
         Command::Clone(clone) => with_log(&global, || commands::clone::run(clone)),
         Command::Gc(gc) => with_log(&global, || commands::gc::run(gc)),

@@ -1,6 +1,7 @@
 //! The `-o` list of `mount(8)` and `/etc/fstab`. What others read (`noauto`, `_netdev`, `x-…`) is ignored knowingly; an
 //! option that nobody here understands is refused, because leaving it out may mean something its author counts on.
 
+use crate::consistency;
 use crate::failure::{Failure, Outcome};
 use crate::key_source::KeySource;
 use crate::mount_request::{AccessTimeOption, MountRequest};
@@ -31,7 +32,7 @@ const IGNORED: [&str; 17] = [
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
 const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, backup_meta=, cache_dir=, cache_size=, no_cache, shards=, \
     write_buffer=, read_buffer=, storage=, upload_limit=, download_limit=, passphrase_env=, key_file=, kms_command=, \
-    max_readahead=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, strictatime, \
+    max_readahead=, consistency=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, strictatime, \
     diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
     anonuid=, anongid=, log_level=, log_file=";
 
@@ -100,6 +101,9 @@ fn apply_value(request: &mut MountRequest, name: &str, value: &str) -> Outcome<(
         "write_buffer" => request.write_buffer = parse(name, value)?,
         "read_buffer" => request.read_buffer = parse(name, value)?,
         "max_readahead" => request.max_readahead = parse(name, value)?,
+        "consistency" => {
+            request.consistency = consistency::parse(value).map_err(Failure::usage)?;
+        }
         "attr_timeout" => request.attr_timeout = parse(name, value)?,
         "transport" => request.transport = parse(name, value)?,
         "entry_timeout" => request.entry_timeout = parse(name, value)?,

@@ -10,6 +10,7 @@ use crate::size::{ByteCount, Span};
 use crate::transport::Transport;
 use serde::{Deserialize, Serialize};
 use shoal_fuse::{Squash, Squashed};
+use shoal_types::Consistency;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ pub struct MountRequest {
     pub write_buffer: ByteCount,
     pub read_buffer: ByteCount,
     pub max_readahead: ByteCount,
+    pub consistency: Consistency,
     pub attr_timeout: Span,
     pub entry_timeout: Span,
     pub writeback_cache: bool,
@@ -105,6 +107,7 @@ impl MountRequest {
             write_buffer: WRITE_BUFFER_BYTES,
             read_buffer: READ_BUFFER_BYTES,
             max_readahead: READAHEAD_BYTES_MAX,
+            consistency: Consistency::Coherent,
             attr_timeout: KERNEL_TIMEOUT,
             entry_timeout: KERNEL_TIMEOUT,
             writeback_cache: false,

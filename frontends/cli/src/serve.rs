@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use shoal_cache::CacheConfig;
 use shoal_client::{AccessTimes, Config, KernelTimeouts, StartError, Volume};
 use shoal_fuse::{MountError, MountOptions, Mounted, ServiceOptions, Stopper, UnmountError};
-use shoal_metadata::SessionKind;
 use shoal_object_store::{FaultyStore, HedgedStore, LimitedStore, ObjectStore, RetryingStore};
 use shoal_types::{Errno, FsResult, Ino, VolumeSettings};
 use std::fs::{DirBuilder, File};
@@ -199,7 +198,7 @@ fn config(request: &MountRequest, opened: Opened, store: Arc<dyn ObjectStore>, s
         store,
         settings,
         sealer,
-        session: Here::look()?.record(SessionKind::Mount, &serving.mount_point),
+        session: Here::look()?.mount_record(&serving.mount_point, request.consistency),
         shards: request.shards.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         pin: request.transport.pins_shards(),
         cache,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use shoal_client::SESSION_EXPIRY;
 use shoal_kv::Durability;
 use shoal_metadata::{EndSession, MetaOp, Metadata, SessionInfo, SessionKind, SessionRecord};
-use shoal_types::Timestamp;
+use shoal_types::{Consistency, Timestamp};
 use std::path::Path;
 
 /// What is known of a session's process.
@@ -51,7 +51,12 @@ impl Here {
             started: clock::now(),
             mount_point: mount_point.to_string_lossy().into_owned(),
             kind,
+            consistency: Consistency::Strict,
         }
+    }
+
+    pub fn mount_record(&self, mount_point: &Path, consistency: Consistency) -> SessionRecord {
+        SessionRecord { consistency, ..self.record(SessionKind::Mount, mount_point) }
     }
 
     pub fn life(&self, session: &SessionInfo, now: Timestamp) -> Life {
@@ -122,6 +127,7 @@ pub fn describe(session: &SessionInfo) -> String {
     match kind {
         SessionKind::Mount => format!("process {pid} on {host}, mounted on {mount_point}"),
         SessionKind::Command => format!("process {pid} on {host}, a command"),
+        SessionKind::Watcher => format!("process {pid} on {host}, which watches"),
     }
 }
 

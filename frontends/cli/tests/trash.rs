@@ -11,7 +11,7 @@ use shoal_kv_sqlite::SqliteKv;
 use shoal_metadata::{
     Create, EndSession, LeaseInodes, MetaOp, Metadata, RegisterSession, SessionKind, SessionRecord, Unlink,
 };
-use shoal_types::{FileKind, Ino, Name, SessionId, Timestamp};
+use shoal_types::{Consistency, FileKind, Ino, Name, SessionId, Timestamp};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -389,6 +389,7 @@ impl Store {
             started: now(),
             mount_point: String::new(),
             kind: SessionKind::Command,
+            consistency: Consistency::default(),
         };
         let register = MetaOp::RegisterSession(RegisterSession { record, now: now() });
         let session = metadata.run(register, Durability::Visible).unwrap().into_registered().unwrap();

@@ -113,6 +113,14 @@ pub(crate) const READERS_WAIT_FOR_WRITERS_MAX: Duration = Duration::from_millis(
 /// How often the thread that waits for other mounts' locks looks whether anybody still wants it to.
 pub(crate) const BELL_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Time between two looks at the change feed at most: what is remembered by it is believed for `KERNEL_TIMEOUT_MAX` after
+/// each. While another mount lives, a watch wakes it earlier.
+pub(crate) const FEED_LOOK_INTERVAL: Duration = Duration::from_millis(300);
+/// Time until a feed that could not be read is tried again.
+pub(crate) const FEED_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// Events younger than this are not trimmed: so long a follower may be cut off without forgetting everything.
+pub(crate) const FEED_KEPT: Duration = Duration::from_secs(60);
+
 pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 /// A session whose heartbeat is older than this is dead.
 pub const SESSION_EXPIRY: Duration = Duration::from_secs(60);
@@ -143,4 +151,5 @@ pub(crate) const PURGES_PER_ROUND: usize = 64;
 const _: () = assert!(COMPACT_SLICES < COMPACT_SLICES_DENSELY && COMPACT_SLICES_DENSELY < CHUNK_SLICES_MAX);
 const _: () = assert!(BLOCKS_REWRITTEN_AT_ONCE * 8 <= UPLOADS_IN_FLIGHT_MAX);
 const _: () = assert!(BATCH_RUNS_MAX < COMMIT_SLICES_MAX && COMMIT_SLICES_MAX < CHUNK_SLICES_MAX);
+const _: () = assert!(FEED_LOOK_INTERVAL.as_millis() * 3 <= KERNEL_TIMEOUT_MAX.as_millis());
 const _: () = assert!(HEARTBEAT_INTERVAL.as_secs() * 3 <= SESSION_EXPIRY.as_secs());

@@ -105,7 +105,7 @@ impl Shard {
     async fn has_limits(&self, now: Timestamp) -> FsResult<bool> {
         let known = self.limits_known.get();
         let age = now.as_nanos().abs_diff(known.looked.as_nanos());
-        let epoch = self.shared.kv.foreign_epoch();
+        let epoch = self.shared.exact_epoch();
         // Limits are set by other processes.
         let age_max =
             if epoch.is_some() && epoch != known.epoch { FOREIGN_LOOK_INTERVAL } else { LIMITS_LOOK_INTERVAL };

@@ -67,10 +67,19 @@ fn wait_out_others(metadata: &Metadata, session: SessionId) -> MetaResult<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shoal_types::Consistency;
 
     fn record(host: &str, boot: &str, pid: u32) -> SessionRecord {
         let (host, boot) = (host.to_owned(), boot.to_owned());
-        SessionRecord { host, boot, pid, started: now(), mount_point: "/mnt".into(), kind: SessionKind::Mount }
+        SessionRecord {
+            host,
+            boot,
+            pid,
+            started: now(),
+            mount_point: "/mnt".into(),
+            kind: SessionKind::Mount,
+            consistency: Consistency::Strict,
+        }
     }
 
     #[test]

@@ -167,11 +167,11 @@ impl Shard {
 
     /// The state of the world as far as an inode's attributes go. To be noted before the store is read.
     pub(crate) fn see_attributes(&self, ino: Ino) -> Seen {
-        Seen { epoch: self.shared.kv.foreign_epoch(), stamp: self.shared.stamps.of_attributes(ino) }
+        Seen { epoch: self.shared.cache_epoch(), stamp: self.shared.stamps.of_attributes(ino) }
     }
 
     pub(crate) fn see_entry(&self, parent: Ino, name: &Name) -> Seen {
-        Seen { epoch: self.shared.kv.foreign_epoch(), stamp: self.shared.stamps.of_entry(parent, name) }
+        Seen { epoch: self.shared.cache_epoch(), stamp: self.shared.stamps.of_entry(parent, name) }
     }
 
     /// A number for a new inode. Files get one that this shard owns, so that writing them stays here.

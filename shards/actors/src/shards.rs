@@ -3,6 +3,7 @@
 use crate::access_times::NotedAccesses;
 use crate::clones::Clones;
 use crate::config::{Config, KernelTimeouts};
+use crate::feed::{Feed, Following};
 use crate::held::HeldInodes;
 use crate::locks::{Bell, KernelPages, LockMarks};
 use crate::message::Message;
@@ -17,10 +18,11 @@ use crate::transfer::Transfer;
 use crate::whole_directories::WholeDirectories;
 use crate::{dispatch, limits, session};
 use shoal_cache::{Cache, CacheConfig};
+use shoal_metadata::feed::Stamp;
 use shoal_metadata::{MetaError, Metadata, SessionRecord};
 use shoal_object_format::ObjectFormat;
 use shoal_runtime::{MailboxReceiver, ShardThreads, mailbox, shard_threads};
-use shoal_types::{Errno, FsResult, Ino, SessionId};
+use shoal_types::{Consistency, Errno, FsResult, Ino, SessionId};
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -30,6 +32,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub struct Shards {
     shared: Arc<Shared>,
     threads: ShardThreads,
+    following: Following,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +51,12 @@ impl Shards {
         let metadata = Metadata::new(config.kv.clone());
         let session = session::begin(&metadata, &config.session)?;
         let record = config.session.clone();
-        start_threads(config, metadata.clone(), session, record).map_err(|error| {
+        // From here on everything is read anew or told by the feed.
+        let feed = metadata.feed_end().map_err(StartError::Session).inspect_err(|_| {
+            // As below.
+            let _ = session::end(&metadata, session);
+        })?;
+        start_threads(config, metadata.clone(), session, record, feed).map_err(|error| {
             // It expires by itself if this fails as well; the error worth telling is the first one.
             let _ = session::end(&metadata, session);
             StartError::Threads(error)
@@ -121,6 +129,7 @@ impl Shards {
         }
         self.threads.join();
         self.shared.bell.end();
+        self.following.end();
         if let Err(error) = self.shared.kv.close() {
             tracing::warn!(%error, "closing the metadata engine");
         }
@@ -146,7 +155,13 @@ impl Shards {
     }
 }
 
-fn start_threads(config: Config, metadata: Metadata, session: SessionId, record: SessionRecord) -> io::Result<Shards> {
+fn start_threads(
+    config: Config,
+    metadata: Metadata,
+    session: SessionId,
+    record: SessionRecord,
+    feed: Option<Stamp>,
+) -> io::Result<Shards> {
     assert_eq!(
         config.settings.cipher,
         config.sealer.as_ref().map(|sealer| sealer.cipher()),
@@ -157,9 +172,12 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
     let cache = config.cache.as_ref().and_then(|cache| open_cache(cache, &config));
     let (mailboxes, receivers): (Vec<_>, Vec<_>) =
         (0..config.shards).map(|_| mailbox(limits::MAILBOX_MESSAGES_MAX)).unzip();
-    let timeouts = KernelTimeouts {
-        attributes: config.timeouts.attributes.min(limits::KERNEL_TIMEOUT_MAX),
-        entries: config.timeouts.entries.min(limits::KERNEL_TIMEOUT_MAX),
+    let timeouts = match record.consistency {
+        Consistency::Relaxed => config.timeouts,
+        Consistency::Strict | Consistency::Coherent => KernelTimeouts {
+            attributes: config.timeouts.attributes.min(limits::KERNEL_TIMEOUT_MAX),
+            entries: config.timeouts.entries.min(limits::KERNEL_TIMEOUT_MAX),
+        },
     };
     let packs_bytes = usize::try_from(config.read_buffer_bytes / limits::PACKS_SHARE).unwrap_or(usize::MAX);
     let shared = Arc::new(Shared {
@@ -173,6 +191,7 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         record: record.clone(),
         stamps: Stamps::new(),
         names: NameCache::new(),
+        feed: Feed::new(record.consistency, feed),
         whole: WholeDirectories::new(),
         access_times: config.access_times,
         accesses: NotedAccesses::new(),
@@ -206,7 +225,10 @@ fn start_threads(config: Config, metadata: Metadata, session: SessionId, record:
         let part = cache.as_ref().map(|cache| cache.part(index));
         dispatch::run(Shard::new(index, body_shared.clone(), part), receiver, record.clone())
     })?;
-    Ok(Shards { shared, threads })
+    // Until one knows to be alone.
+    shared.feed.want(true);
+    let following = Following::start(&shared)?;
+    Ok(Shards { shared, threads, following })
 }
 
 /// A cache that can't be had is no reason not to mount.

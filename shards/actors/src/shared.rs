@@ -3,6 +3,7 @@
 use crate::access_times::NotedAccesses;
 use crate::clones::Clones;
 use crate::config::{AccessTimes, KernelTimeouts};
+use crate::feed::Feed;
 use crate::held::HeldInodes;
 use crate::locks::{Bell, KernelPages, LockMarks};
 use crate::message::Message;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub record: SessionRecord,
     pub stamps: Stamps,
     pub names: NameCache,
+    pub feed: Feed,
     pub whole: WholeDirectories,
     pub access_times: AccessTimes,
     pub accesses: NotedAccesses,
@@ -50,9 +52,9 @@ pub(crate) struct Shared {
     pub lock_requests: AtomicU64,
     pub bell: Bell,
     pub kernel_pages: OnceLock<Arc<dyn KernelPages>>,
-    /// The foreign epoch before this mount's kernel knew anything.
+    /// The exact epoch before this mount's kernel knew anything.
     pub epoch_of_start: Option<u64>,
-    /// The foreign epoch at which no other mount lived; `NOT_ALONE` while one does.
+    /// The mark at which no other mount lived; `NOT_ALONE` while one does.
     pub alone_epoch: AtomicU64,
     /// The metadata store refused this session (it was declared dead): nothing more may be written.
     pub fenced: AtomicBool,
@@ -78,15 +80,35 @@ impl Shared {
     /// No other mount of this volume lives, as of now. When the store shows foreign changes that nobody has looked into
     /// yet, the answer is no, and shard 0 looks into them.
     pub fn is_alone(&self) -> bool {
-        let alone_epoch = self.alone_epoch.load(SeqCst);
-        if alone_epoch == NOT_ALONE {
-            return false;
-        }
-        let unchanged = self.kv.foreign_epoch() == Some(alone_epoch);
-        if !unchanged {
+        let Some(alone_mark) = self.alone_mark() else { return false };
+        let mark = self.mark();
+        if mark.is_some_and(|mark| mark != alone_mark) {
             self.want_maintenance();
         }
-        unchanged
+        mark == Some(alone_mark)
+    }
+
+    /// The mark at which no other mount lived, if none does.
+    pub fn alone_mark(&self) -> Option<u64> {
+        Some(self.alone_epoch.load(SeqCst)).filter(|mark| *mark != NOT_ALONE)
+    }
+
+    /// A number that grows when others change something: the engine's foreign epoch, or what the feed has told so far. As
+    /// long as no other mount lives they are the same thing, because who comes waits before it changes anything.
+    pub fn mark(&self) -> Option<u64> {
+        self.kv.foreign_epoch().or_else(|| self.feed.foreign_events())
+    }
+
+    /// What was read while it stood at a number is current, as of now, as long as it stands there. Of an engine without
+    /// a foreign epoch there is one only while this mount is alone.
+    pub fn exact_epoch(&self) -> Option<u64> {
+        self.kv.foreign_epoch().or_else(|| self.feed.foreign_events().filter(|mark| self.alone_mark() == Some(*mark)))
+    }
+
+    /// As long as it stands, what was read is current as far as its stamp tells: exactly where the engine has a foreign
+    /// epoch, and as of the last word from the feed elsewhere.
+    pub fn cache_epoch(&self) -> Option<u64> {
+        self.kv.foreign_epoch().or_else(|| self.feed.generation())
     }
 
     pub fn want_maintenance(&self) {

@@ -57,6 +57,8 @@ impl Touched {
             | MetaOp::SetTrash(_)
             | MetaOp::PurgeTrash(_)
             | MetaOp::AdjustUsage(_)
+            | MetaOp::TrimFeed(_)
+            | MetaOp::TakeMaintenance(_)
             // No byte and no attribute changes.
             | MetaOp::Pack(_)
             // What they make nobody has seen.

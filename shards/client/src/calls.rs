@@ -4,7 +4,8 @@
 //! reads and writes one file much should open it, so that its state is kept in between.
 
 use crate::{
-    AttributeChanges, DirectoryEntry, Fallocation, LocalVolume, NewInode, Opened, RenameFlags, SeekTo, Volume,
+    AttributeChanges, DirectoryEntry, Fallocation, LocalVolume, NewInode, Opened, RemovedFiles, RenameFlags, SeekTo,
+    Volume,
 };
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -81,7 +82,7 @@ impl Volume {
     }
 
     pub async fn open(&self, ino: Ino, truncate: bool) -> FsResult<Opened> {
-        self.call(ino, move |local| async move { local.open(ino, truncate).await }).await
+        self.call(ino, move |local| async move { local.open(ino, truncate, RemovedFiles::Opened).await }).await
     }
 
     pub async fn close(&self, ino: Ino) -> FsResult<()> {

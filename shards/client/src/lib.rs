@@ -16,7 +16,7 @@ mod tests;
 pub use shoal_actors::{
     AccessTimes, Account, AttributeChanges, Caller, CloneStatus, Compacted, Config, DirectoryEntry, DirectoryPage,
     Fallocate, Fallocation, KernelPages, KernelTimeouts, Limits, LockHolder, LockInfo, LockRequest, NewInode, NewTime,
-    Opened, QuotaInfo, ReadReply, RenameFlags, Respond, SESSION_EXPIRY, SeekTo, Shard as LocalVolume, StartError,
-    TrashName, Usage,
+    Opened, QuotaInfo, ReadReply, RemovedFiles, RenameFlags, Respond, SESSION_EXPIRY, SeekTo, Shard as LocalVolume,
+    StartError, TrashName, Usage,
 };
 pub use volume::Volume;

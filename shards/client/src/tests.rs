@@ -5,7 +5,7 @@ use bytes::Bytes;
 use shoal_kv::MemoryKv;
 use shoal_metadata::{Metadata, SessionKind, SessionRecord};
 use shoal_object_store::OpendalStore;
-use shoal_types::{Compression, Errno, FileKind, Ino, Name, SCHEMA_VERSION, Timestamp, VolumeSettings};
+use shoal_types::{Compression, Consistency, Errno, FileKind, Ino, Name, SCHEMA_VERSION, Timestamp, VolumeSettings};
 use std::sync::Arc;
 
 fn volume() -> Volume {
@@ -30,6 +30,7 @@ fn volume() -> Volume {
         started: Timestamp::ZERO,
         mount_point: String::new(),
         kind: SessionKind::Mount,
+        consistency: Consistency::default(),
     };
     Volume::start(Config {
         kv,

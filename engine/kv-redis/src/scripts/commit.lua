@@ -1,6 +1,7 @@
 -- Applies one transaction, all of it or nothing. Everything that can be refused is refused before the first write.
 --
--- Arguments: the channel to tell of it, the commit's number in its slot, for how many seconds an unused slot is kept;
+-- Arguments: the channels to tell of it, the second one only if it stamps a key; the commit's number in its slot, for how
+-- many seconds an unused slot is kept;
 -- the evidence; then, each list with its length before it: ranges to clear (two ends), keys to delete, pairs to put,
 -- updates (key, how many, then kind and operand each), and pairs whose key is completed with a stamp.
 -- KEYS beside those of every script: 5 whose snapshot there is, if any; 6 the keys that have changed since it was taken,
@@ -8,7 +9,7 @@
 -- Answer: `done`, `moved`, `slot`, or `damaged` or `limit` with the key and the bytes of its value.
 
 local slot = KEYS[4]
-local channel, slot_number, slot_seconds = text(), text(), text()
+local channel, stamped_channel, slot_number, slot_seconds = text(), text(), text(), text()
 local slot_before, snapshot = unpack(redis.call('MGET', slot, KEYS[5]))
 if not slot_before or string.sub(slot_before, 1, 1) == 'c' then
   return { 'slot' }
@@ -81,12 +82,16 @@ end
 
 local this_commit = last_commit + 1
 local stamp = struct.pack('>I8', this_commit)
-for _ = 1, number() do
+local stamped = number()
+for _ = 1, stamped do
   put[#put + 1] = { text() .. stamp .. '\0\0', text() }
 end
 
 -- Heard by others when all of this is done, and refused, if at all, before anything is.
 redis.call('PUBLISH', channel, this_commit)
+if stamped > 0 then
+  redis.call('PUBLISH', stamped_channel, this_commit)
+end
 redis.call('SET', commits, string.format('%.0f', this_commit))
 redis.call('SET', slot, slot_number, 'EX', slot_seconds)
 local function keep(keys)

@@ -1,11 +1,11 @@
 //! Claims about several clients of one store: epochs and watches.
 
-use super::{Open, change, get, number};
+use super::{Open, all, change, get, number};
 use crate::Kv;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn put(kv: &Arc<dyn Kv>, value: u64) {
     change(kv, move |transaction| {
@@ -74,6 +74,28 @@ pub fn a_watch_wakes_on_a_change_and_only_then(open: &Open<'_>) {
         let kv = writing.clone();
         let writer = thread::spawn(move || put(&kv, round));
         assert_eq!(watch.wait(Duration::from_secs(30)), Ok(true));
+        writer.join().expect("the change commits");
+    }
+}
+
+pub fn a_watch_for_stamps_misses_none(open: &Open<'_>) {
+    let store = open();
+    let (watching, writing) = (store.client(), store.client());
+    let mut watch = watching.watch_stamped().unwrap_or_else(|error| panic!("{error}"));
+    for round in 1..=20_usize {
+        let kv = writing.clone();
+        let writer = thread::spawn(move || {
+            change(&kv, |transaction| {
+                transaction.put_versionstamped(b"stamped", b"");
+                Ok(())
+            });
+        });
+        let start = Instant::now();
+        // It may wake before there is anything, but not leave anything unsaid.
+        while all(&watching, b"stamped").len() < round {
+            assert!(start.elapsed() < Duration::from_secs(30), "the watch slept through commit {round}");
+            watch.wait(Duration::from_secs(30)).unwrap_or_else(|error| panic!("{error}"));
+        }
         writer.join().expect("the change commits");
     }
 }

@@ -72,6 +72,7 @@ macro_rules! contract_tests {
             the_foreign_epoch_grows_with_foreign_commits_only
             what_was_read_at_an_epoch_is_current_while_it_stands
             a_watch_wakes_on_a_change_and_only_then
+            a_watch_for_stamps_misses_none
         ] $($open)? }
     };
     (@table [$($claim:ident)*]) => { &[$((stringify!($claim), $claim)),*] };

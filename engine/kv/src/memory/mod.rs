@@ -146,6 +146,10 @@ impl Kv for MemoryKv {
         Ok(Box::new(watch::MemoryWatch::new(self.client.store.clone(), key)))
     }
 
+    fn watch_stamped(&self) -> KvResult<Box<dyn Watch>> {
+        Ok(Box::new(watch::StampedWatch::new(self.client.store.clone())))
+    }
+
     fn close(&self) -> KvResult<()> {
         self.client.queue.close();
         // The last handle may be dropped by a job's `done`, on a worker: that one cannot wait for itself.

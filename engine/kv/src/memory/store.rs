@@ -51,13 +51,26 @@ impl Store {
         self.lock().versions.changed_at(key)
     }
 
+    pub fn stamped_at(&self) -> u64 {
+        self.lock().versions.stamped_at()
+    }
+
     /// Waits until the key's last change is another than `known`; gives it, or `None` when the time ran out.
     pub fn wait_for_change(&self, key: &[u8], known: u64, timeout: Duration) -> Option<u64> {
+        self.wait_for(|versions| versions.changed_at(key), known, timeout)
+    }
+
+    /// The same for the last commit with a stamped key.
+    pub fn wait_for_stamp(&self, known: u64, timeout: Duration) -> Option<u64> {
+        self.wait_for(Versions::stamped_at, known, timeout)
+    }
+
+    fn wait_for(&self, number: impl Fn(&Versions) -> u64, known: u64, timeout: Duration) -> Option<u64> {
         let (state, _) = self
             .changed
-            .wait_timeout_while(self.lock(), timeout, |state| state.versions.changed_at(key) == known)
+            .wait_timeout_while(self.lock(), timeout, |state| number(&state.versions) == known)
             .expect(POISONED);
-        let now = state.versions.changed_at(key);
+        let now = number(&state.versions);
         (now != known).then_some(now)
     }
 

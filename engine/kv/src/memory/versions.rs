@@ -14,6 +14,8 @@ pub(super) struct Versions {
     /// Ascending by version; never empty.
     keys: BTreeMap<Vec<u8>, Vec<Version>>,
     latest: u64,
+    /// The last commit that completed a key with a stamp.
+    stamped: u64,
     /// Snapshots in use: version -> how many.
     snapshots: BTreeMap<u64, usize>,
     tombstones: VecDeque<(u64, Vec<u8>)>,
@@ -27,6 +29,10 @@ struct Version {
 impl Versions {
     pub fn latest(&self) -> u64 {
         self.latest
+    }
+
+    pub fn stamped_at(&self) -> u64 {
+        self.stamped
     }
 
     pub fn pin(&mut self) -> u64 {
@@ -94,6 +100,7 @@ impl Versions {
         for (mut key, value) in writes.stamped {
             key.extend_from_slice(&stamp(at));
             self.write(key, at, Some(value));
+            self.stamped = at;
         }
         self.forget_tombstones();
         Ok(at)

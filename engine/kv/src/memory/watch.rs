@@ -1,4 +1,4 @@
-//! Watching one key of the in-memory store: woken by commits, no polling.
+//! Watching the in-memory store, one key or all that is stamped: woken by commits, no polling.
 
 use super::store::Store;
 use crate::{KvResult, Watch};
@@ -24,5 +24,25 @@ impl Watch for MemoryWatch {
         let change = self.store.wait_for_change(&self.key, self.known, timeout);
         self.known = change.unwrap_or(self.known);
         Ok(change.is_some())
+    }
+}
+
+pub(super) struct StampedWatch {
+    store: Arc<Store>,
+    known: u64,
+}
+
+impl StampedWatch {
+    pub fn new(store: Arc<Store>) -> Self {
+        let known = store.stamped_at();
+        StampedWatch { store, known }
+    }
+}
+
+impl Watch for StampedWatch {
+    fn wait(&mut self, timeout: Duration) -> KvResult<bool> {
+        let stamp = self.store.wait_for_stamp(self.known, timeout);
+        self.known = stamp.unwrap_or(self.known);
+        Ok(stamp.is_some())
     }
 }

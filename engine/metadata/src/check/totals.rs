@@ -8,8 +8,9 @@ use crate::Account;
 use crate::keys::{Counter, Key};
 use crate::ops::{charges, counter, heartbeat, live_bytes, slice_list, stage};
 use crate::records::{
-    Accounting, CloneRecord, CloneState, Identity, OperationRecord, Quota, SessionRecord, decode_clone_directory,
-    decode_clone_link, decode_deletion, decode_lease, decode_staged, decode_waiter_of, decode_walk,
+    Accounting, Audience, CloneRecord, CloneState, Identity, OperationRecord, Quota, SessionRecord,
+    decode_clone_directory, decode_clone_link, decode_deletion, decode_event, decode_holder, decode_lease,
+    decode_staged, decode_waiter_of, decode_walk,
 };
 use shoal_kv::KvResult;
 use shoal_types::{FileKind, Ino, LockSpace, ObjectId, ObjectKind, SessionId, Slice};
@@ -142,6 +143,9 @@ impl Totals {
                     report.add(Some(ino), Problem::Locks { session });
                 }
             }
+            Key::Audience => Audience::decode(Some(value)).map(drop)?,
+            Key::Event(_) => decode_event(value).map(drop)?,
+            Key::Maintenance => decode_holder(value).map(drop)?,
             Key::Bell(session) => self.of_session(session, report),
             Key::Removal(time, ino) => self.removal(time, ino, tree, report),
             Key::Deletion(_, object) => {

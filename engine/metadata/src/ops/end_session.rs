@@ -3,9 +3,9 @@
 //! The first step takes the session's record away, and with it the right to write: everything else a session does reads
 //! that record. The other keys go last, so that a session whose end was begun and not finished is still listed.
 
-use super::{heartbeat, lock_waits, orphan};
+use super::{feed, heartbeat, lock_waits, maintenance, orphan};
 use crate::keys::{self, Key};
-use crate::records::decode_waiter_of;
+use crate::records::{SessionRecord, decode_waiter_of};
 use crate::{EndSession, MetaReply, MetaResult};
 use shoal_kv::{Direction, Transaction};
 use shoal_types::{Ino, SessionId};
@@ -21,8 +21,10 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &EndSession) -> 
     }
     // Read as well as deleted, so that of two who end the session one runs again and finds it ended.
     let record = Key::Session(session).encode();
-    if transaction.get(&record)?.is_some() {
+    if let Some(value) = transaction.get(&record)? {
         transaction.delete(&record);
+        feed::leave(transaction, session, &SessionRecord::decode(&value)?)?;
+        maintenance::give_up(transaction, session)?;
     }
     let waiters_done = forget_waiters(transaction, session)?;
     let locks_done = give_up_locks(transaction, session)?;

@@ -12,6 +12,7 @@ mod create;
 mod create_nameless;
 mod end_session;
 mod fallocate;
+pub(crate) mod feed;
 mod forget_objects;
 pub(crate) mod heartbeat;
 mod inline_data;
@@ -20,6 +21,7 @@ mod lease_objects;
 mod link;
 pub(crate) mod live_bytes;
 mod lock_waits;
+mod maintenance;
 mod note_accesses;
 mod orphan;
 mod pack;
@@ -99,5 +101,7 @@ pub(crate) fn run(transaction: &mut dyn Transaction, operation: &MetaOp) -> Meta
         MetaOp::FillClone(operation) => clone::fill(transaction, operation),
         MetaOp::FinishClone(operation) => clone::finish(transaction, operation),
         MetaOp::CleanClone(operation) => clone::clean(transaction, operation),
+        MetaOp::TrimFeed(operation) => feed::trim(transaction, operation),
+        MetaOp::TakeMaintenance(operation) => maintenance::take(transaction, operation),
     }
 }

@@ -6,10 +6,10 @@
 //! one walk at a time, so that a mark is either the old one or the new one.
 
 use super::charges::{Charges, usage};
-use super::rmdir;
+use super::{rmdir, session};
 use crate::inode;
 use crate::keys::{self, Key, UsageField};
-use crate::records::{Accounting, Identity, OwnerState, Quota, encode_walk};
+use crate::records::{Accounting, Identity, OwnerState, Quota, Rules, encode_walk};
 use crate::{Account, DeleteQuota, Limits, MetaReply, MetaResult, QuotaState, SetQuota};
 use shoal_kv::{Direction, KvError, KvResult, Transaction};
 use shoal_types::{Errno, Ino};
@@ -214,16 +214,7 @@ pub(super) fn publish(transaction: &mut dyn Transaction, accounting: Accounting)
     if before.rules() == accounting.rules() {
         return Ok(());
     }
-    let mut range = keys::tag(b's');
-    while let Some((key, value)) = transaction.scan(&range, 1, Direction::Forward)?.pop() {
-        let session = Key::parse(&key).and_then(|key| key.session());
-        let session = session.ok_or_else(|| KvError::Damaged(format!("{} is no session's key", key.escape_ascii())))?;
-        if key == Key::Session(session).encode() {
-            transaction.put(&key, &accounting.rules().replace(&value)?);
-        }
-        range.start = keys::session(session).end;
-    }
-    Ok(())
+    session::rewrite_rules(transaction, |rules| Rules { feed: rules.feed, ..accounting.rules() })
 }
 
 fn owner_quotas(transaction: &mut dyn Transaction) -> MetaResult<bool> {

@@ -4,6 +4,7 @@ mod attributes;
 mod clones;
 mod content;
 mod directory;
+mod feed;
 mod locks;
 mod lookup;
 mod path;

@@ -5,7 +5,7 @@ use crate::ops::heartbeat;
 use crate::records::{SessionKind, SessionRecord};
 use crate::{MetaResult, Metadata, SessionInfo};
 use shoal_kv::{Direction, KvResult, Pair};
-use shoal_types::{SessionId, Timestamp};
+use shoal_types::{Consistency, SessionId, Timestamp};
 
 impl Metadata {
     /// Every session, by number. One whose end was begun and never finished is told too, as a command of no host, so that
@@ -24,6 +24,17 @@ impl Metadata {
                     _ => return Ok(sessions),
                 }
             }
+        })
+    }
+
+    /// One session; `None` if it has ended.
+    pub fn session_info(&self, session: SessionId) -> MetaResult<Option<SessionInfo>> {
+        self.at_snapshot(|reader| {
+            let keys = [Key::Session(session).encode(), Key::Heartbeat(session).encode()];
+            let found = reader.get_many(&[&keys[0], &keys[1]])?;
+            let [Some(record), heartbeat] = &found[..] else { return Ok(None) };
+            let heartbeat = heartbeat::last_heard(session, heartbeat.as_deref())?;
+            Ok(Some(SessionInfo { session, record: SessionRecord::decode(record)?, heartbeat, sustained: 0 }))
         })
     }
 }
@@ -63,6 +74,7 @@ fn nobody() -> SessionRecord {
         started: Timestamp::ZERO,
         mount_point: String::new(),
         kind: SessionKind::Command,
+        consistency: Consistency::Strict,
     }
 }
 

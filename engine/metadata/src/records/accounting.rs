@@ -43,12 +43,15 @@ pub struct Rules {
     pub owners: u32,
     /// What loses its last name goes to the trash.
     pub trash: bool,
+    /// Changes are told in the change feed.
+    pub feed: bool,
 }
 
 impl Accounting {
+    /// As for a volume that nobody else uses.
     pub fn rules(&self) -> Rules {
         let owners = if self.owners == OwnerState::Off { 0 } else { self.generation };
-        Rules { volume: self.volume, owners, trash: self.trash_days > 0 }
+        Rules { volume: self.volume, owners, trash: self.trash_days > 0, feed: false }
     }
 
     /// What came into the trash in hours that ended before this moment is to go. Without a trash nothing is kept, also not

@@ -2,13 +2,14 @@
 //! writing a decision about the format.
 
 use super::*;
+use crate::feed::{Change, Event};
 use crate::{
     Appended, CloneProgress, CloneRefusal, Copied, Emptied, Fallocated, Limits, LockOutcome, LockRanges, MetaReply,
     QuotaState, Removed, Renamed, Truncated,
 };
 use shoal_types::{
-    Attributes, Cipher, Compression, Errno, FileKind, Ino, InodeFlags, LockMode, LockRange, LockSpace, Name, ObjectId,
-    ObjectKind, SCHEMA_VERSION, SessionId, Slice, Timestamp, VolumeSettings, XattrName,
+    Attributes, Cipher, Compression, Consistency, Errno, FileKind, Ino, InodeFlags, LockMode, LockRange, LockSpace,
+    Name, ObjectId, ObjectKind, SCHEMA_VERSION, SessionId, Slice, Timestamp, VolumeSettings, XattrName,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -255,19 +256,20 @@ fn a_session_has_its_golden_bytes() {
         started: Timestamp::new(1_700_000_000, 5),
         mount_point: "/mnt".into(),
         kind: SessionKind::Mount,
+        consistency: Consistency::Coherent,
     };
-    let rules = Rules { volume: true, owners: 0x0102_0304, trash: true };
+    let rules = Rules { volume: true, owners: 0x0102_0304, trash: true, feed: true };
     let with = |rules: Rules| move |session: &SessionRecord| session.encode(rules);
     check_exact(
         &session,
-        "01000000000004686f737407626f6f74206964ac0280c49fd50c05042f6d6e7400",
+        "01000000000004686f737407626f6f74206964ac0280c49fd50c05042f6d6e740001",
         with(Rules::default()),
         SessionRecord::decode,
     );
     session.kind = SessionKind::Command;
     check_exact(
         &session,
-        "01030403020104686f737407626f6f74206964ac0280c49fd50c05042f6d6e7401",
+        "01070403020104686f737407626f6f74206964ac0280c49fd50c05042f6d6e740101",
         with(rules),
         SessionRecord::decode,
     );
@@ -305,7 +307,7 @@ fn the_record_of_what_is_counted_has_its_golden_bytes() {
     let golden = "010301040302011817161514131211282726252423222134333231";
     check_exact(&accounting, golden, Accounting::encode, |bytes| Accounting::decode(Some(bytes)));
     assert_eq!(Accounting::decode(None), Ok(Accounting::default()), "a volume without quotas has none");
-    assert_eq!(accounting.rules(), Rules { volume: true, owners: 0x0102_0304, trash: true });
+    assert_eq!(accounting.rules(), Rules { volume: true, owners: 0x0102_0304, trash: true, feed: false });
     assert!(!Accounting { trash_days: 0, ..accounting }.rules().trash);
     assert_eq!(Accounting { owners: OwnerState::Off, ..accounting }.rules().owners, 0);
 }
@@ -387,6 +389,7 @@ fn every_reply_in_an_operation_record_has_its_golden_bytes() {
         ),
         (MetaReply::Emptied(Emptied { done: true, inodes: vec![Ino(300)] }), "0108070605040302010f0101ac02"),
         (MetaReply::Sustained(vec![Ino(300)]), "0108070605040302011001ac02"),
+        (MetaReply::Holder(SessionId(9)), "0108070605040302011209"),
         (MetaReply::Cloning(cloning(None)), "0108070605040302011101ac0207080000"),
         (
             MetaReply::Cloning(cloning(Some(CloneRefusal {
@@ -446,4 +449,39 @@ fn values_that_make_no_sense_are_refused_and_never_guessed_at() {
     let of_damage = encode_slices(&[Slice { object: ObjectId(0), ..slices()[0] }]);
     assert!(decode_slices(&of_damage).is_err(), "a block without an object");
     assert_eq!(KvError::Damaged(String::new()).errno(), Errno::EIO);
+}
+
+#[test]
+fn the_change_feed_has_its_golden_bytes() {
+    let audience = Audience { mounts: 3, following: 2, watchers: 0x0102_0304 };
+    let decode = |bytes: &[u8]| Audience::decode(Some(bytes));
+    check_exact(&audience, "01030000000200000004030201", Audience::encode, decode);
+    assert_eq!(Audience::decode(None), Ok(Audience::default()));
+    let name = |text: &str| Name::new(text.as_bytes()).unwrap();
+    let (parent, ino) = (Ino(1), Ino(300));
+    let renamed = Change::Renamed {
+        old_parent: parent,
+        old_name: name("a"),
+        new_parent: Ino(2),
+        new_name: name("b"),
+        ino,
+        replaced: Some(Ino(301)),
+        exchanged: false,
+    };
+    let changes = [
+        (Change::Joined, "010400"),
+        (Change::Left, "010401"),
+        (Change::Created { parent, name: name("a"), ino, kind: FileKind::Directory }, "01040201|0161|ac02|01"),
+        (Change::Linked { parent, name: name("a"), ino }, "01040301|0161|ac02"),
+        (Change::Removed { parent, name: name("a"), ino }, "01040401|0161|ac02"),
+        (renamed, "01040501|0161|02|0162|ac02|01ad02|00"),
+        (Change::Content { ino }, "010406ac02"),
+        (Change::Attributes { ino }, "010407ac02"),
+        (Change::Accessed { inodes: vec![ino] }, "01040801ac02"),
+    ];
+    for (change, golden) in changes {
+        let event = Event { session: SessionId(4), change };
+        check_exact(&event, &golden.replace('|', ""), encode_event, decode_event);
+    }
+    check_exact(&SessionId(0x0102_0304_0506_0708), "010807060504030201", |id| encode_holder(*id), decode_holder);
 }

@@ -8,7 +8,9 @@ mod accounting;
 mod backups;
 mod clone;
 mod dirent;
+mod feed;
 mod fields;
+mod holder;
 mod identity;
 mod inline;
 mod lease;
@@ -31,6 +33,8 @@ pub use clone::{
     encode_clone_link,
 };
 pub use dirent::Dirent;
+pub use feed::{Audience, decode_event, encode_event};
+pub use holder::{decode_holder, encode_holder};
 pub use identity::Identity;
 pub use inline::{decode_content, encode_content};
 pub use lease::{decode_lease, encode_lease};
@@ -47,6 +51,7 @@ pub use wrapped_key::{decode_wrapped_key, encode_wrapped_key};
 pub use xattr_index::XattrIndex;
 
 use shoal_kv::{KvError, KvResult};
+use shoal_types::Consistency;
 
 /// The rest of a record behind its format byte, if that's the format we know.
 fn body<'a>(what: &str, bytes: &'a [u8], format: u8) -> KvResult<&'a [u8]> {

@@ -7,7 +7,7 @@ use super::fields::u32_at;
 use super::{Rules, body, damaged};
 use serde::{Deserialize, Serialize};
 use shoal_kv::KvResult;
-use shoal_types::Timestamp;
+use shoal_types::{Consistency, Timestamp};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SessionRecord {
@@ -20,6 +20,8 @@ pub struct SessionRecord {
     /// Empty unless it's a mount.
     pub mount_point: String,
     pub kind: SessionKind,
+    /// Of a mount.
+    pub consistency: Consistency,
 }
 
 /// Stored by position: add at the end only.
@@ -28,6 +30,8 @@ pub enum SessionKind {
     Mount,
     /// A command that reads or maintains the volume.
     Command,
+    /// A program that reads the change feed.
+    Watcher,
 }
 
 impl SessionRecord {
@@ -47,7 +51,9 @@ impl SessionRecord {
 
 impl Rules {
     fn encode(self) -> Vec<u8> {
-        let mut bytes = vec![FORMAT, (u8::from(self.volume) * VOLUME) | (u8::from(self.trash) * TRASH)];
+        let flag = |set, flag| u8::from(set) * flag;
+        let flags = flag(self.volume, VOLUME) | flag(self.trash, TRASH) | flag(self.feed, FEED);
+        let mut bytes = vec![FORMAT, flags];
         bytes.extend_from_slice(&self.owners.to_le_bytes());
         bytes
     }
@@ -58,7 +64,8 @@ impl Rules {
         match bytes.len() < RULES_BYTES {
             true => Err(damaged(WHAT, format!("only {} bytes", bytes.len()))),
             false => {
-                Ok(Rules { volume: bytes[1] & VOLUME != 0, owners: u32_at(bytes, 2), trash: bytes[1] & TRASH != 0 })
+                let has = |flag| bytes[1] & flag != 0;
+                Ok(Rules { volume: has(VOLUME), owners: u32_at(bytes, 2), trash: has(TRASH), feed: has(FEED) })
             }
         }
     }
@@ -75,3 +82,4 @@ const FORMAT: u8 = 1;
 const RULES_BYTES: usize = 6;
 const VOLUME: u8 = 1;
 const TRASH: u8 = 2;
+const FEED: u8 = 4;

@@ -5,7 +5,9 @@ use shoal_metadata::{
     Create, LeaseInodes, Link, MetaOp, MetaReply, MetaResult, Metadata, RegisterSession, Rename, Rmdir, SessionKind,
     SessionRecord, SetAttributes, Unlink, check,
 };
-use shoal_types::{Attributes, Compression, FileKind, Ino, Name, SCHEMA_VERSION, SessionId, Timestamp, VolumeSettings};
+use shoal_types::{
+    Attributes, Compression, Consistency, FileKind, Ino, Name, SCHEMA_VERSION, SessionId, Timestamp, VolumeSettings,
+};
 use std::sync::Arc;
 
 #[derive(Clone)]
@@ -135,6 +137,7 @@ pub fn record() -> SessionRecord {
         started: at(0),
         mount_point: "/mnt".into(),
         kind: SessionKind::Mount,
+        consistency: Consistency::default(),
     }
 }
 

@@ -41,6 +41,10 @@ impl Kv for Far {
         self.0.watch(key)
     }
 
+    fn watch_stamped(&self) -> KvResult<Box<dyn Watch>> {
+        self.0.watch_stamped()
+    }
+
     fn close(&self) -> KvResult<()> {
         self.0.close()
     }

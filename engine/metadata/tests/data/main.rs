@@ -7,6 +7,7 @@ mod backups;
 mod census;
 mod check;
 mod clones;
+mod feed;
 mod links;
 mod locks;
 mod quotas;

@@ -6,7 +6,8 @@ use shoal_metadata::{
     RemoveInode, Rmdir, SessionKind, SessionRecord, Truncate, Unlink, WriteInline, WriteSlices,
 };
 use shoal_types::{
-    Attributes, Compression, FileKind, Ino, Name, ObjectId, ObjectKind, SessionId, Slice, Timestamp, VolumeSettings,
+    Attributes, Compression, Consistency, FileKind, Ino, Name, ObjectId, ObjectKind, SessionId, Slice, Timestamp,
+    VolumeSettings,
 };
 use std::sync::Arc;
 
@@ -51,6 +52,11 @@ impl Volume {
 
     pub fn create(&self, parent: Ino, name: &str, kind: FileKind) -> Ino {
         let ino = self.lease_inodes(1);
+        self.create_as(parent, name, ino, kind);
+        ino
+    }
+
+    pub fn create_as(&self, parent: Ino, name: &str, ino: Ino, kind: FileKind) {
         let target = if kind == FileKind::Symlink { b"somewhere".to_vec() } else { Vec::new() };
         self.run(MetaOp::Create(Create {
             parent,
@@ -66,7 +72,6 @@ impl Volume {
             session: self.session,
             now: at(2),
         }));
-        ino
     }
 
     pub fn file(&self, name: &str) -> Ino {
@@ -210,6 +215,7 @@ pub fn record(pid: u32) -> SessionRecord {
         started: at(1),
         mount_point: "/mnt".into(),
         kind: SessionKind::Mount,
+        consistency: Consistency::default(),
     }
 }
 

@@ -8,7 +8,9 @@ use shoal_metadata::{
     SessionKind, SessionRecord, check,
 };
 use shoal_oracle::Oracle;
-use shoal_types::{Attributes, Compression, Errno, FsResult, Ino, InodeFlags, Name, Timestamp, VolumeSettings};
+use shoal_types::{
+    Attributes, Compression, Consistency, Errno, FsResult, Ino, InodeFlags, Name, Timestamp, VolumeSettings,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -330,6 +332,7 @@ fn registration() -> RegisterSession {
         started: Timestamp::ZERO,
         mount_point: "/mnt".into(),
         kind: SessionKind::Mount,
+        consistency: Consistency::default(),
     };
     RegisterSession { record, now: Timestamp::ZERO }
 }

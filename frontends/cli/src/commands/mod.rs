@@ -23,3 +23,4 @@ pub mod storages;
 pub mod umount;
 pub mod up;
 pub mod verify;
+pub mod watch;

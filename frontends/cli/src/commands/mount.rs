@@ -1,6 +1,7 @@
 //! `shoal mount`: serves a volume at a mount point, in the background unless told otherwise.
 
 use crate::arguments::GlobalArguments;
+use crate::consistency;
 use crate::daemon;
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -13,6 +14,7 @@ use crate::places;
 use crate::serve::{self, Serving};
 use crate::size::{ByteCount, Span};
 use crate::transport::Transport;
+use shoal_types::Consistency;
 use std::path::PathBuf;
 
 /// Mount a volume
@@ -28,6 +30,8 @@ Examples:
   shoal mount sqlite:///srv/photos.db /mnt/2026 --subdir albums/2026 --read-only
   shoal mount sqlite:///srv/photos.db /mnt/photos -o ro,allow_other
   shoal mount sqlite:///srv/photos.db /mnt/photos --upload-limit 10M --download-limit 50M
+  shoal mount redis://cache/0 /mnt/photos --consistency strict
+  shoal mount redis://cache/0 /mnt/sets --read-only --consistency relaxed --attr-timeout 1h --entry-timeout 1h
   shoal mount sqlite:///srv/photos.db /mnt/photos --key-file /root/photos.key
   shoal mount sqlite:///srv/photos.db /mnt/photos --backup-meta 1h
   shoal mount sqlite:///srv/photos.db /mnt/photos --transport io_uring")]
@@ -77,7 +81,12 @@ pub struct Arguments {
     /// The most that is fetched ahead of one sequential reader
     #[arg(long, value_name = "SIZE", default_value = "32M")]
     pub max_readahead: ByteCount,
-    /// How long the kernel may answer attributes from memory; counts only while no other mount of the volume lives
+    /// How soon changes of other mounts are seen: strict, at once, by asking the store each time; coherent, within
+    /// milliseconds; relaxed, as coherent, but the kernel keeps what it knows for as long as the time-outs below say.
+    /// Who opens a file sees what was closed before, in any case
+    #[arg(long, value_name = "MODE", default_value = "coherent", value_parser = consistency::parse)]
+    pub consistency: Consistency,
+    /// How long the kernel may answer attributes from memory; at most a second, unless relaxed
     #[arg(long, value_name = "SECONDS", default_value = "1")]
     pub attr_timeout: Span,
     /// The same for names
@@ -167,6 +176,7 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
         write_buffer: arguments.write_buffer,
         read_buffer: arguments.read_buffer,
         max_readahead: arguments.max_readahead,
+        consistency: arguments.consistency,
         attr_timeout: arguments.attr_timeout,
         entry_timeout: arguments.entry_timeout,
         writeback_cache: arguments.writeback_cache,

@@ -1,6 +1,7 @@
 //! `shoal status`: a volume's settings, who uses it, how full it is and what still has to be cleaned up.
 
 use crate::clock;
+use crate::consistency;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::meta_url::MetaUrl;
@@ -31,7 +32,8 @@ Examples:
   trash_days
   staged_bytes   of small files that wait in the metadata to be packed
   queues    removals (files to be removed), deletions (objects to be deleted)
-  sessions  session, kind (mount or command), host, pid, mount_point, started
+  sessions  session, kind (mount, command or watcher), consistency (of a mount:
+            strict, coherent or relaxed), host, pid, mount_point, started
             and heartbeat (seconds since 1970), sustained (files removed while
             open), state: alive, gone (its process on this host has ended) or
             silent (not heard of for a minute)")]
@@ -72,6 +74,7 @@ struct Queues {
 struct Session {
     session: u64,
     kind: &'static str,
+    consistency: Option<&'static str>,
     host: String,
     pid: u32,
     mount_point: String,
@@ -116,7 +119,9 @@ fn for_programs((info, state): (SessionInfo, Life)) -> Session {
         kind: match record.kind {
             SessionKind::Mount => "mount",
             SessionKind::Command => "command",
+            SessionKind::Watcher => "watcher",
         },
+        consistency: (record.kind == SessionKind::Mount).then(|| consistency::name(record.consistency)),
         host: record.host,
         pid: record.pid,
         mount_point: record.mount_point,
@@ -214,6 +219,7 @@ fn session_rows(sessions: &[(SessionInfo, Life)]) -> Vec<Vec<String>> {
             match record.kind {
                 SessionKind::Mount => record.mount_point.clone(),
                 SessionKind::Command => "(a command)".into(),
+                SessionKind::Watcher => "(watches)".into(),
             },
         ]
     }));

@@ -4,7 +4,8 @@ use super::clone::OfferedSources;
 use super::kernel_pages::PageForgetter;
 use super::nodes::Nodes;
 use super::passthrough::Passthrough;
-use super::{ServiceOptions, VolumeService};
+use super::reopening::Reopening;
+use super::{ServiceOptions, SharedByShards, VolumeService};
 use crate::mount::Mounted;
 use futures_util::task::AtomicWaker;
 use shoal_client::Volume;
@@ -43,17 +44,21 @@ pub fn serve_volume(volume: &Volume, mounted: &Mounted, options: ServiceOptions)
     let kernel_pages = PageForgetter::new(mounted.notifier().downgrade(), nodes, options.writeback_cache);
     volume.set_kernel_pages(kernel_pages.clone());
     let passthrough = Passthrough::new(mounted).filter(|_| options.read_only);
-    let offered_sources = Arc::new(OfferedSources::default());
+    let shared = SharedByShards {
+        interrupts: mounted.interrupts(),
+        kernel_pages,
+        offered_sources: Arc::new(OfferedSources::default()),
+        reopening: Arc::new(Reopening::new()),
+    };
     let rings = mounted.negotiated().over_io_uring;
     for (shard, connection) in mounted.connections(shards)?.into_iter().enumerate() {
-        let (interrupts, notifier) = (mounted.interrupts(), mounted.notifier());
+        let (shared, notifier) = (shared.clone(), mounted.notifier());
         let passthrough = passthrough.clone();
         let report = report.clone();
         let stop = stopper.clone();
-        let (kernel_pages, sources) = (kernel_pages.clone(), offered_sources.clone());
         volume.run(shard, move |local| {
-            let (local, for_service) = (local.clone(), interrupts.clone());
-            let service = VolumeService::new(local, options, for_service, kernel_pages, sources, notifier, passthrough);
+            let interrupts = shared.interrupts.clone();
+            let service = VolumeService::new(local.clone(), options, shared, notifier, passthrough);
             shoal_runtime::spawn(async move {
                 let result = stop.ends(shard, connection.serve(service, interrupts)).await;
                 if let Err(error) = &result {

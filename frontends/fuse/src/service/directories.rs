@@ -26,8 +26,10 @@ const ENTRY_PLUS_BYTES: usize = ENTRY_BYTES + size_of::<EntryOut>();
 const ENTRIES_MAX: usize = 4096;
 
 impl VolumeService {
-    pub(super) async fn opendir(&self, ino: Ino) -> FsResult<[u8; 16]> {
-        self.volume.open_directory(ino).await?;
+    pub(super) async fn opendir(&self, header: &Header, ino: Ino) -> FsResult<[u8; 16]> {
+        let removed = self.removed_files(header);
+        let opened = self.volume.open_directory(ino, removed).await;
+        opened.inspect_err(|errno| self.note_refusal(header, removed, *errno))?;
         Ok(open_out(NO_HANDLE, NO_FLAGS))
     }
 
@@ -94,7 +96,7 @@ impl VolumeService {
                     continue;
                 }
                 let out = match &entry.attributes {
-                    Some(attributes) => self.entry(attributes)?,
+                    Some(attributes) => self.entry(attributes, Some((ino, &entry.name)))?,
                     None => NO_ENTRY,
                 };
                 if !buffer.push(&out, entry.ino.0, offset, entry.kind, entry.name.as_bytes()) {

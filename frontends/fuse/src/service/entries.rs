@@ -28,9 +28,10 @@ impl VolumeService {
             b".." => self.volume.get_attributes(self.parent(parent).await?).await,
             name => self.volume.lookup(parent, &Name::new(name)?).await,
         };
+        let at = Name::new(name);
         match found {
             Ok(attributes) if self.hides(header, parent, &attributes) => Err(Errno::ENOENT),
-            Ok(attributes) => self.entry(&attributes),
+            Ok(attributes) => self.entry(&attributes, at.as_ref().ok().map(|name| (parent, name))),
             Err(Errno::ENOENT) if trash::may_appear(parent, name) => Err(Errno::ENOENT),
             Err(Errno::ENOENT) => self.no_entry(),
             Err(errno) => Err(errno),
@@ -39,15 +40,15 @@ impl VolumeService {
 
     /// The kernel may remember that there is no such name. It replaces that itself when a name is made through it.
     fn no_entry(&self) -> FsResult<EntryOut> {
-        match self.timeouts().entries {
+        match if self.squash.is_on() { Duration::ZERO } else { self.volume.missing_timeout() } {
             Duration::ZERO => Err(Errno::ENOENT),
             validity => Ok(negative_entry_out(validity)),
         }
     }
 
     /// For how long a reply may be believed. Where callers are checked here, each step of their paths has to come here.
-    fn timeouts(&self) -> KernelTimeouts {
-        let timeouts = self.volume.timeouts();
+    fn timeouts(&self, ino: Ino, at: Option<(Ino, &Name)>) -> KernelTimeouts {
+        let timeouts = self.volume.timeouts(ino, at);
         match self.squash.is_on() {
             true => KernelTimeouts { entries: Duration::ZERO, ..timeouts },
             false => timeouts,
@@ -59,9 +60,12 @@ impl VolumeService {
         if ino == self.nodes.root { Ok(ino) } else { self.volume.get_parent(ino).await }
     }
 
-    /// What a reply tells about an inode and the name it was found under, valid from now.
-    pub(super) fn entry(&self, attributes: &Attributes) -> FsResult<EntryOut> {
-        let timeouts = if trash::is_trash(attributes) { KernelTimeouts::default() } else { self.timeouts() };
+    /// What a reply tells about an inode and the name it was found under, if it has one, valid from now.
+    pub(super) fn entry(&self, attributes: &Attributes, at: Option<(Ino, &Name)>) -> FsResult<EntryOut> {
+        let timeouts = match trash::is_trash(attributes) {
+            true => KernelTimeouts::default(),
+            false => self.timeouts(attributes.ino, at),
+        };
         let validity = Validity { entry: timeouts.entries, attributes: timeouts.attributes };
         Ok(entry_out(self.nodes.node(attributes.ino)?, GENERATION, validity, attributes))
     }
@@ -77,11 +81,13 @@ impl VolumeService {
         permissions: Permissions,
     ) -> FsResult<[u8; 144]> {
         let new = new_inode(header, FileKind::Regular, permissions);
-        let opened = match self.volume.create_open(parent, &Name::new(name)?, new).await {
+        let name = Name::new(name)?;
+        let opened = match self.volume.create_open(parent, &name, new).await {
             Err(Errno::EEXIST) if !OFlags::from_bits_retain(flags).contains(OFlags::EXCL) => Err(Errno::ESTALE),
             other => other,
         }?;
-        Ok(create_out(&self.entry(&opened.attributes)?, self.next_handle(), WRITER_FLAGS | self.appender_flags(flags)))
+        let entry = self.entry(&opened.attributes, Some((parent, &name)))?;
+        Ok(create_out(&entry, self.next_handle(), WRITER_FLAGS | self.appender_flags(flags)))
     }
 
     /// The kernel lets linkat(2) name it unless it was opened with O_EXCL, which is for the kernel alone to know.
@@ -93,7 +99,7 @@ impl VolumeService {
     ) -> FsResult<[u8; 144]> {
         let new = new_inode(header, FileKind::Regular, permissions);
         let opened = self.volume.create_nameless(directory, new).await?;
-        Ok(create_out(&self.entry(&opened.attributes)?, self.next_handle(), WRITER_FLAGS))
+        Ok(create_out(&self.entry(&opened.attributes, None)?, self.next_handle(), WRITER_FLAGS))
     }
 
     pub(super) async fn mknod(
@@ -125,13 +131,15 @@ impl VolumeService {
     }
 
     pub(super) async fn link(&self, ino: Ino, parent: Ino, name: &[u8]) -> FsResult<EntryOut> {
-        let attributes = self.volume.link(ino, parent, &Name::new(name)?).await?;
-        self.entry(&attributes)
+        let name = Name::new(name)?;
+        let attributes = self.volume.link(ino, parent, &name).await?;
+        self.entry(&attributes, Some((parent, &name)))
     }
 
     async fn make(&self, parent: Ino, name: &[u8], new: NewInode) -> FsResult<EntryOut> {
-        let attributes = self.volume.create(parent, &Name::new(name)?, new).await?;
-        self.entry(&attributes)
+        let name = Name::new(name)?;
+        let attributes = self.volume.create(parent, &name, new).await?;
+        self.entry(&attributes, Some((parent, &name)))
     }
 }
 

@@ -8,7 +8,7 @@ use super::passthrough::{Version, Way};
 use super::read_only::wants_to_write;
 use crate::transport::{Reply, ReplyBody};
 use rustix::fs::OFlags;
-use shoal_client::SeekTo;
+use shoal_client::{RemovedFiles, SeekTo};
 use shoal_fuse_protocol::abi::{fopen, whence};
 use shoal_fuse_protocol::{Header, lseek_out, open_backed_out, open_out};
 use shoal_types::{Errno, FsResult, Ino};
@@ -25,7 +25,16 @@ impl VolumeService {
             self.drop_privileges(header, ino).await?;
         }
         let truncate = OFlags::from_bits_retain(flags).contains(OFlags::TRUNC);
-        let opened = self.volume.open(ino, truncate).await?;
+        let removed = self.removed_files(header);
+        let opened = self.volume.open(ino, truncate, removed).await;
+        let opened = opened.inspect_err(|errno| self.note_refusal(header, removed, *errno))?;
+        if self.volume.may_mislead_kernel() {
+            // It does not ask for a file's length because it's opened: whoever reads gets that of now.
+            let known = self.nodes.node(ino).map(|node| self.notifier.invalidate_attributes(node));
+            if let Ok(Err(error)) = known {
+                tracing::warn!(%ino, %error, "the kernel has not forgotten attributes");
+            }
+        }
         if self.counts_as_access(flags) {
             self.volume.note_access(&opened.attributes);
         }
@@ -41,6 +50,21 @@ impl VolumeService {
             Way::Backed(id) => open_backed_out(self.next_handle(), backed, id),
             Way::BesideOld(id) => open_backed_out(self.next_handle(), backed | fopen::DIRECT_IO, id),
         })
+    }
+
+    /// What this thread gets where it opens a file that has lost its name: at first it's to look again.
+    pub(super) fn removed_files(&self, header: &Header) -> RemovedFiles {
+        match self.volume.may_mislead_kernel() {
+            true => self.reopening.next(header.pid),
+            false => RemovedFiles::Opened,
+        }
+    }
+
+    /// An open failed. ENOENT becomes ESTALE on its way (`lost`).
+    pub(super) fn note_refusal(&self, header: &Header, removed: RemovedFiles, errno: Errno) {
+        if removed == RemovedFiles::Refused && matches!(errno, Errno::ESTALE | Errno::ENOENT) {
+            self.reopening.refused(header.pid);
+        }
     }
 
     /// Through its cache the kernel sends a write that crosses a page in two, which would be two appends. And while others

@@ -5,11 +5,12 @@
 //! own, started when they are needed: one that waits for a slow store does not keep others from their locks.
 
 use super::nodes::Nodes;
-use crate::notifier::WeakNotifier;
+use crate::notifier::{Notifier, WeakNotifier};
 use futures_channel::oneshot;
 use shoal_client::KernelPages;
 use shoal_types::{Ino, Name};
 use std::collections::{BTreeSet, VecDeque};
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Ends its threads when it's dropped.
@@ -44,6 +45,8 @@ struct Job {
 enum What {
     Pages(Ino),
     Entry(Ino, Name),
+    /// What is open below it stays usable.
+    ExpiredEntry(Ino, Name),
 }
 
 const THREADS_MAX: usize = 8;
@@ -96,6 +99,14 @@ impl KernelPages for PageForgetter {
         self.queue(Job { what: What::Pages(ino), done });
     }
 
+    fn forget_attributes(&self, ino: Ino) {
+        self.pool.tell(ino, Notifier::invalidate_attributes);
+    }
+
+    fn forget_entry(&self, parent: Ino, name: Name) {
+        self.queue(Job { what: What::ExpiredEntry(parent, name), done: Box::new(|| ()) });
+    }
+
     fn keep_writes(&self) -> bool {
         self.keep_writes
     }
@@ -135,17 +146,22 @@ impl Pool {
     }
 
     fn forget(&self, what: &What) {
-        let ino = match what {
-            What::Pages(ino) | What::Entry(ino, _) => *ino,
-        };
+        match what {
+            What::Pages(ino) => self.tell(*ino, Notifier::invalidate_inode),
+            What::Entry(parent, name) => {
+                self.tell(*parent, |notifier, node| notifier.invalidate_entry(node, name.as_bytes()));
+            }
+            What::ExpiredEntry(parent, name) => {
+                self.tell(*parent, |notifier, node| notifier.expire_entry(node, name.as_bytes()));
+            }
+        }
+    }
+
+    fn tell(&self, ino: Ino, tell: impl FnOnce(&Notifier, u64) -> io::Result<()>) {
         // Nothing is cached of a mount that is gone, or of an inode above its root.
         let (Some(notifier), Ok(node)) = (self.notifier.upgrade(), self.nodes.node(ino)) else { return };
-        let forgotten = match what {
-            What::Pages(_) => notifier.invalidate_inode(node),
-            What::Entry(_, name) => notifier.invalidate_entry(node, name.as_bytes()),
-        };
-        if let Err(error) = forgotten {
-            tracing::warn!(%ino, %error, "the kernel has not forgotten a file's pages, or a name");
+        if let Err(error) = tell(&notifier, node) {
+            tracing::warn!(%ino, %error, "the kernel has not forgotten what it knows of a file, or a name");
         }
     }
 

@@ -31,6 +31,7 @@ mod ranges;
 mod read_only;
 mod read_write;
 mod remove;
+mod reopening;
 mod squash;
 mod statfs;
 mod subdirectory;
@@ -56,6 +57,7 @@ use lost::ReplyOfLost;
 use nodes::Nodes;
 use passthrough::Passthrough;
 use read_write::WriteFlags;
+use reopening::Reopening;
 use shoal_client::LocalVolume;
 use shoal_fuse_protocol::{Header, Operation, Request};
 use shoal_types::{Errno, FsResult, Ino};
@@ -109,6 +111,7 @@ pub struct VolumeService {
     waiting: Rc<Waiting>,
     kernel_pages: Arc<PageForgetter>,
     offered_sources: Arc<OfferedSources>,
+    reopening: Arc<Reopening>,
     interrupts: Arc<Interrupts>,
     /// The next one; those of different shards never meet.
     handles: Cell<u64>,
@@ -116,17 +119,25 @@ pub struct VolumeService {
     passthrough: Option<Arc<Passthrough>>,
 }
 
+/// What all shards of a mount have in common.
+#[derive(Clone)]
+struct SharedByShards {
+    /// `serve` gets the same.
+    interrupts: Arc<Interrupts>,
+    kernel_pages: Arc<PageForgetter>,
+    offered_sources: Arc<OfferedSources>,
+    reopening: Arc<Reopening>,
+}
+
 impl VolumeService {
-    /// What is behind an `Arc` is shared by all shards of a mount; `serve` gets the same interrupts.
     fn new(
         volume: Rc<LocalVolume>,
         options: ServiceOptions,
-        interrupts: Arc<Interrupts>,
-        kernel_pages: Arc<PageForgetter>,
-        offered_sources: Arc<OfferedSources>,
+        shared: SharedByShards,
         notifier: Notifier,
         passthrough: Option<Arc<Passthrough>>,
     ) -> Rc<Self> {
+        let SharedByShards { interrupts, kernel_pages, offered_sources, reopening } = shared;
         let ServiceOptions { root, read_only, writeback_cache, squash, xattr, posix_acl, directory_access_times } =
             options;
         // 0 is what directories have.
@@ -143,6 +154,7 @@ impl VolumeService {
             waiting: Waiting::new(interrupts.clone()),
             kernel_pages,
             offered_sources,
+            reopening,
             interrupts,
             handles,
             notifier,
@@ -181,7 +193,7 @@ impl VolumeService {
                 done(reply, self.rename(header, (ino, name), to, flags).await);
             }
             Operation::Open { flags, kill_suidgid } => send(reply, self.open(header, ino, flags, kill_suidgid).await),
-            Operation::Opendir { .. } => send(reply, self.opendir(ino).await),
+            Operation::Opendir { .. } => send(reply, self.opendir(header, ino).await),
             Operation::Release { handle, .. } | Operation::Releasedir { handle, .. } => {
                 self.release(ino, handle, reply).await;
             }

@@ -5,7 +5,7 @@ use shoal_fuse::{MountOptions, Mounted, ServiceOptions, Serving, mount, resolve_
 use shoal_kv_sqlite::SqliteKv;
 use shoal_metadata::{Metadata, SessionKind, SessionRecord};
 use shoal_object_store::{FsStore, ObjectStore};
-use shoal_types::{Compression, FsResult, Ino, SCHEMA_VERSION, Timestamp, VolumeSettings};
+use shoal_types::{Compression, Consistency, FsResult, Ino, SCHEMA_VERSION, Timestamp, VolumeSettings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -93,6 +93,7 @@ impl Disk {
             started: now(),
             mount_point: self.mount_point().display().to_string(),
             kind: SessionKind::Mount,
+            consistency: Consistency::default(),
         };
         let config = Config {
             kv,

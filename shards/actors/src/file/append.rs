@@ -29,8 +29,8 @@ impl Shard {
         let data = of_its_own(data);
         self.reserve_whole(&file, data.len(), exempt, now).await?;
         self.make_room(data.len()).await;
-        while self.shared.is_alone() {
-            let epoch = self.shared.kv.foreign_epoch().unwrap_or(0);
+        // A mount that is cut off could commit late what stands in its buffer. Only who shares a host with the store can't be.
+        while let Some(epoch) = self.shared.kv.foreign_epoch().filter(|_| self.shared.is_alone()) {
             if file.open.validated.load(SeqCst) == epoch {
                 // From the look at the end to the buffer nothing is waited for.
                 let end = file.content.borrow().length;

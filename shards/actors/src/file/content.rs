@@ -72,7 +72,7 @@ pub(super) enum BatchState {
 
 impl Content {
     pub async fn load(shard: &Rc<Shard>, ino: Ino) -> FsResult<Content> {
-        let epoch = shard.shared.kv.foreign_epoch();
+        let epoch = shard.shared.exact_epoch();
         let loaded = shard.read_metadata(move |metadata| metadata.get_content(ino)).await?;
         Ok(Content {
             committed_length: loaded.attributes.length,

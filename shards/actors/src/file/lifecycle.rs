@@ -80,7 +80,7 @@ impl Shard {
     async fn load_settled(self: &Rc<Self>, ino: Ino) -> FsResult<(Content, Option<u64>)> {
         loop {
             let asked = self.revalidations.get();
-            let epoch = self.shared.kv.foreign_epoch();
+            let epoch = self.shared.exact_epoch();
             let content = Content::load(self, ino).await?;
             if self.revalidations.get() == asked {
                 return Ok((content, epoch));

@@ -75,7 +75,7 @@ impl Shard {
     pub(super) fn remember_synced(&self, file: &FileState) {
         let content = file.content.borrow();
         if content.unsynced.is_empty() && !content.wholly_unsynced {
-            self.synced.borrow_mut().insert(file.ino, self.shared.kv.foreign_epoch());
+            self.synced.borrow_mut().insert(file.ino, self.shared.exact_epoch());
         } else {
             // Another value than any that counts as known.
             self.synced.borrow_mut().insert(file.ino, None);

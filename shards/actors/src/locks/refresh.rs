@@ -7,14 +7,21 @@
 use crate::recent_map::RecentMap;
 use crate::{Shard, limits};
 use futures_channel::oneshot;
-use shoal_types::{FsResult, Ino};
+use shoal_types::{FsResult, Ino, Name};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// The kernel's pages of a mounted volume's files; a front end that has none leaves it out.
+/// What the kernel keeps of a mounted volume: pages of files, and names and attributes for as long as it was told it may. A
+/// front end that has none leaves it out.
 pub trait KernelPages: Send + Sync + 'static {
     /// Writes back what programs have changed in them, and forgets them; then calls `done`, on any thread. Must not block.
     fn forget(&self, ino: Ino, done: Box<dyn FnOnce() + Send>);
+
+    /// Forgets attributes. From a thread that is no shard's.
+    fn forget_attributes(&self, ino: Ino);
+
+    /// Forgets what a name stands for, soon. Must not block.
+    fn forget_entry(&self, parent: Ino, name: Name);
 
     /// Whether writes may stay there for a while before they are told to us.
     fn keep_writes(&self) -> bool;
@@ -43,7 +50,7 @@ impl LockedPages {
 impl Shard {
     /// After a lock was had: everything that is read from now on is at least as new.
     pub(super) async fn refresh(self: &Rc<Self>, ino: Ino) -> FsResult<()> {
-        let epoch = self.shared.kv.foreign_epoch();
+        let epoch = self.shared.exact_epoch();
         if let Some(open) = self.shared.open_files.get(ino) {
             self.revalidate(&open, epoch).await?;
         }

@@ -10,26 +10,28 @@ use shoal_types::{FsResult, Timestamp};
 use std::rc::Rc;
 use std::time::Duration;
 
-pub(super) async fn round(shard: &Rc<Shard>) -> Next {
+/// With `all` also those of sessions that are gone.
+pub(super) async fn round(shard: &Rc<Shard>, all: bool) -> Next {
     if shard.shared.is_fenced() {
         return None;
     }
-    super::retry_later(tidy_up(shard).await)
+    super::retry_later(tidy_up(shard, all).await)
 }
 
-async fn tidy_up(shard: &Rc<Shard>) -> FsResult<Next> {
+async fn tidy_up(shard: &Rc<Shard>, all: bool) -> FsResult<Next> {
     let mut next = None;
     for info in shard.read_metadata(Metadata::clones).await? {
-        if is_left(shard, &info) && !clean(shard, info).await? {
+        if is_left(shard, &info, all) && !clean(shard, info).await? {
             next = Some(Duration::ZERO);
         }
     }
     Ok(next)
 }
 
-fn is_left(shard: &Shard, info: &CloneInfo) -> bool {
+fn is_left(shard: &Shard, info: &CloneInfo, all: bool) -> bool {
     let ours = info.session == shard.shared.session;
-    !info.filling || info.orphaned || (ours && !shard.shared.clones.is_live(info.clone))
+    let over = !info.filling || info.orphaned;
+    if ours { over || !shard.shared.clones.is_live(info.clone) } else { all && over }
 }
 
 /// Some steps: heartbeats must not wait for the end. Tells whether that has come.

@@ -1,11 +1,14 @@
-//! What one shard of each mount does beside serving: telling others that it lives, watching who else does, and removing
-//! what nobody needs any more.
+//! What one shard of each mount does beside serving: telling others that it lives, keeping what is open here from being
+//! removed, and tidying up after its own clones. One mount at a time (`holder.rs`) also watches who lives, and removes what
+//! nobody needs any more.
 //!
 //! It sleeps until the next heartbeat is due, somebody asks for it (`Shared::want_maintenance`), or something queued
 //! becomes due. An idle mount wakes once in a heartbeat.
 
 mod clones;
 mod deletions;
+mod feed;
+mod holder;
 mod packing;
 mod removals;
 mod sessions;
@@ -15,6 +18,8 @@ pub(crate) use packing::run as pack;
 
 use crate::limits;
 use crate::shard::Shard;
+use feed::Trimming;
+use holder::Holder;
 use sessions::Sessions;
 use shoal_metadata::SessionRecord;
 use std::rc::Rc;
@@ -26,6 +31,7 @@ type Next = Option<Duration>;
 
 pub(crate) async fn run(shard: Rc<Shard>, record: SessionRecord) {
     let mut sessions = Sessions::new(record);
+    let (mut holder, mut trimming) = (Holder::default(), Trimming::default());
     let mut heartbeat_at = Instant::now();
     let mut purges = None;
     loop {
@@ -35,16 +41,25 @@ pub(crate) async fn run(shard: Rc<Shard>, record: SessionRecord) {
             heartbeat_at = Instant::now() + limits::HEARTBEAT_INTERVAL;
             sessions.beat(&shard).await;
         }
+        let changed = shard.shared.feed.sessions_changed.swap(false, SeqCst);
+        if heartbeat || changed {
+            holder.look(&shard, &mut sessions).await;
+        }
+        let own = holder.is_own();
         let suspected = shard.shared.others_suspected.swap(false, SeqCst);
-        sessions.look(&shard, heartbeat || suspected).await;
-        let clones = clones::round(&shard).await;
-        let removals = removals::round(&shard, heartbeat).await;
-        let deletions = deletions::round(&shard).await;
-        if heartbeat || purges.is_some() {
+        let look = sessions.look(&shard, suspected || (own && (heartbeat || changed))).await;
+        let clones = clones::round(&shard, own).await;
+        let removals = removals::round(&shard, heartbeat, own).await;
+        let deletions = if own { deletions::round(&shard).await } else { None };
+        if own && heartbeat {
+            trimming.round(&shard).await;
+        }
+        if own && (heartbeat || purges.is_some()) {
             purges = trash::round(&shard).await;
         }
         let until_heartbeat = heartbeat_at.saturating_duration_since(Instant::now());
-        let pause = [clones, removals, deletions, purges].into_iter().flatten().fold(until_heartbeat, Duration::min);
+        let nexts = [look, clones, removals, deletions, purges];
+        let pause = nexts.into_iter().flatten().fold(until_heartbeat, Duration::min);
         // Whoever keeps asking is heard this often.
         let rest = limits::SESSION_LOOK_INTERVAL.min(pause);
         shoal_runtime::sleep(rest).await;

@@ -15,14 +15,15 @@ use shoal_types::{FsResult, Ino};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-pub(super) async fn round(shard: &Rc<Shard>, heartbeat: bool) -> Next {
+/// Every mount looks what it has open; one removes.
+pub(super) async fn round(shard: &Rc<Shard>, heartbeat: bool, remove: bool) -> Next {
     if shard.shared.is_fenced() {
         return None;
     }
-    super::retry_later(remove_some(shard, heartbeat).await)
+    super::retry_later(look(shard, heartbeat, remove).await)
 }
 
-async fn remove_some(shard: &Rc<Shard>, heartbeat: bool) -> FsResult<Next> {
+async fn look(shard: &Rc<Shard>, heartbeat: bool, remove: bool) -> FsResult<Next> {
     let alone = shard.shared.is_alone();
     if heartbeat {
         // They were held when they were removed, or when they were closed: nobody but us tells that they are gone.
@@ -31,6 +32,10 @@ async fn remove_some(shard: &Rc<Shard>, heartbeat: bool) -> FsResult<Next> {
     if heartbeat && !alone {
         sustain_open(shard).await?;
     }
+    if remove { remove_some(shard, alone).await } else { Ok(None) }
+}
+
+async fn remove_some(shard: &Rc<Shard>, alone: bool) -> FsResult<Next> {
     let grace = if alone { 0 } else { limits::REMOVAL_GRACE.as_nanos() as u64 };
     let until = now().as_nanos().saturating_sub(grace);
     let read = move |metadata: &shoal_metadata::Metadata| metadata.queued_removals(until, limits::REMOVALS_PER_ROUND);
@@ -47,7 +52,7 @@ async fn remove_some(shard: &Rc<Shard>, heartbeat: bool) -> FsResult<Next> {
     let stuck = full && kept.is_empty() && rest.is_empty();
     sustain(shard, kept).await?;
     // Side by side: the engine commits them together.
-    let results = join_all(rest.iter().map(|removal| remove(shard, *removal))).await;
+    let results = join_all(rest.iter().map(|removal| remove_one(shard, *removal))).await;
     let done = results.into_iter().collect::<FsResult<Vec<bool>>>()?;
     Ok(match () {
         // Behind those that are about to be forgotten.
@@ -60,7 +65,7 @@ async fn remove_some(shard: &Rc<Shard>, heartbeat: bool) -> FsResult<Next> {
 
 /// Some steps: heartbeats must not wait for the end of a large tree. Tells whether it's gone; a directory's entries are
 /// queued by then.
-async fn remove(shard: &Rc<Shard>, removal: QueuedRemoval) -> FsResult<bool> {
+async fn remove_one(shard: &Rc<Shard>, removal: QueuedRemoval) -> FsResult<bool> {
     let QueuedRemoval { queued_at, ino } = removal;
     for _ in 0..limits::REMOVAL_STEPS_PER_ROUND {
         let operation = MetaOp::RemoveInode(RemoveInode { queued_at, ino, delete_at: now() });

@@ -3,6 +3,7 @@
 //! Whether another session is dead is judged by this host's clock alone: its heartbeat must stand still for
 //! `SESSION_EXPIRY` before our eyes. Clocks of different hosts are never compared.
 
+use super::Next;
 use crate::session::{is_orphan, is_other_mount};
 use crate::shard::Shard;
 use crate::shared::{NOT_ALONE, now};
@@ -36,12 +37,12 @@ impl Sessions {
         }
     }
 
-    /// Finds out whether this mount is alone: when it's time to, and when the store shows foreign changes.
-    pub async fn look(&mut self, shard: &Rc<Shard>, due: bool) {
-        let epoch = shard.shared.kv.foreign_epoch();
+    /// Finds out whether this mount is alone: when it's time to, and when others have changed something since it was.
+    pub async fn look(&mut self, shard: &Rc<Shard>, due: bool) -> Next {
+        let mark = shard.shared.mark();
         let known = shard.shared.alone_epoch.load(SeqCst);
-        if !due && (known == NOT_ALONE || epoch == Some(known)) {
-            return;
+        if !due && (known == NOT_ALONE || mark == Some(known)) {
+            return None;
         }
         let alone = match self.others_live(shard).await {
             Ok(others) => !others,
@@ -50,9 +51,23 @@ impl Sessions {
                 false
             }
         };
-        // The epoch of before the look: what was registered since moves it again. Without one nobody can tell.
-        let alone_epoch = epoch.filter(|_| alone).unwrap_or(NOT_ALONE);
+        let heard = alone && self.has_heard_all(shard).await;
+        // The mark of before the look: what was registered since moves it again. Without one nobody can tell.
+        let alone_epoch = mark.filter(|_| heard).unwrap_or(NOT_ALONE);
         shard.shared.alone_epoch.store(alone_epoch, SeqCst);
+        shard.shared.feed.want(shard.shared.kv.foreign_epoch().is_none() || alone_epoch == NOT_ALONE);
+        // The feed is a moment behind; or nobody reads it, and then nobody is ever known to be alone.
+        let again = alone && alone_epoch == NOT_ALONE && shard.shared.feed.consistency.follows();
+        again.then_some(limits::SESSION_LOOK_INTERVAL)
+    }
+
+    /// Whether what others changed before they left has come to us. An engine's own epoch tells of it at once.
+    async fn has_heard_all(&self, shard: &Rc<Shard>) -> bool {
+        if shard.shared.kv.foreign_epoch().is_some() {
+            return true;
+        }
+        let end = shard.read_metadata(|metadata| metadata.feed_end()).await;
+        end.is_ok_and(|end| end == shard.shared.feed.last())
     }
 
     async fn others_live(&mut self, shard: &Rc<Shard>) -> FsResult<bool> {
@@ -68,6 +83,15 @@ impl Sessions {
             others |= !ended && is_other_mount(info, session);
         }
         Ok(others)
+    }
+
+    /// Ends this session if it's dead; `false` while it lives.
+    pub async fn end_if_dead(&mut self, shard: &Rc<Shard>, session: SessionId) -> FsResult<bool> {
+        match shard.read_metadata(move |metadata| metadata.session_info(session)).await? {
+            Some(info) if self.is_dead(&info) => self.end(shard, &info).await,
+            Some(_) => Ok(false),
+            None => Ok(true),
+        }
     }
 
     fn is_dead(&mut self, info: &SessionInfo) -> bool {

@@ -1,4 +1,4 @@
-//! The trash: what has been in it for long enough is removed. Any mount does it; two at once don't get in each other's way.
+//! The trash: what has been in it for long enough is removed.
 
 use super::Next;
 use crate::limits;

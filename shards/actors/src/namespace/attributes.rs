@@ -16,20 +16,27 @@ impl Shard {
         // First: a commit raises the stamp before it takes back what was pending. The other way round, one in between would
         // leave neither, and what is cached from before would pass for current.
         let pending = self.pending(ino);
+        match self.shared.names.attributes(ino, self.see_attributes(ino)) {
+            Some(attributes) => Ok(self.with_buffered(attributes, pending)),
+            None => self.read_attributes(ino).await,
+        }
+    }
+
+    /// From the store, whatever is remembered.
+    pub(super) async fn read_attributes(self: &Rc<Self>, ino: Ino) -> FsResult<Attributes> {
+        let pending = self.pending(ino);
         let seen = self.see_attributes(ino);
-        let mut attributes = match self.shared.names.attributes(ino, seen) {
-            Some(attributes) => attributes,
-            None => {
-                let attributes = self.read_metadata(move |metadata| metadata.get_attributes(ino)).await?;
-                self.shared.names.put_attributes(&attributes, seen);
-                attributes
-            }
-        };
+        let attributes = self.read_metadata(move |metadata| metadata.get_attributes(ino)).await?;
+        self.shared.names.put_attributes(&attributes, seen);
+        Ok(self.with_buffered(attributes, pending))
+    }
+
+    fn with_buffered(&self, mut attributes: Attributes, pending: Option<Pending>) -> Attributes {
         if let Some(pending) = pending {
             pending.overlay(&mut attributes);
         }
         self.shared.accesses.overlay(&mut attributes);
-        Ok(attributes)
+        attributes
     }
 
     pub async fn set_attributes(self: &Rc<Self>, ino: Ino, changes: AttributeChanges) -> FsResult<Attributes> {
@@ -98,17 +105,13 @@ impl Shard {
         let pending = self.pending(ino);
         let seen = self.see_attributes(ino);
         let reply = self.mutate(operation, Durability::Visible).await?;
-        let mut attributes = reply.into_attributes()?;
+        let attributes = reply.into_attributes()?;
         let after = self.see_attributes(ino);
         if after.epoch == seen.epoch && after.stamp == seen.stamp + 1 {
             // Nobody but this operation has touched the inode meanwhile.
             self.shared.names.put_attributes(&attributes, after);
         }
-        if let Some(pending) = pending {
-            pending.overlay(&mut attributes);
-        }
-        self.shared.accesses.overlay(&mut attributes);
-        Ok(attributes)
+        Ok(self.with_buffered(attributes, pending))
     }
 
     pub(super) async fn truncate(self: &Rc<Self>, ino: Ino, length: u64, now: Timestamp) -> FsResult<Attributes> {

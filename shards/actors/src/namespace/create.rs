@@ -21,7 +21,7 @@ impl Shard {
         let ino = self.next_inode(true).await?;
         let handle = self.count_handle(ino);
         let attributes = self.create_as(parent, name, new, ino).await?;
-        self.kept_pages.note_open(ino, self.shared.kv.foreign_epoch());
+        self.kept_pages.note_open(ino, self.shared.exact_epoch());
         handle.keep();
         Ok(Opened { attributes, keep_cache: true, tell_closes: true })
     }
@@ -36,7 +36,7 @@ impl Shard {
         let reply = self.mutate(MetaOp::CreateNameless(operation), Durability::Visible).await?;
         let attributes = reply.into_attributes()?;
         handle.set_sustained(true);
-        self.kept_pages.note_open(ino, self.shared.kv.foreign_epoch());
+        self.kept_pages.note_open(ino, self.shared.exact_epoch());
         handle.keep();
         Ok(Opened { attributes, keep_cache: true, tell_closes: true })
     }
@@ -58,7 +58,7 @@ impl Shard {
         };
         let (seen, seen_inode) = (self.see_entry(parent, name), self.see_attributes(ino));
         let (parent_before, before_making) =
-            (self.directory_before(parent), self.shared.whole.before_making(seen.epoch));
+            (self.directory_before(parent), self.shared.whole.before_making(self.shared.exact_epoch()));
         let (kind, now) = (operation.kind, operation.now);
         let reply = self.mutate(MetaOp::Create(operation), Durability::Visible).await?;
         let attributes = reply.into_attributes()?;

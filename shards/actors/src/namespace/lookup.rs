@@ -3,7 +3,7 @@
 use crate::name_cache::{Entry, Seen};
 use crate::shard::Shard;
 use shoal_metadata::TrashName;
-use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name};
+use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, InodeFlags, Name};
 use std::rc::Rc;
 
 /// The state of the world before a read that will tell attributes of inodes not known yet.
@@ -24,13 +24,16 @@ impl Shard {
         }
         let seen = self.see_entry(parent, name);
         match self.shared.names.entry(parent, name, seen) {
-            Some(Entry::Missing) => return Err(Errno::ENOENT),
+            // What is missing as of the last word from others may be there by now, and whoever made it says so.
+            Some(Entry::Missing) if self.shared.exact_epoch().is_some() => return Err(Errno::ENOENT),
+            Some(Entry::Missing) => {}
             Some(Entry::Inode(ino)) => match self.get_attributes(ino).await {
                 // Removed since; the store knows what the name stands for now.
                 Err(Errno::ENOENT) => {}
+                Ok(attributes) if has_lost_its_name(&attributes) => {}
                 found => return found,
             },
-            None if self.shared.whole.excludes(parent, name, seen.epoch) => return Err(Errno::ENOENT),
+            None if self.shared.whole.excludes(parent, name, self.shared.exact_epoch()) => return Err(Errno::ENOENT),
             None => {}
         }
         let before = self.before();
@@ -58,7 +61,7 @@ impl Shard {
     }
 
     pub(super) fn before(&self) -> Before {
-        Before { changes: self.shared.stamps.changes(), epoch: self.shared.kv.foreign_epoch() }
+        Before { changes: self.shared.stamps.changes(), epoch: self.shared.cache_epoch() }
     }
 
     /// Caches attributes read after `before`, and adds what is buffered. Gives the inode back if this mount has changed
@@ -77,4 +80,9 @@ impl Shard {
         self.shared.accesses.overlay(&mut attributes);
         Ok(attributes)
     }
+}
+
+/// No name outside of the trash leads to it.
+pub(super) fn has_lost_its_name(attributes: &Attributes) -> bool {
+    attributes.nlink == 0 || attributes.flags.has(InodeFlags::TRASHED)
 }

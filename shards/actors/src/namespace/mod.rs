@@ -62,6 +62,14 @@ pub struct RenameFlags {
     pub whiteout: Option<(u32, u32)>,
 }
 
+/// Whether a file is opened that has no name any more, or only one in the trash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RemovedFiles {
+    /// It was found by a name that may have been given to another file since: `ESTALE` has it looked up again.
+    Refused,
+    Opened,
+}
+
 /// An open file or directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opened {

@@ -4,7 +4,8 @@
 //! the count (`remove.rs`). So either the opener sees that the name is gone, or the remover sees the handle. An opener who
 //! comes too late for the name can still take the inode off the removal queue.
 
-use super::Opened;
+use super::lookup::has_lost_its_name;
+use super::{Opened, RemovedFiles};
 use crate::message::Message;
 use crate::open_files::OpenFile;
 use crate::shard::Shard;
@@ -43,10 +44,11 @@ impl Drop for Handle {
 
 impl Shard {
     /// Close-to-open: the content seen afterwards is at least what any mount had closed before. `truncate` as `O_TRUNC`.
-    pub async fn open(self: &Rc<Self>, ino: Ino, truncate: bool) -> FsResult<Opened> {
-        let epoch = self.shared.kv.foreign_epoch();
+    /// Without a name only as `removed` says.
+    pub async fn open(self: &Rc<Self>, ino: Ino, truncate: bool, removed: RemovedFiles) -> FsResult<Opened> {
+        let epoch = self.shared.exact_epoch();
         let handle = self.count_handle(ino);
-        let mut attributes = self.living_attributes(ino, &handle).await?;
+        let mut attributes = self.living_attributes(ino, &handle, removed).await?;
         self.revalidate(&handle.file, epoch).await?;
         // Also of an empty file: its times move.
         if truncate {
@@ -57,9 +59,9 @@ impl Shard {
         Ok(Opened { attributes, keep_cache, tell_closes: self.shared.lock_marks.has(ino) })
     }
 
-    pub async fn open_directory(self: &Rc<Self>, ino: Ino) -> FsResult<()> {
+    pub async fn open_directory(self: &Rc<Self>, ino: Ino, removed: RemovedFiles) -> FsResult<()> {
         let handle = self.count_handle(ino);
-        self.living_attributes(ino, &handle).await?;
+        self.living_attributes(ino, &handle, removed).await?;
         handle.keep();
         Ok(())
     }
@@ -112,8 +114,22 @@ impl Shard {
         true
     }
 
-    async fn living_attributes(self: &Rc<Self>, ino: Ino, handle: &Handle) -> FsResult<Attributes> {
-        let attributes = self.get_attributes(ino).await?;
+    async fn living_attributes(
+        self: &Rc<Self>,
+        ino: Ino,
+        handle: &Handle,
+        removed: RemovedFiles,
+    ) -> FsResult<Attributes> {
+        let attributes = match self.shared.exact_epoch() {
+            Some(_) => self.get_attributes(ino).await?,
+            None => self.read_attributes(ino).await.inspect_err(|_| {
+                // Whatever led here must not lead here again.
+                self.shared.stamps.raise_attributes(ino);
+            })?,
+        };
+        if removed == RemovedFiles::Refused && has_lost_its_name(&attributes) {
+            return Err(Errno::ESTALE);
+        }
         if attributes.nlink > 0 || attributes.flags.has(InodeFlags::TRASHED) || handle.file.sustained.load(SeqCst) {
             return Ok(attributes);
         }

@@ -3,11 +3,13 @@
 use crate::config::KernelTimeouts;
 use crate::message::Message;
 use crate::shard::Shard;
+use crate::shared::Shared;
 use futures_channel::oneshot;
 use futures_util::future::join_all;
 use shoal_metadata::QuotaInfo;
-use shoal_types::{Errno, FsResult, Ino, VolumeSettings};
+use shoal_types::{Consistency, Errno, FsResult, Ino, Name, VolumeSettings};
 use std::rc::Rc;
+use std::time::Duration;
 
 impl Shard {
     pub fn index(&self) -> usize {
@@ -23,11 +25,47 @@ impl Shard {
         &self.shared.settings
     }
 
-    /// For how long a reply that goes out now may be believed. To be asked after the reply's content has been read.
-    pub fn timeouts(&self) -> KernelTimeouts {
+    /// For how long a reply about an inode that goes out now, found under this name if any, may be believed. To be asked
+    /// after the reply's content has been read.
+    pub fn timeouts(&self, ino: Ino, at: Option<(Ino, &Name)>) -> KernelTimeouts {
+        let timeouts = self.believed();
+        if timeouts == KernelTimeouts::default() || self.shared.is_alone() {
+            return timeouts;
+        }
+        let kernel = &self.shared.feed.kernel;
+        KernelTimeouts {
+            attributes: kernel.tell_attributes(ino, timeouts.attributes),
+            entries: at.map_or(Duration::ZERO, |(parent, name)| kernel.tell_entry(parent, name, timeouts.entries)),
+        }
+    }
+
+    /// For how long the kernel may believe that there is no such name.
+    pub fn missing_timeout(&self) -> Duration {
         match self.shared.is_alone() {
-            true => self.shared.timeouts,
-            false => KernelTimeouts::default(),
+            true => self.believed().entries,
+            false => Duration::ZERO,
+        }
+    }
+
+    /// The kernel may know names and attributes that other mounts have changed.
+    pub fn may_mislead_kernel(&self) -> bool {
+        self.shared.feed.consistency.follows() && !self.shared.is_alone()
+    }
+
+    fn believed(&self) -> KernelTimeouts {
+        let Shared { timeouts, feed, kv, .. } = &*self.shared;
+        let by_feed = match feed.consistency {
+            Consistency::Relaxed => return *timeouts,
+            Consistency::Strict => None,
+            Consistency::Coherent => feed.believed_for(),
+        };
+        match by_feed {
+            // The engine tells by itself that nobody else is there.
+            _ if kv.foreign_epoch().is_some() && self.shared.is_alone() => *timeouts,
+            None => KernelTimeouts::default(),
+            Some(left) => {
+                KernelTimeouts { attributes: timeouts.attributes.min(left), entries: timeouts.entries.min(left) }
+            }
         }
     }
 

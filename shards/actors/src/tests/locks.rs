@@ -303,6 +303,10 @@ impl KernelPages for Recorder {
         done();
     }
 
+    fn forget_attributes(&self, _: Ino) {}
+
+    fn forget_entry(&self, _: Ino, _: Name) {}
+
     fn keep_writes(&self) -> bool {
         false
     }

@@ -4,6 +4,7 @@ mod accesses;
 mod compacting;
 mod copying;
 mod failing_store;
+mod feed;
 mod limits;
 mod locks;
 mod names;
@@ -16,14 +17,19 @@ mod transfer_faults;
 mod trash;
 mod two_mounts;
 
-use crate::{AccessTimes, AttributeChanges, Config, Fallocate, Fallocation, KernelTimeouts, NewInode, Shard, Shards};
+use crate::{
+    AccessTimes, AttributeChanges, Config, Fallocate, Fallocation, KernelTimeouts, NewInode, RemovedFiles, Shard,
+    Shards,
+};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use shoal_cache::CacheConfig;
 use shoal_kv::{Kv, MemoryKv};
 use shoal_metadata::{Metadata, SessionKind, SessionRecord};
 use shoal_runtime::AlignedBuffer;
-use shoal_types::{Attributes, Compression, Errno, FileKind, FsResult, Ino, Name, SCHEMA_VERSION, VolumeSettings};
+use shoal_types::{
+    Attributes, Compression, Consistency, Errno, FileKind, FsResult, Ino, Name, SCHEMA_VERSION, VolumeSettings,
+};
 use std::future::Future;
 use std::path::Path;
 use std::rc::Rc;
@@ -60,6 +66,7 @@ fn config(kv: Arc<dyn Kv>, store: &Arc<TestStore>, shards: usize) -> Config {
             started: crate::shared::now(),
             mount_point: "/mnt".into(),
             kind: SessionKind::Mount,
+            consistency: Consistency::default(),
         },
         shards,
         pin: false,
@@ -138,7 +145,7 @@ fn unlink(volume: &Shards, shard: usize, called: &str) {
 }
 
 fn open(volume: &Shards, shard: usize, ino: Ino) -> FsResult<crate::Opened> {
-    on(volume, shard, move |local| async move { local.open(ino, false).await })
+    on(volume, shard, move |local| async move { local.open(ino, false, RemovedFiles::Opened).await })
 }
 
 fn close(volume: &Shards, shard: usize, ino: Ino) {

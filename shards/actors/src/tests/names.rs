@@ -73,7 +73,7 @@ fn a_directory_goes_only_when_it_is_empty() {
     let made =
         on(&volume, 0, |local| async move { local.create(Ino::ROOT, &name("d"), new(FileKind::Directory)).await });
     let directory = made.unwrap().ino;
-    on(&volume, 1, move |local| async move { local.open_directory(directory).await }).unwrap();
+    on(&volume, 1, move |local| async move { local.open_directory(directory, RemovedFiles::Opened).await }).unwrap();
     on(&volume, 1, move |local| async move { local.create(directory, &name("f"), new(FileKind::Regular)).await })
         .unwrap();
     let rmdir = || on(&volume, 0, |local| async move { local.rmdir(Ino::ROOT, &name("d")).await });
@@ -130,6 +130,10 @@ impl Kv for CountingKv {
 
     fn watch(&self, key: &[u8]) -> KvResult<Box<dyn Watch>> {
         self.kv.watch(key)
+    }
+
+    fn watch_stamped(&self) -> shoal_kv::KvResult<Box<dyn shoal_kv::Watch>> {
+        self.kv.watch_stamped()
     }
 
     fn close(&self) -> KvResult<()> {

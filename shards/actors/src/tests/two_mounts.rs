@@ -9,30 +9,37 @@ const LENGTH: usize = 200 << 10;
 struct Mounts {
     folder: tempfile::TempDir,
     store: Arc<TestStore>,
+    consistency: Consistency,
     first: Shards,
 }
 
 impl Mounts {
     fn new() -> Self {
+        Mounts::of(Consistency::Coherent)
+    }
+
+    fn of(consistency: Consistency) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(TestStore::new(0.0));
         let kv = SqliteKv::open(&folder.path().join("volume.db"), true).unwrap();
         format(&*kv);
         let mut config = config(kv, &store, 2);
+        config.session.consistency = consistency;
         config.cache = cache_in(folder.path());
-        Mounts { first: Shards::start(config).unwrap(), folder, store }
+        Mounts { consistency, first: Shards::start(config).unwrap(), folder, store }
     }
 
     fn another(&self) -> Shards {
         let kv = SqliteKv::open(&self.folder.path().join("volume.db"), false).unwrap();
         let mut config = config(kv, &self.store, 2);
+        config.session.consistency = self.consistency;
         config.cache = cache_in(self.folder.path());
         Shards::start(config).unwrap()
     }
 }
 
 fn timeouts(volume: &Shards) -> KernelTimeouts {
-    on(volume, 1, |local| async move { local.timeouts() })
+    on(volume, 1, |local| async move { local.timeouts(Ino(1 << 40), None) })
 }
 
 #[test]
@@ -125,8 +132,8 @@ fn names_made_by_one_mount_are_seen_by_the_other_at_once() {
 }
 
 #[test]
-fn a_mount_gives_its_kernel_time_outs_only_while_it_is_alone() {
-    let mounts = Mounts::new();
+fn a_strict_mount_gives_its_kernel_time_outs_only_while_it_is_alone() {
+    let mounts = Mounts::of(Consistency::Strict);
     let first = &mounts.first;
     let second = KernelTimeouts { attributes: Duration::from_secs(1), entries: Duration::from_secs(1) };
     wait_until("the first mount knows that it is alone", || timeouts(first) == second);
@@ -141,6 +148,24 @@ fn a_mount_gives_its_kernel_time_outs_only_while_it_is_alone() {
     assert!(!open(first, 0, ino).unwrap().keep_cache);
     other.stop().unwrap();
     wait_until("the first mount knows that it is alone again", || timeouts(first) == second);
+    mounts.first.stop().unwrap();
+}
+
+#[test]
+fn a_coherent_mount_gives_time_outs_while_others_live_but_not_about_what_they_have_just_changed() {
+    let mounts = Mounts::new();
+    let (first, second) = (&mounts.first, mounts.another());
+    let told = |volume: &Shards, ino| on(volume, 1, move |local| async move { local.timeouts(ino, None) }).attributes;
+    for volume in [first, &second] {
+        wait_until("the feed is read", || told(volume, Ino(1 << 40)) > Duration::ZERO);
+    }
+    let ino = create_open(first, 0, "file");
+    wait_until("the change is known", || told(&second, ino) == Duration::ZERO);
+    wait_until("it's a while ago", || told(&second, ino) > Duration::ZERO);
+    let missing = on(first, 0, |local| async move { local.missing_timeout() });
+    assert_eq!(missing, Duration::ZERO, "what is missing may be there any moment");
+    close(first, 0, ino);
+    second.stop().unwrap();
     mounts.first.stop().unwrap();
 }
 
