@@ -86,7 +86,7 @@ impl Server for PostgresServer {
         if to == Commits::All {
             return Ok(None);
         }
-        let listener = PostgresListener::open(&self.config, &self.schema, self.answer_max);
+        let listener = PostgresListener::open(&self.config, self.tls.as_ref(), &self.schema, self.answer_max);
         Ok(Some(Box::new(listener.map_err(Failure::into_error)?)))
     }
 }
