@@ -10,7 +10,7 @@ use crate::limits::{BATCH_BYTES, BATCH_PAIRS, BATCHES_IN_FLIGHT, PROGRESS_EVERY}
 use shoal_kv::{
     Attempt, Direction, Durability, Job, KeyRange, Kv, KvError, KvResult, Pair, Snapshot, Transaction, Verdict,
 };
-use shoal_metadata::keys::{Counter, Key};
+use shoal_metadata::keys::{self, Counter, Key};
 use shoal_metadata::records::{decode_settings, encode_load};
 use shoal_metadata::{EndSession, MetaOp, Metadata};
 use shoal_types::{Timestamp, VolumeSettings};
@@ -103,6 +103,8 @@ impl Loading {
             }
             transaction.put(&key, &settings);
             transaction.delete(&load);
+            // Stamps are the engine's own: new ones might be less than these, and nobody would read them.
+            transaction.delete_range(&keys::events())?;
             if numbers == Numbers::Skip {
                 transaction.add(&Key::Counter(Counter::NextObject).encode(), NUMBERS_SKIPPED);
             }

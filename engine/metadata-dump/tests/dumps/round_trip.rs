@@ -5,10 +5,12 @@ use crate::support::{Volume, at};
 use crate::{all, dump, header};
 use shoal_kv::{Kv, MemoryKv};
 use shoal_kv_sqlite::SqliteKv;
-use shoal_metadata::keys::{Counter, Key};
+use shoal_metadata::feed::{Change, Event, Stamp};
+use shoal_metadata::keys::{self, Counter, Key};
+use shoal_metadata::records::encode_event;
 use shoal_metadata::{LeaseObjects, MetaOp, Metadata, check};
 use shoal_metadata_dump::{CompareError, DifferenceKind, DumpReader, LoadError, Loading, Numbers, compare};
-use shoal_types::{Errno, Ino};
+use shoal_types::{Errno, Ino, SessionId};
 use std::sync::Arc;
 
 fn load(kv: &Arc<dyn Kv>, bytes: &[u8], numbers: Numbers) -> Result<u64, LoadError> {
@@ -35,6 +37,9 @@ fn assert_is_the_sample(sample: &Sample, kv: &Arc<dyn Kv>) {
 #[test]
 fn a_volume_in_use_comes_back_without_its_sessions() {
     let sample = sample();
+    let event = Event { session: SessionId(1), change: Change::Joined };
+    let last = Key::Event(Stamp([255; 10])).encode();
+    sample.volume.raw(move |transaction| transaction.put(&last, &encode_event(&event)));
     let bytes = dump(sample.volume.metadata.kv().as_ref());
     let folder = tempfile::tempdir().unwrap();
     let sqlite = SqliteKv::open(&folder.path().join("volume"), true).unwrap();
@@ -42,6 +47,7 @@ fn a_volume_in_use_comes_back_without_its_sessions() {
         let pairs = load(&kv, &bytes, Numbers::GoOn).unwrap();
         assert_eq!(pairs, all(sample.volume.metadata.kv().as_ref()).len() as u64);
         assert_is_the_sample(&sample, &kv);
+        assert!(all(kv.as_ref()).iter().all(|(key, _)| !keys::events().contains(key)), "no event comes along");
     }
 }
 
