@@ -1,5 +1,6 @@
 //! How soon one mount sees what another does, on each metadata engine and in each consistency mode. Delays are printed.
 
+use rustix::process::{Pid, Signal, kill_process};
 use shoal_ci_conformance::{is_long, wait_until};
 use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, Server};
 use shoal_ci_testbed::{Bed, Daemon};
@@ -150,6 +151,9 @@ fn watch_tells(bed: Bed) {
     BufReader::new(watch.stderr.take().expect("piped")).read_line(&mut said).expect("it says that it watches");
     assert!(said.starts_with("watching "), "{said}");
     let folder = &pair.paths("folder")[0];
+    // It looks when everything is over, and gone.
+    let process = Pid::from_child(&watch);
+    kill_process(process, Signal::STOP).expect("stopped");
     fs::create_dir(folder.join("a")).expect("made");
     fs::write(pair.paths("outside")[0].as_path(), b"not told").expect("written");
     fs::write(folder.join("a/f"), b"told").expect("written");
@@ -158,6 +162,7 @@ fn watch_tells(bed: Bed) {
     fs::remove_file(folder.join("b/f")).expect("removed");
     fs::remove_dir(folder.join("b")).expect("removed");
     fs::remove_dir(folder).expect("removed");
+    kill_process(process, Signal::CONT).expect("continued");
     let told: Vec<serde_json::Value> = BufReader::new(watch.stdout.take().expect("piped"))
         .lines()
         .map(|line| serde_json::from_str(&line.expect("text")).expect("JSON"))

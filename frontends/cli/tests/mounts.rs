@@ -332,12 +332,13 @@ fn a_subdirectory_is_shown_as_the_root() {
 }
 
 #[test]
-fn a_second_mount_sees_each_change_at_once() {
+fn a_second_mount_that_is_strict_sees_each_change_at_once() {
     let mut sandbox = Sandbox::new();
     let url = sandbox.format("a.db");
-    let first = sandbox.mount(&url, "first", &[]);
+    let strict = ["--consistency", "strict"];
+    let first = sandbox.mount(&url, "first", &strict);
     fs::write(first.join("before"), b"1").unwrap();
-    let second = sandbox.mount(&url, "second", &[]);
+    let second = sandbox.mount(&url, "second", &strict);
     let names = |point: &Path| {
         let mut names: Vec<_> = fs::read_dir(point).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();

@@ -220,6 +220,8 @@ impl<'a> Watching<'a> {
 /// Paths of inodes within the volume, as far as they have been asked for.
 struct Paths<'a> {
     metadata: &'a Metadata,
+    /// What is watched. Its path is known from the beginning, so that what has gone by the time that it's told has one too.
+    root: Ino,
     root_path: Vec<u8>,
     known: HashMap<Ino, Vec<u8>>,
 }
@@ -227,7 +229,7 @@ struct Paths<'a> {
 impl<'a> Paths<'a> {
     fn new(metadata: &'a Metadata, root: Ino) -> MetaResult<Self> {
         let root_path = metadata.path_of(root)?;
-        Ok(Paths { metadata, root_path, known: HashMap::new() })
+        Ok(Paths { metadata, root, root_path, known: HashMap::new() })
     }
 
     fn forget(&mut self) {
@@ -236,6 +238,9 @@ impl<'a> Paths<'a> {
 
     /// `None` for one that has no name any more.
     fn of(&mut self, ino: Ino) -> MetaResult<Option<Vec<u8>>> {
+        if ino == self.root {
+            return Ok(Some(self.root_path.clone()));
+        }
         if let Some(path) = self.known.get(&ino) {
             return Ok(Some(path.clone()));
         }

@@ -14,11 +14,29 @@ use std::rc::Rc;
 use std::time::Instant;
 
 #[derive(Default)]
-pub(super) struct Trimming {
+pub(crate) struct Trimming {
     notes: VecDeque<(Instant, Stamp)>,
 }
 
 impl Trimming {
+    /// The feed ends here now.
+    pub fn note(&mut self, end: Stamp, now: Instant) {
+        if self.notes.back().is_none_or(|(_, noted)| *noted != end) {
+            self.notes.push_back((now, end));
+        }
+    }
+
+    /// Up to where nobody needs it any more.
+    pub fn due(&self, now: Instant) -> Option<Stamp> {
+        let old = |(noted, _): &&(Instant, Stamp)| now.duration_since(*noted) >= limits::FEED_KEPT;
+        self.notes.front().filter(old).map(|(_, until)| *until)
+    }
+
+    /// What was due has been trimmed.
+    pub fn trimmed(&mut self) {
+        self.notes.pop_front();
+    }
+
     /// At each heartbeat of the session that maintains the volume.
     pub async fn round(&mut self, shard: &Rc<Shard>) {
         if shard.shared.is_fenced() {
@@ -30,16 +48,13 @@ impl Trimming {
     }
 
     async fn trim(&mut self, shard: &Rc<Shard>) -> FsResult<()> {
-        let end = shard.read_metadata(Metadata::feed_end).await?;
-        if let Some(end) = end.filter(|end| self.notes.back().is_none_or(|(_, noted)| noted != end)) {
-            self.notes.push_back((Instant::now(), end));
+        if let Some(end) = shard.read_metadata(Metadata::feed_end).await? {
+            self.note(end, Instant::now());
         }
-        while let Some((noted, until)) = self.notes.front().copied()
-            && noted.elapsed() >= limits::FEED_KEPT
-        {
+        while let Some(until) = self.due(Instant::now()) {
             let trim = || MetaOp::TrimFeed(TrimFeed { until });
             while !shard.mutate(trim(), Durability::Visible).await?.into_ended()? {}
-            self.notes.pop_front();
+            self.trimmed();
         }
         Ok(())
     }

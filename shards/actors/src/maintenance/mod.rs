@@ -7,7 +7,8 @@
 
 mod clones;
 mod deletions;
-mod feed;
+pub(crate) mod feed;
+pub(crate) mod heard;
 mod holder;
 mod packing;
 mod removals;

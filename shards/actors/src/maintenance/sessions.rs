@@ -1,9 +1,7 @@
 //! Heartbeats, and who else has the volume mounted.
-//!
-//! Whether another session is dead is judged by this host's clock alone: its heartbeat must stand still for
-//! `SESSION_EXPIRY` before our eyes. Clocks of different hosts are never compared.
 
 use super::Next;
+use super::heard::Heard;
 use crate::session::{is_orphan, is_other_mount};
 use crate::shard::Shard;
 use crate::shared::{NOT_ALONE, now};
@@ -11,20 +9,18 @@ use crate::{SESSION_EXPIRY, limits};
 use shoal_kv::Durability;
 use shoal_metadata::{EndSession, Heartbeat, MetaOp, SessionInfo, SessionRecord};
 use shoal_types::{FsResult, SessionId, Timestamp};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
 pub(super) struct Sessions {
     own: SessionRecord,
-    /// The last heartbeat of each other session, and since when we know it.
-    heard: HashMap<SessionId, (Timestamp, Instant)>,
+    heard: Heard,
 }
 
 impl Sessions {
     pub fn new(own: SessionRecord) -> Self {
-        Sessions { own, heard: HashMap::new() }
+        Sessions { own, heard: Heard::default() }
     }
 
     pub async fn beat(&self, shard: &Rc<Shard>) {
@@ -73,7 +69,7 @@ impl Sessions {
     async fn others_live(&mut self, shard: &Rc<Shard>) -> FsResult<bool> {
         let session = shard.shared.session;
         let sessions = shard.read_metadata(|metadata| metadata.sessions()).await?;
-        self.heard.retain(|known, _| sessions.iter().any(|info| info.session == *known));
+        self.heard.keep(&sessions);
         let mut others = false;
         for info in sessions.iter().filter(|info| info.session != session) {
             let ended = match self.is_dead(info) {
@@ -95,11 +91,7 @@ impl Sessions {
     }
 
     fn is_dead(&mut self, info: &SessionInfo) -> bool {
-        let (heartbeat, since) = self.heard.entry(info.session).or_insert((info.heartbeat, Instant::now()));
-        if *heartbeat != info.heartbeat {
-            (*heartbeat, *since) = (info.heartbeat, Instant::now());
-        }
-        since.elapsed() > SESSION_EXPIRY || is_orphan(&info.record, &self.own)
+        self.heard.is_silent(info, Instant::now()) || is_orphan(&info.record, &self.own)
     }
 
     /// Ends a dead session, unless it shows a sign of life first.

@@ -7,6 +7,7 @@ mod failing_store;
 mod feed;
 mod limits;
 mod locks;
+mod many_sessions;
 mod names;
 mod packing;
 mod random_bytes;
