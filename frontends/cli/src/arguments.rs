@@ -2,7 +2,7 @@
 
 use crate::commands::{
     clone, compact, config, destroy, dump, format, fsck, gc, info, key, load, migrate, mount, mount_helper, quota,
-    restore, rmr, status, storage_test, storages, umount, up, verify, watch,
+    restore, rmr, status, storage_test, storages, umount, up, verify, warmup, watch,
 };
 use crate::daemon;
 use crate::exit;
@@ -46,6 +46,7 @@ pub enum Command {
     Clone(clone::Arguments),
     Compact(compact::Arguments),
     Quota(quota::Arguments),
+    Warmup(warmup::Arguments),
     Key(key::Arguments),
     Restore(restore::Arguments),
     Rmr(rmr::Arguments),

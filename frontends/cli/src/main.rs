@@ -90,6 +90,7 @@ fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::Fsck(fsck) => with_log(&global, || commands::fsck::run(fsck)),
         Command::Compact(compact) => with_log(&global, || commands::compact::run(compact)),
         Command::Verify(verify) => with_log(&global, || commands::verify::run(verify)),
+        Command::Warmup(warmup) => with_log(&global, || commands::warmup::run(warmup)),
         Command::Dump(dump) => with_log(&global, || commands::dump::run(dump)),
         Command::Load(load) => with_log(&global, || commands::load::run(load)),
         Command::Migrate(migrate) => with_log(&global, || commands::migrate::run(migrate)),

@@ -38,6 +38,11 @@ impl Progress {
         self.0.set_position(items);
     }
 
+    /// So many more in all are to be done than was known.
+    pub fn expect(&self, items: u64) {
+        self.0.inc_length(items);
+    }
+
     pub fn add(&self, items: u64) {
         self.0.inc(items);
     }

@@ -6,12 +6,15 @@
 //! REMOVALS       on any directory                 out: count(8)
 //! COMPACT        on a regular file                in: chunk(8), zeros up to COMPACT_BYTES
 //!                                                 out: next chunk(8) slices found(8) slices left(8) bytes rewritten(8)
+//! CACHE          on a regular file                in: order(8) first byte(8) end(8), zeros up to CACHE_BYTES
+//!                                                 out: next byte(8) bytes cached(8) bytes looked at(8) pinned(8)
 //! ```
 //!
 //! The kernel carries such a request without holding any lock on names or inodes, so the daemon may have it forget names
 //! before it answers. Integers are in the machine's own byte order.
 
 use shoal_types::Errno;
+use std::ops::Range;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ControlRequest<'a> {
@@ -26,19 +29,38 @@ pub enum ControlRequest<'a> {
     /// Shorten this file's slice lists, from a chunk on, for a while. Answered by the chunk to go on with; `COMPACTED` when
     /// that is none.
     Compact { first: u64 },
+    /// Do this about the file's cached bytes, within a range, for a while. Answered by the byte to go on with; `CACHE_DONE`
+    /// when that is none.
+    Cache { order: CacheOrder, first: u64, end: u64 },
 }
+
+/// As a number of eight bytes: its place in this list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CacheOrder {
+    Look,
+    Fill,
+    Pin,
+    Unpin,
+    Drop,
+}
+
+const CACHE_ORDERS: [CacheOrder; 5] =
+    [CacheOrder::Look, CacheOrder::Fill, CacheOrder::Pin, CacheOrder::Unpin, CacheOrder::Drop];
 
 pub const NAME_BYTES: usize = 2 + 255;
 pub const ORIGIN_BYTES: usize = 8192;
 pub const REMOVALS_MAX: usize = 10_000;
 pub const COMPACT_BYTES: usize = 32;
 pub const COMPACTED: u64 = u64::MAX;
+pub const CACHE_BYTES: usize = 32;
+pub const CACHE_DONE: u64 = u64::MAX;
 
 pub const REMOVE_TREE: u32 = command(WRITE, 1, NAME_BYTES);
 pub const TRASH_ORIGIN: u32 = command(READ | WRITE, 2, ORIGIN_BYTES);
 pub const REMOVALS: u32 = command(READ, 3, size_of::<u64>());
 /// Numbers 4 to 6 are `clone`'s.
 pub const COMPACT: u32 = command(READ | WRITE, 7, COMPACT_BYTES);
+pub const CACHE: u32 = command(READ | WRITE, 8, CACHE_BYTES);
 
 const WRITE: u32 = 1;
 const READ: u32 = 2;
@@ -63,9 +85,25 @@ impl<'a> ControlRequest<'a> {
                 Some(first) => Ok(ControlRequest::Compact { first: u64::from_ne_bytes(*first) }),
                 None => Err(Errno::EINVAL),
             },
+            CACHE => cache_in(input).ok_or(Errno::EINVAL),
             _ => Err(Errno::ENOTTY),
         }
     }
+}
+
+fn cache_in(input: &[u8]) -> Option<ControlRequest<'_>> {
+    let number = |at: usize| Some(u64::from_ne_bytes(*input.get(8 * at..)?.first_chunk()?));
+    let order = *CACHE_ORDERS.get(usize::try_from(number(0)?).ok()?)?;
+    Some(ControlRequest::Cache { order, first: number(1)?, end: number(2)? })
+}
+
+/// The input of CACHE.
+pub fn cache_input(order: CacheOrder, range: Range<u64>) -> [u8; CACHE_BYTES] {
+    let mut input = [0; CACHE_BYTES];
+    for (at, number) in [order as u64, range.start, range.end].into_iter().enumerate() {
+        input[8 * at..8 * at + 8].copy_from_slice(&number.to_ne_bytes());
+    }
+    input
 }
 
 fn name_in(input: &[u8]) -> Result<(u8, &[u8]), Errno> {
@@ -111,6 +149,7 @@ mod tests {
         assert_eq!(TRASH_ORIGIN, 0xe000_5302);
         assert_eq!(REMOVALS, 0x8008_5303);
         assert_eq!(COMPACT, 0xc020_5307);
+        assert_eq!(CACHE, 0xc020_5308);
     }
 
     #[test]
@@ -125,6 +164,11 @@ mod tests {
         assert_eq!(ControlRequest::parse(REMOVALS, b""), Ok(ControlRequest::Removals));
         let input = [&7u64.to_ne_bytes()[..], &[0; 24]].concat();
         assert_eq!(ControlRequest::parse(COMPACT, &input), Ok(ControlRequest::Compact { first: 7 }));
+        for order in CACHE_ORDERS {
+            let input = cache_input(order, 7..9);
+            assert_eq!(ControlRequest::parse(CACHE, &input), Ok(ControlRequest::Cache { order, first: 7, end: 9 }));
+        }
+        assert_eq!(ControlRequest::parse(CACHE, &[5; CACHE_BYTES]), Err(Errno::EINVAL), "no such order");
         assert_eq!(ControlRequest::parse(0x5401, b""), Err(Errno::ENOTTY));
     }
 
@@ -133,6 +177,7 @@ mod tests {
         for cut in [&b""[..], b"\x01", b"\x01\x02a"] {
             assert_eq!(ControlRequest::parse(REMOVE_TREE, cut), Err(Errno::EINVAL));
             assert_eq!(ControlRequest::parse(COMPACT, cut), Err(Errno::EINVAL));
+            assert_eq!(ControlRequest::parse(CACHE, cut), Err(Errno::EINVAL));
         }
     }
 

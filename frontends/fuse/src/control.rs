@@ -2,12 +2,14 @@
 
 use rustix::fd::AsFd;
 use rustix::ioctl::{Getter, Setter, Updater, ioctl};
+pub use shoal_fuse_protocol::control::CacheOrder;
 use shoal_fuse_protocol::control::{
-    COMPACT, COMPACT_BYTES, COMPACTED, NAME_BYTES, ORIGIN_BYTES, REMOVALS, REMOVE_TREE, TRASH_ORIGIN, name_input,
-    origin,
+    CACHE, CACHE_BYTES, CACHE_DONE, COMPACT, COMPACT_BYTES, COMPACTED, NAME_BYTES, ORIGIN_BYTES, REMOVALS, REMOVE_TREE,
+    TRASH_ORIGIN, cache_input, name_input, origin,
 };
 use shoal_types::Errno;
 use std::io;
+use std::ops::Range;
 
 /// Removes this open directory, which has this name, with all that lies below it. `ENOTTY` on a foreign file system.
 pub fn remove_tree(directory: impl AsFd, name: &[u8], keep: bool) -> io::Result<()> {
@@ -48,9 +50,38 @@ pub fn compact(file: impl AsFd, first: u64) -> io::Result<Compaction> {
     bytes[..8].copy_from_slice(&first.to_ne_bytes());
     // SAFETY: the command's number says that this many bytes are read, and at most as many written in their place.
     unsafe { ioctl(file, Updater::<{ COMPACT }, [u8; COMPACT_BYTES]>::new(&mut bytes)) }?;
-    let number = |at: usize| u64::from_ne_bytes(bytes[8 * at..8 * at + 8].try_into().expect("eight bytes"));
-    let next = Some(number(0)).filter(|next| *next != COMPACTED);
-    Ok(Compaction { next, slices_before: number(1), slices_after: number(2), bytes: number(3) })
+    let [next, slices_before, slices_after, bytes] = numbers(&bytes);
+    let next = Some(next).filter(|next| *next != COMPACTED);
+    Ok(Compaction { next, slices_before, slices_after, bytes })
+}
+
+/// What the mount has found and done about a file's cached bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cached {
+    /// The byte to go on with.
+    pub next: Option<u64>,
+    /// Of `bytes`, those that are cached now.
+    pub cached: u64,
+    /// Bytes that could be cached: those that lie in objects.
+    pub bytes: u64,
+    pub pinned: bool,
+}
+
+/// Has the mount count, fill, pin or drop what is cached of this open file; the first two within a range of its bytes and
+/// for half a second or the block that takes longer. `ENOTTY` on a foreign file system, `EOPNOTSUPP` for a mount without
+/// a cache.
+pub fn cache(file: impl AsFd, order: CacheOrder, range: Range<u64>) -> io::Result<Cached> {
+    let mut bytes = cache_input(order, range);
+    // SAFETY: the command's number says that this many bytes are read, and at most as many written in their place.
+    unsafe { ioctl(file, Updater::<{ CACHE }, [u8; CACHE_BYTES]>::new(&mut bytes)) }?;
+    let [next, cached, looked_at, pinned] = numbers(&bytes);
+    let next = Some(next).filter(|next| *next != CACHE_DONE);
+    Ok(Cached { next, cached, bytes: looked_at, pinned: pinned != 0 })
+}
+
+fn numbers(bytes: &[u8; 32]) -> [u64; 4] {
+    let (numbers, _) = bytes.as_chunks();
+    std::array::from_fn(|at| u64::from_ne_bytes(numbers[at]))
 }
 
 fn os_error(errno: Errno) -> io::Error {

@@ -5,7 +5,7 @@ use crate::shard::Shard;
 use crate::{limits, maintenance};
 use shoal_metadata::SessionRecord;
 use shoal_runtime::MailboxReceiver;
-use shoal_types::FsResult;
+use shoal_types::{FsResult, Ino};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -57,6 +57,7 @@ async fn answer(shard: Rc<Shard>, message: Message) {
         }
         Message::Seek { ino, offset, to, respond } => respond(shard.seek_owned(ino, offset, to).await),
         Message::Compact { ino, first, respond } => respond(shard.compact_owned(ino, first).await),
+        Message::Warm { ino, order, range, respond } => respond(shard.warm_owned(ino, order, range).await),
         Message::Lend { ino, respond } => respond(shard.lend_owned(ino).await),
         Message::GiveBack { ino } => shard.give_back_owned(ino),
         Message::Revalidate { ino, epoch, respond } => respond(shard.revalidate_owned(ino, epoch).await),
@@ -100,10 +101,13 @@ async fn flush_files(shard: &Rc<Shard>) -> FsResult<()> {
 /// What an earlier run left in the cache folder is taken over step by step; later the disk's free space is looked at.
 async fn look_after_cache(shard: Rc<Shard>) {
     let part = shard.cache.as_ref().expect("started only with a cache");
+    let mut looked_at = Ino(0);
     loop {
-        match part.adopt_step().await {
-            true => shoal_runtime::yield_now().await,
-            false => shoal_runtime::sleep(limits::CACHE_LOOK_INTERVAL).await,
+        if part.adopt_step().await {
+            shoal_runtime::yield_now().await;
+            continue;
         }
+        looked_at = shard.look_after_pins(looked_at).await;
+        shoal_runtime::sleep(limits::CACHE_LOOK_INTERVAL).await;
     }
 }

@@ -47,7 +47,7 @@ mod tests;
 
 pub use clones::CloneStatus;
 pub use config::{AccessTimes, Config, KernelTimeouts};
-pub use file::{Compacted, Fallocate, Fallocation, SeekTo};
+pub use file::{CacheOrder, Compacted, Fallocate, Fallocation, SeekTo, Warmed};
 pub use limits::SESSION_EXPIRY;
 pub use locks::{KernelPages, LockHolder, LockInfo, LockRequest};
 pub use message::{ReadReply, Respond};

@@ -1,12 +1,13 @@
 //! What shards say to each other. Requests flow to the owner; answers go by the closure that came with them, straight
 //! from the owner's thread to whoever asked (a FUSE reply is written there: no second hop).
 
-use crate::file::{Compacted, Fallocation, SeekTo};
+use crate::file::{CacheOrder, Compacted, Fallocation, SeekTo, Warmed};
 use crate::locks::{LockHolder, LockRequest};
 use bytes::Bytes;
 use shoal_metadata::LockWait;
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{Attributes, FsResult, Ino, Timestamp};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -90,6 +91,13 @@ pub(crate) enum Message {
         ino: Ino,
         first: u64,
         respond: Respond<Compacted>,
+    },
+    /// Look after a file's bytes in the cache, for a while.
+    Warm {
+        ino: Ino,
+        order: CacheOrder,
+        range: Range<u64>,
+        respond: Respond<Warmed>,
     },
     /// The cached file, for somebody who reads it past us; `None` if not all of it is cached.
     Lend {

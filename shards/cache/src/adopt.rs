@@ -5,7 +5,7 @@
 
 use crate::clock::Warmth;
 use crate::disk_file::{DiskFile, FOLDERS, list_folder};
-use crate::index_entry::Found;
+use crate::index_entry::{Found, Header};
 use crate::limits::{ADOPTED_BLOCKS_PER_STEP, ADOPTED_FILES_PER_STEP};
 use crate::part::CachePart;
 use shoal_types::{BLOCK_BYTES, Ino};
@@ -62,10 +62,14 @@ impl CachePart {
     }
 
     /// Takes some blocks of a file onto the books; returns the next one if there are more.
-    fn adopt_blocks(&self, ino: Ino, first: u64) -> io::Result<Option<u64>> {
+    pub(crate) fn adopt_blocks(&self, ino: Ino, first: u64) -> io::Result<Option<u64>> {
         let Some(disk) = DiskFile::open(&self.shared.slot, ino)? else {
             return self.drop_unless_open(ino).map(|()| None);
         };
+        let pinned = disk.header.pinned;
+        if pinned && first == 0 {
+            self.clock.borrow_mut().set_pinned(ino, true);
+        }
         let entries = disk.read_entries(first, ADOPTED_BLOCKS_PER_STEP)?;
         let count = entries.len() as u64;
         for (block, found) in (first..).zip(entries) {
@@ -87,11 +91,22 @@ impl CachePart {
         // store. Some are let pass: more room is taken than is accounted for, but not much more.
         let known = self.clock.borrow().bytes(ino);
         let allocated = DiskFile::allocated(&self.shared.slot, ino)?;
-        if known == 0 || allocated > known + (known / UNNAMED_SHARE).max(BLOCK_BYTES) {
+        let unnamed = allocated > known + (known / UNNAMED_SHARE).max(BLOCK_BYTES);
+        if unnamed || (known == 0 && !pinned) {
             tracing::debug!(%ino, known, allocated, "a cache file of which the index names too little is dropped");
             self.drop_unless_open(ino)?;
+            self.keep_pin_of_closed(ino, pinned)?;
         }
         Ok(None)
+    }
+
+    /// A pin outlasts what it was for: the next bytes of the file are pinned again.
+    fn keep_pin_of_closed(&self, ino: Ino, pinned: bool) -> io::Result<()> {
+        if pinned && self.clock.borrow().open_file(ino).is_none() {
+            DiskFile::create(&self.shared.slot, ino, Header { pinned })?;
+            self.clock.borrow_mut().set_pinned(ino, true);
+        }
+        Ok(())
     }
 
     /// A file with nothing of use in it, or with too much that is not.

@@ -17,6 +17,10 @@ pub struct CacheFile {
     verify_always: bool,
     /// Borrowers that read the data file by themselves; see `lend`.
     pub(crate) loans: AtomicU32,
+    /// All of it is to go as soon as nobody borrows it.
+    pub(crate) drop_when_returned: AtomicBool,
+    /// All of it was dropped on request: if nothing was stored since, its files go when it is closed.
+    pub(crate) emptied: AtomicBool,
 }
 
 /// How a `try_read` ended.
@@ -45,6 +49,8 @@ impl CacheFile {
             dead: AtomicBool::new(false),
             verify_always,
             loans: AtomicU32::new(0),
+            drop_when_returned: AtomicBool::new(false),
+            emptied: AtomicBool::new(false),
         }
     }
 

@@ -1,26 +1,31 @@
 //! Which blocks are on disk, and which of them goes next: a clock with a second chance for blocks that were used again.
 //!
 //! Pure bookkeeping, no I/O. A new block joins at the end of the queue, one left by an earlier run at its front. The
-//! hand takes from the front; a referenced block loses its mark and goes to the end instead.
+//! hand takes from the front; a referenced block loses its mark and goes to the end instead. Blocks of pinned files have
+//! a queue of their own, so that the hand does not meet them again and again; it moves them there when it first does.
 
 use crate::block_state::BlockState;
 use crate::cache_file::CacheFile;
 use crate::units::bytes_of;
 use shoal_types::Ino;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 #[derive(Default)]
 pub(crate) struct Clock {
-    /// May name blocks that are no longer on disk; they are passed over.
+    /// May name blocks that are no longer on disk, or no longer in this queue; they are passed over.
     queue: VecDeque<(Ino, u64)>,
+    pinned_queue: VecDeque<(Ino, u64)>,
     files: HashMap<Ino, FileRecord>,
+    pinned: BTreeSet<Ino>,
     blocks: usize,
 }
 
 #[derive(Default)]
 struct FileRecord {
     open: Option<Arc<CacheFile>>,
+    pinned: bool,
     /// In order of their numbers.
     blocks: Vec<BlockRecord>,
 }
@@ -33,6 +38,15 @@ struct BlockRecord {
     verified: u64,
     /// Units that occupy room on disk, valid or not.
     units: u64,
+    /// It is in the queue of pinned files' blocks.
+    set_aside: bool,
+}
+
+/// Whether blocks of pinned files may be evicted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pinned {
+    Stay,
+    GoLast,
 }
 
 /// Where a new block joins the queue.
@@ -48,7 +62,7 @@ pub(crate) struct Victim {
     pub block: u64,
     pub units: u64,
     pub open: Option<Arc<CacheFile>>,
-    /// Nothing else of the file is on disk, as far as we know.
+    /// Nothing else of the file is on disk, as far as we know, and no pin.
     pub last: bool,
 }
 
@@ -72,9 +86,40 @@ impl Clock {
             block.referenced |= referenced;
             block.verified = verified;
         }
-        if record.blocks.is_empty() {
+        if record.blocks.is_empty() && !record.pinned {
             self.files.remove(&file.ino());
         }
+    }
+
+    pub fn is_pinned(&self, ino: Ino) -> bool {
+        self.pinned.contains(&ino)
+    }
+
+    pub fn set_pinned(&mut self, ino: Ino, pinned: bool) {
+        if self.is_pinned(ino) == pinned {
+            return;
+        }
+        let record = self.files.entry(ino).or_default();
+        record.pinned = pinned;
+        match pinned {
+            true => _ = self.pinned.insert(ino),
+            false => {
+                self.pinned.remove(&ino);
+                for block in record.blocks.iter_mut().filter(|block| block.set_aside) {
+                    block.set_aside = false;
+                    self.queue.push_back((ino, block.block));
+                }
+                if record.blocks.is_empty() && record.open.is_none() {
+                    self.files.remove(&ino);
+                }
+                self.forget_stale();
+            }
+        }
+    }
+
+    /// Pinned files behind `after`.
+    pub fn pinned_files(&self, after: Ino, count: usize) -> Vec<Ino> {
+        self.pinned.range((Bound::Excluded(after), Bound::Unbounded)).take(count).copied().collect()
     }
 
     /// The bytes that these units would newly occupy.
@@ -94,7 +139,9 @@ impl Clock {
                     // Most files are small: no room for blocks that never come.
                     record.blocks.reserve_exact(1);
                 }
-                record.blocks.insert(at, BlockRecord { block, referenced: false, verified: 0, units });
+                record
+                    .blocks
+                    .insert(at, BlockRecord { block, referenced: false, verified: 0, units, set_aside: false });
                 self.blocks += 1;
                 match warmth {
                     Warmth::Fresh => self.queue.push_back((ino, block)),
@@ -124,38 +171,87 @@ impl Clock {
     pub fn remove(&mut self, ino: Ino) -> (u64, Option<Arc<CacheFile>>) {
         let bytes = self.bytes(ino);
         let Some(record) = self.files.remove(&ino) else { return (0, None) };
+        self.pinned.remove(&ino);
         self.blocks -= record.blocks.len();
         (bytes, record.open)
     }
 
     /// The next block to evict. Blocks that `is_busy`, and those of lent files, are passed over.
-    pub fn take_victim(&mut self, is_busy: impl Fn(Ino, u64) -> bool) -> Option<Victim> {
+    pub fn take_victim(&mut self, pinned: Pinned, is_busy: impl Fn(Ino, u64) -> bool) -> Option<Victim> {
         // Twice round: the first may only take second chances back.
         for _ in 0..2 * self.queue.len() {
             let (ino, block) = self.queue.pop_front()?;
-            let Some(record) = self.files.get_mut(&ino) else { continue };
-            let Ok(at) = record.position(block) else { continue };
+            let Some((record, at)) = self.find(ino, block, false) else { continue };
+            if record.pinned {
+                record.blocks[at].set_aside = true;
+                self.pinned_queue.push_back((ino, block));
+                continue;
+            }
             if is_busy(ino, block) || record.is_lent() || record.take_second_chance(at) {
                 self.queue.push_back((ino, block));
                 continue;
             }
-            let units = record.blocks.remove(at).units;
-            self.blocks -= 1;
-            let last = record.blocks.is_empty();
-            let open = record.open.clone();
-            if last && open.is_none() {
-                self.files.remove(&ino);
+            return Some(self.take_block(ino, at));
+        }
+        match pinned {
+            Pinned::Stay => None,
+            Pinned::GoLast => self.take_pinned_victim(is_busy),
+        }
+    }
+
+    /// The block that was set aside first.
+    fn take_pinned_victim(&mut self, is_busy: impl Fn(Ino, u64) -> bool) -> Option<Victim> {
+        for _ in 0..self.pinned_queue.len() {
+            let (ino, block) = self.pinned_queue.pop_front()?;
+            let Some((record, at)) = self.find(ino, block, true) else { continue };
+            if is_busy(ino, block) || record.is_lent() {
+                self.pinned_queue.push_back((ino, block));
+                continue;
             }
-            return Some(Victim { ino, block, units, open, last });
+            return Some(self.take_block(ino, at));
         }
         None
     }
 
-    /// Removed files leave their blocks in the queue; it never gets longer than twice what is on disk.
+    /// Takes up to `count` blocks of one file off the books, except those that are busy.
+    pub fn take_blocks(&mut self, ino: Ino, count: usize, is_busy: impl Fn(u64) -> bool) -> Vec<Victim> {
+        let Some(record) = self.files.get(&ino) else { return Vec::new() };
+        let free = |at: &usize| !is_busy(record.blocks[*at].block);
+        let places: Vec<usize> = (0..record.blocks.len()).rev().filter(free).take(count).collect();
+        // From the end, so that those before keep their places.
+        places.into_iter().map(|at| self.take_block(ino, at)).collect()
+    }
+
+    fn find(&mut self, ino: Ino, block: u64, set_aside: bool) -> Option<(&mut FileRecord, usize)> {
+        let record = self.files.get_mut(&ino)?;
+        let at = record.position(block).ok()?;
+        (record.blocks[at].set_aside == set_aside).then_some((record, at))
+    }
+
+    fn take_block(&mut self, ino: Ino, at: usize) -> Victim {
+        let record = self.files.get_mut(&ino).expect("whoever takes a block has looked");
+        let BlockRecord { block, units, .. } = record.blocks.remove(at);
+        self.blocks -= 1;
+        let last = record.blocks.is_empty();
+        let (open, pinned) = (record.open.clone(), record.pinned);
+        if last && open.is_none() && !pinned {
+            self.files.remove(&ino);
+        }
+        Victim { ino, block, units, open, last: last && !pinned }
+    }
+
+    /// Blocks leave their names in the queues; neither gets much longer than twice what is on disk.
     fn forget_stale(&mut self) {
-        if self.queue.len() > 2 * self.blocks + STALE_MAX {
-            let files = &self.files;
-            self.queue.retain(|(ino, block)| files.get(ino).is_some_and(|record| record.position(*block).is_ok()));
+        let files = &self.files;
+        for (queue, set_aside) in [(&mut self.queue, false), (&mut self.pinned_queue, true)] {
+            if queue.len() <= 2 * self.blocks + STALE_MAX {
+                continue;
+            }
+            let mut seen = HashSet::new();
+            queue.retain(|(ino, block)| {
+                let record = files.get(ino).and_then(|record| record.get(*block));
+                record.is_some_and(|record| record.set_aside == set_aside) && seen.insert((*ino, *block))
+            });
         }
     }
 }
@@ -189,7 +285,9 @@ mod tests {
     use super::*;
 
     fn order(clock: &mut Clock) -> Vec<(u64, u64)> {
-        std::iter::from_fn(|| clock.take_victim(|_, _| false)).map(|victim| (victim.ino.0, victim.block)).collect()
+        std::iter::from_fn(|| clock.take_victim(Pinned::Stay, |_, _| false))
+            .map(|victim| (victim.ino.0, victim.block))
+            .collect()
     }
 
     #[test]
@@ -211,9 +309,59 @@ mod tests {
         let mut clock = Clock::default();
         clock.add(Ino(1), 0, 1, Warmth::Fresh);
         clock.add(Ino(1), 1, 1, Warmth::Fresh);
-        assert!(clock.take_victim(|_, _| true).is_none());
-        assert!(clock.take_victim(|_, block| block == 0).is_some_and(|victim| victim.block == 1 && !victim.last));
-        assert!(clock.take_victim(|_, _| false).is_some_and(|victim| victim.last));
+        let mut take = |is_busy: fn(Ino, u64) -> bool| clock.take_victim(Pinned::Stay, is_busy);
+        assert!(take(|_, _| true).is_none());
+        assert!(take(|_, block| block == 0).is_some_and(|victim| victim.block == 1 && !victim.last));
+        assert!(take(|_, _| false).is_some_and(|victim| victim.last));
+    }
+
+    #[test]
+    fn pinned_blocks_go_after_all_others_and_only_if_they_may() {
+        let mut clock = Clock::default();
+        clock.set_pinned(Ino(1), true);
+        for ino in 1..4 {
+            clock.add(Ino(ino), 0, 1, Warmth::Fresh);
+            clock.add(Ino(ino), 1, 1, Warmth::Fresh);
+        }
+        clock.set_pinned(Ino(2), true);
+        assert_eq!(order(&mut clock), [(3, 0), (3, 1)]);
+        assert_eq!(order(&mut clock), []);
+        clock.set_pinned(Ino(2), false);
+        assert_eq!(order(&mut clock), [(2, 0), (2, 1)]);
+        let victim = clock.take_victim(Pinned::GoLast, |_, _| false).expect("a pinned one");
+        assert_eq!((victim.ino, victim.block, clock.pinned_files(Ino(0), 9)), (Ino(1), 0, vec![Ino(1)]));
+        let victim = clock.take_victim(Pinned::GoLast, |_, _| false).expect("another one");
+        assert!(!victim.last && clock.is_pinned(Ino(1)), "the pin stays");
+        clock.set_pinned(Ino(1), false);
+        assert!(clock.files.is_empty() && clock.blocks == 0);
+    }
+
+    #[test]
+    fn the_blocks_of_one_file_are_taken_except_busy_ones() {
+        let mut clock = Clock::default();
+        for block in 0..5 {
+            clock.add(Ino(1), block, 1, Warmth::Fresh);
+            clock.add(Ino(2), block, 1, Warmth::Fresh);
+        }
+        let mut taken = |count| {
+            let victims = clock.take_blocks(Ino(1), count, |block| block == 3);
+            victims.iter().map(|victim| victim.block).collect::<Vec<_>>()
+        };
+        assert_eq!([taken(2), taken(9), taken(9)], [vec![4, 2], vec![1, 0], vec![]]);
+        assert_eq!((clock.bytes(Ino(1)), clock.bytes(Ino(2))), (1 << 16, 5 << 16));
+    }
+
+    #[test]
+    fn pins_that_come_and_go_do_not_pile_up_in_the_queues() {
+        let mut clock = Clock::default();
+        clock.add(Ino(1), 0, 1, Warmth::Fresh);
+        for _ in 0..4 * STALE_MAX {
+            clock.set_pinned(Ino(1), true);
+            assert!(clock.take_victim(Pinned::Stay, |_, _| false).is_none());
+            clock.set_pinned(Ino(1), false);
+        }
+        assert!(clock.queue.len() + clock.pinned_queue.len() <= 2 * (STALE_MAX + 4));
+        assert_eq!(order(&mut clock), [(1, 0)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! `<slot folder>/<first byte of Ino::mix(), two hex digits>/<inode, hex>.data` and `.index`.
 
-use crate::index_entry::{ENTRY_BYTES, Entry, Found, header};
+use crate::index_entry::{ENTRY_BYTES, Entry, Found, Header};
 use rustix::fs::{Mode, OFlags};
 use shoal_runtime::{AlignedBuffer, RingFile, read_at};
 use shoal_types::Ino;
@@ -16,6 +16,8 @@ pub(crate) struct DiskFile {
     ino: Ino,
     pub data: RingFile,
     index: File,
+    /// As it was when the files were opened.
+    pub header: Header,
     /// The cache folder lies on tmpfs. The ring has no way to read that but a kernel thread for each request; a copy
     /// made here and now costs less than the two wake-ups.
     in_memory: bool,
@@ -30,18 +32,19 @@ impl DiskFile {
             Err(error) => return Err(error),
         };
         let mut found = [0; ENTRY_BYTES];
-        if read_up_to(&index, &mut found, 0)? < ENTRY_BYTES || found != header(ino) {
+        if read_up_to(&index, &mut found, 0)? < ENTRY_BYTES {
             return Ok(None);
         }
+        let Some(header) = Header::decode(&found, ino) else { return Ok(None) };
         match open_data(&path(slot, ino, "data"), OFlags::empty()) {
-            Ok(data) => Ok(Some(DiskFile { ino, in_memory: is_in_memory(&data)?, data, index })),
+            Ok(data) => Ok(Some(DiskFile { ino, in_memory: is_in_memory(&data)?, data, index, header })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// New, empty files; what stood there is gone.
-    pub fn create(slot: &Path, ino: Ino) -> io::Result<Self> {
+    pub fn create(slot: &Path, ino: Ino, header: Header) -> io::Result<Self> {
         let index_path = path(slot, ino, "index");
         let folder = index_path.parent().expect("index files lie in a folder");
         match std::fs::create_dir(folder) {
@@ -52,8 +55,12 @@ impl DiskFile {
         Self::unlink(slot, ino)?;
         let data = open_data(&path(slot, ino, "data"), OFlags::CREATE)?;
         let index = open(&index_path, OFlags::CREATE | OFlags::EXCL)?;
-        index.write_all_at(&header(ino), 0)?;
-        Ok(DiskFile { ino, in_memory: is_in_memory(&data)?, data, index })
+        index.write_all_at(&header.encode(ino), 0)?;
+        Ok(DiskFile { ino, in_memory: is_in_memory(&data)?, data, index, header })
+    }
+
+    pub fn write_header(&self, header: Header) -> io::Result<()> {
+        self.index.write_all_at(&header.encode(self.ino), 0)
     }
 
     /// Reads data bytes from `offset` into the first `count` of the buffer's capacity; the count read may be short.

@@ -1,6 +1,9 @@
 //! Making room: by the bound on bytes, by the free space of the disk, by the bound on what is kept account of.
+//!
+//! What is new never takes the place of a pinned file. But the bounds hold for pinned files too: when those alone are
+//! above one, because it was lowered or others fill the disk, they go like any.
 
-use crate::clock::{Victim, Warmth};
+use crate::clock::{Pinned, Victim, Warmth};
 use crate::disk_file::DiskFile;
 use crate::janitor::Punch;
 use crate::limits::{FREE_SPACE_EVICTION_BYTES_MAX, FREE_SPACE_SAMPLE_BYTES, RECORDS_MAX, ROOM_ROUNDS_MAX};
@@ -23,7 +26,7 @@ pub(crate) struct FreeSpace {
     shortage: Cell<u64>,
 }
 
-type Punched = oneshot::Receiver<io::Result<()>>;
+pub(crate) type Punched = oneshot::Receiver<io::Result<()>>;
 
 impl CachePart {
     /// Makes room for these units and takes it; `false` if there is none to be had.
@@ -38,7 +41,7 @@ impl CachePart {
                 self.usage.fetch_add(added, SeqCst);
                 return true;
             }
-            if !self.evict(need).await {
+            if !self.evict(need, Pinned::Stay).await {
                 return false;
             }
         }
@@ -50,7 +53,7 @@ impl CachePart {
         self.sample_free_space(FREE_SPACE_SAMPLE_BYTES);
         let need = self.room_needed(0);
         if need > 0 {
-            self.evict(need).await;
+            self.evict(need, Pinned::GoLast).await;
         }
     }
 
@@ -77,15 +80,25 @@ impl CachePart {
     }
 
     /// Evicts at least `bytes`, if there are as many, and waits until the disk has them back.
-    pub(crate) async fn evict(&self, bytes: u64) -> bool {
+    pub(crate) async fn evict(&self, bytes: u64, pinned: Pinned) -> bool {
         let mut freed = 0;
         let mut pending = Vec::new();
         while freed < bytes && !self.is_degraded() {
-            let victim = self.clock.borrow_mut().take_victim(|ino, block| self.busy.is_busy(ino, block));
+            let victim = self.clock.borrow_mut().take_victim(pinned, |ino, block| self.busy.is_busy(ino, block));
             let Some(victim) = victim else { break };
             freed += bytes_of(victim.units);
             pending.extend(self.drop_victim(&victim));
         }
+        if !self.await_punches(pending).await {
+            return false;
+        }
+        let shortage = &self.free_space.shortage;
+        shortage.set(shortage.get().saturating_sub(freed));
+        freed >= bytes
+    }
+
+    /// Until the disk has the room back; `false` if nobody is left to tell.
+    pub(crate) async fn await_punches(&self, pending: Vec<Punched>) -> bool {
         for punched in pending {
             match punched.await {
                 Ok(Ok(())) => {}
@@ -93,13 +106,11 @@ impl CachePart {
                 Err(oneshot::Canceled) => return false,
             }
         }
-        let shortage = &self.free_space.shortage;
-        shortage.set(shortage.get().saturating_sub(freed));
-        freed >= bytes
+        true
     }
 
     /// First nobody may read the block, then the index no longer names it, then its room is given back.
-    fn drop_victim(&self, victim: &Victim) -> Option<Punched> {
+    pub(crate) fn drop_victim(&self, victim: &Victim) -> Option<Punched> {
         match &victim.open {
             Some(file) => {
                 file.table.peek(victim.block, |state| state.drop_units(u64::MAX));
@@ -118,7 +129,7 @@ impl CachePart {
         None
     }
 
-    fn unlink_quietly(&self, ino: Ino) {
+    pub(crate) fn unlink_quietly(&self, ino: Ino) {
         if let Err(error) = DiskFile::unlink(&self.shared.slot, ino) {
             self.note(&error);
         }

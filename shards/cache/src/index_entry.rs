@@ -4,7 +4,7 @@
 //! header, bytes 0..512            entry of block b, bytes 512 * (1 + b) ..
 //!   0    8  magic "SHOALCIX"        0    8  identity of the bytes
 //!   8    4  version, 1              8    8  valid units, bit u = unit u
-//!  12    4  zero                   16  256  CRC-32C of unit 0 .. unit 63
+//!  12    4  flags, bit 0: pinned   16  256  CRC-32C of unit 0 .. unit 63
 //!  16    8  inode number          272  236  zero
 //!  24  484  zero                  508    4  CRC-32C of: inode number (8), block (8), bytes 0..508
 //! 508    4  CRC-32C of 0..508
@@ -76,14 +76,29 @@ impl Entry {
     }
 }
 
-pub(crate) fn header(ino: Ino) -> [u8; ENTRY_BYTES] {
-    let mut bytes = [0; ENTRY_BYTES];
-    bytes[0..8].copy_from_slice(MAGIC);
-    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    bytes[16..24].copy_from_slice(&ino.0.to_le_bytes());
-    let check = crc32c::crc32c(&bytes[..CHECK_AT]);
-    bytes[CHECK_AT..].copy_from_slice(&check.to_le_bytes());
-    bytes
+/// The header of an inode's index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Header {
+    /// Its blocks are the last to be evicted.
+    pub pinned: bool,
+}
+
+impl Header {
+    pub fn encode(self, ino: Ino) -> [u8; ENTRY_BYTES] {
+        let mut bytes = [0; ENTRY_BYTES];
+        bytes[0..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&u32::from(self.pinned).to_le_bytes());
+        bytes[16..24].copy_from_slice(&ino.0.to_le_bytes());
+        let check = crc32c::crc32c(&bytes[..CHECK_AT]);
+        bytes[CHECK_AT..].copy_from_slice(&check.to_le_bytes());
+        bytes
+    }
+
+    /// `None` for anything but this inode's header.
+    pub fn decode(bytes: &[u8; ENTRY_BYTES], ino: Ino) -> Option<Self> {
+        [false, true].map(|pinned| Header { pinned }).into_iter().find(|header| header.encode(ino) == *bytes)
+    }
 }
 
 fn entry_check(bytes: &[u8; ENTRY_BYTES], ino: Ino, block: u64) -> u32 {
@@ -111,6 +126,26 @@ mod tests {
         assert_eq!(Entry::decode(&bytes, Ino(9), 5), Found::Torn);
         assert_eq!(Entry::decode(&bytes, Ino(8), 4), Found::Torn);
         assert_eq!(Entry::decode(&[0; ENTRY_BYTES], Ino(9), 4), Found::Empty);
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written_and_with_a_flipped_bit_not_at_all() {
+        for pinned in [false, true] {
+            let bytes = Header { pinned }.encode(Ino(9));
+            assert_eq!(
+                bytes[..24],
+                [b"SHOALCIX", &[1, 0, 0, 0, pinned as u8, 0, 0, 0][..], &[9, 0, 0, 0, 0, 0, 0, 0]].concat()
+            );
+            assert_eq!(
+                (Header::decode(&bytes, Ino(9)), Header::decode(&bytes, Ino(8))),
+                (Some(Header { pinned }), None)
+            );
+            for bit in 0..ENTRY_BYTES * 8 {
+                let mut bytes = bytes;
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(Header::decode(&bytes, Ino(9)), None, "bit {bit}");
+            }
+        }
     }
 
     #[test]

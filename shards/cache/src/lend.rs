@@ -40,9 +40,11 @@ impl CachePart {
         }
     }
 
-    /// One loan less.
-    pub fn give_back(&self, file: &CacheFile) {
-        assert!(file.loans.fetch_sub(1, SeqCst) > 0, "only what was lent is given back");
+    /// One loan less. Returns whether all of the file is now to be dropped, because somebody wanted that meanwhile.
+    pub fn give_back(&self, file: &CacheFile) -> bool {
+        let before = file.loans.fetch_sub(1, SeqCst);
+        assert!(before > 0, "only what was lent is given back");
+        before == 1 && file.drop_when_returned.load(SeqCst)
     }
 }
 

@@ -20,6 +20,7 @@ mod janitor;
 mod lend;
 mod limits;
 mod part;
+mod pins;
 mod slot;
 mod store;
 mod units;

@@ -57,6 +57,9 @@ impl CachePart {
                 None
             }),
         };
+        if disk.as_ref().is_some_and(|disk| disk.header.pinned) {
+            self.clock.borrow_mut().set_pinned(ino, true);
+        }
         let file = Arc::new(CacheFile::new(ino, disk, self.shared.verify_always));
         self.clock.borrow_mut().set_open(file.clone());
         file
@@ -107,12 +110,13 @@ impl CachePart {
 
     /// The inode is gone: so is its cache file.
     pub fn remove(&self, ino: Ino) {
+        let pinned = self.is_pinned(ino);
         let (bytes, open) = self.clock.borrow_mut().remove(ino);
         if let Some(file) = &open {
             file.kill();
         }
         self.usage.fetch_sub(bytes, SeqCst);
-        let on_disk = bytes > 0 || open.is_some_and(|file| file.disk().is_some());
+        let on_disk = bytes > 0 || pinned || open.is_some_and(|file| file.disk().is_some());
         if !on_disk && self.adoption.borrow().is_done() {
             return;
         }
@@ -128,6 +132,9 @@ impl CachePart {
         }
         file.kill();
         self.clock.borrow_mut().close(file);
+        if file.emptied.load(SeqCst) && self.clock.borrow().bytes(file.ino()) == 0 && !self.is_pinned(file.ino()) {
+            self.unlink_quietly(file.ino());
+        }
     }
 
     /// Bytes on disk, as far as they're known yet.

@@ -2,8 +2,9 @@
 
 use crate::block_state::BlockState;
 use crate::cache_file::CacheFile;
+use crate::clock::Pinned;
 use crate::disk_file::DiskFile;
-use crate::index_entry::Entry;
+use crate::index_entry::{Entry, Header};
 use crate::limits::FULL_DISK_EVICTION_BYTES;
 use crate::part::{CachePart, is_one_of};
 use crate::units::{UNIT_BYTES, UNITS_PER_BLOCK, mask};
@@ -53,7 +54,7 @@ impl CachePart {
             return Ok(());
         }
         if file.disk().is_none() {
-            file.set_disk(DiskFile::create(&self.shared.slot, file.ino())?);
+            file.set_disk(DiskFile::create(&self.shared.slot, file.ino(), Header { pinned: false })?);
         }
         let disk = file.disk().expect("made above");
         let payload = whole_units(bytes, units.count_ones());
@@ -67,7 +68,7 @@ impl CachePart {
         let offset = block * BLOCK_BYTES + u64::from(units.trailing_zeros()) * UNIT_BYTES;
         match write_whole(disk, payload.clone(), offset).await {
             Err(error) if is_one_of(&error, &[Errno::NOSPC, Errno::DQUOT]) => {
-                self.evict(FULL_DISK_EVICTION_BYTES).await;
+                self.evict(FULL_DISK_EVICTION_BYTES, Pinned::Stay).await;
                 write_whole(disk, payload, offset).await?;
             }
             written => written?,

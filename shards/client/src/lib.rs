@@ -14,9 +14,9 @@ mod volume;
 mod tests;
 
 pub use shoal_actors::{
-    AccessTimes, Account, AttributeChanges, Caller, CloneStatus, Compacted, Config, DirectoryEntry, DirectoryPage,
-    Fallocate, Fallocation, KernelPages, KernelTimeouts, Limits, LockHolder, LockInfo, LockRequest, NewInode, NewTime,
-    Opened, QuotaInfo, ReadReply, RemovedFiles, RenameFlags, Respond, SESSION_EXPIRY, SeekTo, Shard as LocalVolume,
-    StartError, TrashName, Usage,
+    AccessTimes, Account, AttributeChanges, CacheOrder, Caller, CloneStatus, Compacted, Config, DirectoryEntry,
+    DirectoryPage, Fallocate, Fallocation, KernelPages, KernelTimeouts, Limits, LockHolder, LockInfo, LockRequest,
+    NewInode, NewTime, Opened, QuotaInfo, ReadReply, RemovedFiles, RenameFlags, Respond, SESSION_EXPIRY, SeekTo,
+    Shard as LocalVolume, StartError, TrashName, Usage, Warmed,
 };
 pub use volume::Volume;

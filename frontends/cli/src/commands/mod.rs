@@ -23,4 +23,5 @@ pub mod storages;
 pub mod umount;
 pub mod up;
 pub mod verify;
+pub mod warmup;
 pub mod watch;

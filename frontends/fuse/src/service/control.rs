@@ -3,10 +3,13 @@
 use super::trash::is_hour;
 use super::{SUPERUSER, VolumeService};
 use crate::transport::{Reply, ReplyBody};
-use shoal_client::{Compacted, TrashName};
-use shoal_fuse_protocol::control::{COMPACTED, ControlRequest, IOCTL_OUT, REMOVALS_MAX, origin_output};
+use shoal_client::{CacheOrder, Compacted, TrashName, Warmed};
+use shoal_fuse_protocol::control::{
+    CACHE_DONE, COMPACTED, CacheOrder as Order, ControlRequest, IOCTL_OUT, REMOVALS_MAX, origin_output,
+};
 use shoal_fuse_protocol::{CloneRequest, Header};
 use shoal_types::{Errno, FsResult, Ino, Name};
+use std::ops::Range;
 
 impl VolumeService {
     pub(super) async fn ioctl<R: Reply>(&self, header: &Header, ino: Ino, command: u32, input: &[u8], reply: R) {
@@ -32,6 +35,7 @@ impl VolumeService {
                 Ok((queued as u64).to_ne_bytes().to_vec())
             }
             ControlRequest::Compact { first } => self.compact(header, ino, first).await,
+            ControlRequest::Cache { order, first, end } => self.warm(header, ino, order, first..end).await,
         }
     }
 
@@ -46,6 +50,28 @@ impl VolumeService {
         }
         let Compacted { next, slices_before, slices_after, bytes } = self.volume.compact(ino, first).await?;
         let numbers = [next.unwrap_or(COMPACTED), slices_before, slices_after, bytes];
+        Ok(numbers.iter().flat_map(|number| number.to_ne_bytes()).collect())
+    }
+
+    /// Whoever has the file open may have it cached. What takes room from others, or bytes, is for its owner, for whoever
+    /// serves the mount, and for the superuser.
+    async fn warm(&self, header: &Header, ino: Ino, order: Order, range: Range<u64>) -> FsResult<Vec<u8>> {
+        let order = match order {
+            Order::Look => CacheOrder::Look,
+            Order::Fill => CacheOrder::Fill,
+            Order::Pin => CacheOrder::Pin,
+            Order::Unpin => CacheOrder::Unpin,
+            Order::Drop => CacheOrder::Drop,
+        };
+        if !matches!(order, CacheOrder::Look | CacheOrder::Fill) {
+            let attributes = self.volume.get_attributes(ino).await?;
+            let allowed = [SUPERUSER, attributes.uid, rustix::process::geteuid().as_raw()];
+            if !allowed.contains(&header.uid) {
+                return Err(Errno::EPERM);
+            }
+        }
+        let Warmed { next, cached, bytes, pinned } = self.volume.warm(ino, order, range).await?;
+        let numbers = [next.unwrap_or(CACHE_DONE), cached, bytes, u64::from(pinned)];
         Ok(numbers.iter().flat_map(|number| number.to_ne_bytes()).collect())
     }
 

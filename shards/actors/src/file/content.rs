@@ -121,6 +121,11 @@ impl Content {
         self.chunks.insert(number, chunk);
     }
 
+    /// Inline bytes and slices show together.
+    pub fn inline_below_chunks(&self) -> bool {
+        self.has_chunks && self.inline.as_ref().is_some_and(|inline| !inline.is_empty())
+    }
+
     pub fn has_buffered(&self) -> bool {
         !self.sealed.is_empty() || !self.dirty.is_empty()
     }

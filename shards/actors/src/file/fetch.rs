@@ -3,7 +3,7 @@
 //! Fetched bytes stay in memory within the shard's read budget, oldest out first, and go to the cache file beside.
 
 use super::content::Chunk;
-use super::read::BLOCKS_PER_CHUNK;
+use super::read::{BLOCKS_PER_CHUNK, unit_mask, unit_range};
 use super::{FileState, ReadBudget};
 use crate::Shard;
 use crate::local_event::LocalEvent;
@@ -11,7 +11,7 @@ use crate::transfer::{Fetch, Piece};
 use bytes::Bytes;
 use shoal_file_data::{Extent, Source, block_identity};
 use shoal_types::{BLOCK_BYTES, Errno, FsResult, ObjectKind, Slice};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::{Rc, Weak};
 
@@ -27,6 +27,8 @@ pub(crate) struct Fetched {
     pub first_unit: u32,
     pub units: u32,
     pub state: RefCell<FetchState>,
+    /// What follows its arrival has been done: it is in the cache, as far as that takes it.
+    pub settled: Cell<bool>,
     pub event: LocalEvent,
     file: Weak<FileState>,
     budget: Rc<ReadBudget>,
@@ -137,6 +139,7 @@ impl Shard {
             first_unit: units.start,
             units: units.end - units.start,
             state: RefCell::new(FetchState::Pending),
+            settled: Cell::new(false),
             event: LocalEvent::default(),
             file: Rc::downgrade(file),
             budget: self.read_budget.clone(),
@@ -164,12 +167,14 @@ impl Shard {
                 Some(bytes) => shard.cache_fetched(&file, &task, bytes).await,
                 None => task.forget(),
             }
+            task.settled.set(true);
+            task.event.notify();
         });
         fetched
     }
 
     /// Writes fetched units into the cache file, unless the file has changed meanwhile.
-    async fn cache_fetched(self: &Rc<Self>, file: &Rc<FileState>, fetched: &Fetched, bytes: Bytes) {
+    pub(super) async fn cache_fetched(self: &Rc<Self>, file: &Rc<FileState>, fetched: &Fetched, bytes: Bytes) {
         let Some(part) = &self.cache else { return };
         let Ok(view) = self.view(file, fetched.block).await else { return };
         if view.identity != fetched.identity {
@@ -232,6 +237,19 @@ impl BlockView {
     pub fn is_zeros(&self, units: &Range<u32>) -> bool {
         let hole = |extent: &Extent| matches!(extent.source, Source::Hole);
         self.inline.is_none() && self.chunk.resolved.extents(self.in_chunk(units)).iter().all(hole)
+    }
+
+    /// The units in which something else than zeros may stand.
+    pub fn data_units(&self) -> u64 {
+        let block = block_in_chunk(self.block);
+        let extents = self.chunk.resolved.extents(block.clone());
+        let data = extents.iter().filter(|extent| !matches!(extent.source, Source::Hole));
+        let slices = data.map(|extent| u64::from(extent.position - block.start)..extent.length.into());
+        let inline = self.inline.iter().map(|inline| 0..inline.len() as u64);
+        slices
+            .chain(inline)
+            .filter(|data| data.end > 0)
+            .fold(0, |mask, data| mask | unit_mask(&unit_range(data.start, data.end as usize)))
     }
 
     fn in_chunk(&self, units: &Range<u32>) -> Range<u32> {

@@ -1,6 +1,7 @@
 //! Lending a cached file to somebody who reads it past us: see `shoal_cache`'s `lend`.
 
 use super::FileState;
+use super::lifecycle::InUse;
 use crate::Shard;
 use shoal_types::{BLOCK_BYTES, FsResult, Ino};
 use std::os::fd::OwnedFd;
@@ -26,11 +27,21 @@ impl Shard {
         }
     }
 
-    pub(crate) fn give_back_owned(&self, ino: Ino) {
+    pub(crate) fn give_back_owned(self: &Rc<Self>, ino: Ino) {
         let file = self.files.borrow().get(&ino).cloned();
-        let cache = file.and_then(|file| file.cache.borrow().clone());
-        match (&self.cache, cache) {
-            (Some(part), Some(cache)) => part.give_back(&cache),
+        let cache = file.as_ref().and_then(|file| file.cache.borrow().clone());
+        match (&self.cache, file, cache) {
+            (Some(part), Some(file), Some(cache)) => {
+                if part.give_back(&cache) {
+                    let (shard, file) = (self.clone(), InUse::new(self, &file));
+                    shoal_runtime::spawn(async move {
+                        if let Some(part) = &shard.cache {
+                            part.drop_file(&cache).await;
+                        }
+                        drop(file);
+                    });
+                }
+            }
             _ => tracing::error!(%ino, "a file was given back that is not open"),
         }
     }

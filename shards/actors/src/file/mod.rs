@@ -20,12 +20,14 @@ mod seal;
 mod seek;
 mod sync;
 mod truncate;
+mod warm;
 mod write;
 
 pub use compact::Compacted;
 pub use fallocate::{Fallocate, Fallocation};
 pub(crate) use read_budget::ReadBudget;
 pub use seek::SeekTo;
+pub use warm::{CacheOrder, Warmed};
 
 use crate::local_event::{LocalEvent, LocalMutex};
 use crate::open_files::{OpenFile, ReadPlan};

@@ -259,7 +259,7 @@ fn copy_overlap(source_start: u64, source: &[u8], target_start: u64, target: &mu
 }
 
 /// The units of a block that `count` bytes at `within` touch.
-fn unit_range(within: u64, count: usize) -> Range<u32> {
+pub(super) fn unit_range(within: u64, count: usize) -> Range<u32> {
     let first = within / UNIT_BYTES;
     let end = (within + count as u64).div_ceil(UNIT_BYTES);
     first as u32..end as u32

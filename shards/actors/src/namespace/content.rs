@@ -1,12 +1,13 @@
 //! Bytes: write, flush, fsync. They are the owner's; a request that arrives elsewhere goes to it, and its answer comes
 //! from there. (Reads, which need the owner less often, are in `file/read.rs`.)
 
-use crate::file::{Compacted, Fallocation, SeekTo};
+use crate::file::{CacheOrder, Compacted, Fallocation, SeekTo, Warmed};
 use crate::message::{Message, Respond};
 use crate::shard::Shard;
 use crate::shared::now;
 use bytes::Bytes;
 use shoal_types::{FsResult, Ino};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -110,6 +111,15 @@ impl Shard {
         match owner == self.index {
             true => self.compact_owned(ino, first).await,
             false => self.ask(owner, |respond| Message::Compact { ino, first, respond }).await,
+        }
+    }
+
+    /// Counts, fills, pins or drops what is cached of a file, for a while; tells how far it came within `range`.
+    pub async fn warm(self: &Rc<Self>, ino: Ino, order: CacheOrder, range: Range<u64>) -> FsResult<Warmed> {
+        let owner = self.shared.owner(ino);
+        match owner == self.index {
+            true => self.warm_owned(ino, order, range).await,
+            false => self.ask(owner, |respond| Message::Warm { ino, order, range, respond }).await,
         }
     }
 

@@ -17,6 +17,7 @@ mod syncing;
 mod transfer_faults;
 mod trash;
 mod two_mounts;
+mod warming;
 
 use crate::{
     AccessTimes, AttributeChanges, Config, Fallocate, Fallocation, KernelTimeouts, NewInode, RemovedFiles, Shard,

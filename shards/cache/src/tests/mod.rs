@@ -6,6 +6,7 @@ mod damage;
 mod eviction;
 mod lending;
 mod lifetime;
+mod pins;
 mod racing;
 
 use crate::{Cache, CacheConfig, CacheFile, CachePart, CacheRead, UNIT_BYTES};
