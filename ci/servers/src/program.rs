@@ -1,6 +1,7 @@
 //! A server process: started, asked until it answers, killed, started again over the same data.
 
 use std::fs::File;
+use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -87,8 +88,7 @@ impl<P: Program> Server<P> {
         self.child = Some(self.spawn());
         let deadline = Instant::now() + START_TIME_MAX;
         loop {
-            let mut probe = self.program.probe(self.folder.path(), self.port);
-            if probe.stdin(Stdio::null()).output().is_ok_and(|output| output.status.success()) {
+            if self.answers() {
                 return;
             }
             let log = || std::fs::read_to_string(self.log()).unwrap_or_default();
@@ -103,11 +103,18 @@ impl<P: Program> Server<P> {
     }
 
     fn spawn(&self) -> Child {
-        let log = File::options().create(true).append(true).open(self.log()).expect("the folder can be written to");
-        let mut command = guarded(&self.program.command(self.folder.path(), self.port));
-        let errors = log.try_clone().expect("a file can be shared");
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
-        spawn(command).unwrap_or_else(|error| panic!("starting {}: {error}", std::any::type_name::<P>()))
+        let (mut command, log) = (guarded(&self.program.command(self.folder.path(), self.port)), self.log());
+        let child = apart(move || {
+            let log = File::options().create(true).append(true).open(log)?;
+            let errors = log.try_clone()?;
+            command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn()
+        });
+        child.unwrap_or_else(|error| panic!("starting {}: {error}", std::any::type_name::<P>()))
+    }
+
+    fn answers(&self) -> bool {
+        let mut probe = self.program.probe(self.folder.path(), self.port);
+        apart(move || probe.stdin(Stdio::null()).output()).is_ok_and(|output| output.status.success())
     }
 
     fn log(&self) -> PathBuf {
@@ -144,22 +151,33 @@ fn guarded(command: &Command) -> Command {
     guarded
 }
 
-/// Starts it on a thread that lives as long as this process.
-fn spawn(command: Command) -> std::io::Result<Child> {
-    type Order = (Command, SyncSender<std::io::Result<Child>>);
+/// Starts programs on a thread that lives as long as this process and shares no open files with it: a new process closes what it
+/// has inherited, and to close a file on a mount that waits for this very server would take until it's there.
+fn apart<T: Send + 'static>(start: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    type Order = Box<dyn FnOnce() + Send>;
     static ORDERS: LazyLock<SyncSender<Order>> = LazyLock::new(|| {
         let (orders, taken) = mpsc::sync_channel::<Order>(16);
         thread::spawn(move || {
-            for (mut command, result) in taken {
-                // Who ordered it waits for it.
-                let _ = result.send(command.spawn());
-            }
+            have_files_of_its_own().expect("the kernel lets a thread have files of its own");
+            taken.into_iter().for_each(|order| order());
         });
         orders
     });
     let (result, started) = mpsc::sync_channel(1);
-    ORDERS.send((command, result)).expect("the thread lives as long as the process");
-    started.recv().expect("the thread answers every order")
+    // Who ordered it waits for it.
+    ORDERS.send(Box::new(move || drop(result.send(start())))).expect("the thread lives as long as the process");
+    started.recv().expect("the thread carries out every order")
+}
+
+/// The calling thread has no open files but the standard ones, and what it opens other threads can't use.
+fn have_files_of_its_own() -> io::Result<()> {
+    // SAFETY: the thread has been given no descriptor, and none that it opens leaves it.
+    unsafe {
+        if libc::unshare(libc::CLONE_FILES) != 0 || libc::close_range(3, libc::c_uint::MAX, 0) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 fn free_port() -> u16 {
