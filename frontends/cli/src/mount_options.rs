@@ -30,7 +30,7 @@ const IGNORED: [&str; 17] = [
     "default_permissions",
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
-const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, backup_meta=, cache_dir=, cache_size=, no_cache, shards=, \
+const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, backup_meta=, cache_dir=, cache_size=, cache_free_ratio=, verify_cache=, no_cache, shards=, \
     write_buffer=, read_buffer=, storage=, upload_limit=, download_limit=, passphrase_env=, key_file=, kms_command=, \
     max_readahead=, consistency=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, strictatime, \
     diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
@@ -88,8 +88,15 @@ fn apply_word(request: &mut MountRequest, word: &str) -> Outcome<()> {
 fn apply_value(request: &mut MountRequest, name: &str, value: &str) -> Outcome<()> {
     match name {
         "subdir" => request.subdir = Some(value.into()),
-        "cache_dir" => request.cache_dir = Some(places::absolute(Path::new(value))?),
-        "cache_size" => request.cache_size = parse(name, value)?,
+        "cache_dir" => {
+            let folders = value.split(':').map(|folder| places::absolute(Path::new(folder)));
+            request.cache_dirs = folders.collect::<Outcome<_>>()?;
+        }
+        "cache_size" => {
+            request.cache_sizes = value.split(':').map(|size| parse(name, size)).collect::<Outcome<_>>()?;
+        }
+        "cache_free_ratio" => request.cache_free_ratio = parse(name, value)?,
+        "verify_cache" => request.verify_cache = parse(name, value)?,
         "storage" => request.storage = Some(value.into()),
         "upload_limit" => request.upload_limit = Some(parse(name, value)?),
         "download_limit" => request.download_limit = Some(parse(name, value)?),
@@ -132,6 +139,7 @@ mod tests {
     use super::*;
     use crate::size::ByteCount;
     use crate::transport::Transport;
+    use crate::verify_cache::VerifyCache;
     use shoal_fuse::{Squash, Squashed};
 
     fn request() -> MountRequest {
@@ -149,9 +157,13 @@ mod tests {
         assert!(made.read_only && made.allow_other && made.restrictions.nosuid && !made.restrictions.noexec);
         assert!(!made.acl && request().acl);
         assert_eq!(made.access_times, AccessTimeOption::Noatime);
-        assert_eq!((made.cache_size, made.shards), (ByteCount(1 << 30), Some(3)));
+        assert_eq!((&made.cache_sizes[..], made.shards), (&[ByteCount(1 << 30)][..], Some(3)));
         assert_eq!(made.subdir.as_deref(), Some(Path::new("a/b")));
         assert_eq!(made.attr_timeout.0.as_millis(), 500);
+        apply(&mut made, "cache_dir=/a:/b,cache_size=1G:2G,cache_free_ratio=0.25,verify_cache=always").unwrap();
+        assert_eq!(made.cache_dirs, [Path::new("/a"), Path::new("/b")]);
+        assert_eq!(made.cache_sizes, [ByteCount(1 << 30), ByteCount(2 << 30)]);
+        assert_eq!((made.cache_free_ratio, made.verify_cache), (0.25, VerifyCache::Always));
         apply(&mut made, "transport=io_uring").unwrap();
         assert_eq!(made.transport, Transport::IoUring);
     }
@@ -187,7 +199,8 @@ mod tests {
         let refusal = |list: &str| apply(&mut request(), list).unwrap_err().to_string();
         assert!(refusal("rw,mandb").contains("-o mandb"));
         assert!(refusal("cache=1").contains("-o cache"));
-        assert!(refusal("cache_size=x").contains("-o cache_size=x"));
+        assert!(refusal("cache_size=1G:x").contains("-o cache_size=x"));
+        assert!(refusal("verify_cache=none").contains("choose once or always"));
         assert!(refusal("subdir=").contains("missing"));
         assert!(refusal("shards=many").contains("-o shards=many"));
         assert!(refusal("transport=pigeon").contains("choose dev_fuse, io_uring or auto"));

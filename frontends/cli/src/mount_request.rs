@@ -8,6 +8,7 @@ use crate::mount_flags::MountRestrictions;
 use crate::places;
 use crate::size::{ByteCount, Span};
 use crate::transport::Transport;
+use crate::verify_cache::VerifyCache;
 use serde::{Deserialize, Serialize};
 use shoal_fuse::{Squash, Squashed};
 use shoal_types::Consistency;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub const CACHE_BYTES: ByteCount = ByteCount(10 << 30);
+pub const CACHE_FREE_RATIO: f64 = 0.1;
 pub const WRITE_BUFFER_BYTES: ByteCount = ByteCount(300 << 20);
 pub const READ_BUFFER_BYTES: ByteCount = ByteCount(256 << 20);
 pub const READAHEAD_BYTES_MAX: ByteCount = ByteCount(32 << 20);
@@ -49,9 +51,13 @@ pub struct MountRequest {
     pub download_limit: Option<ByteCount>,
     /// How often the metadata is backed up into the object store, if it is.
     pub backup_meta: Option<Span>,
-    /// The default is a folder of this volume's own below the user's cache folder.
-    pub cache_dir: Option<PathBuf>,
-    pub cache_size: ByteCount,
+    /// The default is one below the user's cache folder.
+    pub cache_dirs: Vec<PathBuf>,
+    /// Of each folder, or one for all.
+    pub cache_sizes: Vec<ByteCount>,
+    /// The part of each folder's disk that stays free.
+    pub cache_free_ratio: f64,
+    pub verify_cache: VerifyCache,
     pub no_cache: bool,
     /// The default is one a core.
     pub shards: Option<usize>,
@@ -100,8 +106,10 @@ impl MountRequest {
             upload_limit: None,
             download_limit: None,
             backup_meta: None,
-            cache_dir: None,
-            cache_size: CACHE_BYTES,
+            cache_dirs: Vec::new(),
+            cache_sizes: vec![CACHE_BYTES],
+            cache_free_ratio: CACHE_FREE_RATIO,
+            verify_cache: VerifyCache::Once,
             no_cache: false,
             shards: None,
             write_buffer: WRITE_BUFFER_BYTES,
@@ -150,11 +158,8 @@ impl MountRequest {
                 self.write_buffer
             ));
         }
-        if !self.no_cache && self.cache_size < CACHE_BYTES_MIN {
-            return refuse(format!(
-                "--cache-size {}: this is too little to be of use; give at least {CACHE_BYTES_MIN}, or --no-cache",
-                self.cache_size
-            ));
+        if !self.no_cache {
+            self.check_cache()?;
         }
         for (option, limit) in [("--upload-limit", self.upload_limit), ("--download-limit", self.download_limit)] {
             if let Some(limit) = limit.filter(|limit| *limit < RATE_MIN) {
@@ -181,6 +186,30 @@ impl MountRequest {
     }
 }
 
+impl MountRequest {
+    fn check_cache(&self) -> Outcome<()> {
+        let refuse = |line: String| Err(Failure::usage(line));
+        if let Some(size) = self.cache_sizes.iter().find(|size| **size < CACHE_BYTES_MIN) {
+            return refuse(format!(
+                "--cache-size {size}: this is too little to be of use; give at least {CACHE_BYTES_MIN}, or --no-cache"
+            ));
+        }
+        let (folders, sizes) = (self.cache_dirs.len().max(1), self.cache_sizes.len());
+        if sizes != 1 && sizes != folders {
+            return refuse(format!(
+                "--cache-size: there are {sizes} sizes for {folders} folders; give one for all, or one for each"
+            ));
+        }
+        if let Some(twice) = self.cache_dirs.iter().enumerate().find(|(at, dir)| self.cache_dirs[..*at].contains(dir)) {
+            return refuse(format!("--cache-dir {}: it is named twice; name each folder once", twice.1.display()));
+        }
+        if !(0.0..1.0).contains(&self.cache_free_ratio) {
+            return refuse(format!("--cache-free-ratio {}: give a share from 0 to below 1", self.cache_free_ratio));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,7 +221,17 @@ mod tests {
         let refused = |request: MountRequest| request.check().unwrap_err().to_string();
         assert!(refused(MountRequest { shards: Some(0), ..request.clone() }).contains("1 to 256"));
         assert!(refused(MountRequest { write_buffer: ByteCount(1), ..request.clone() }).contains("16 MiB"));
-        assert!(refused(MountRequest { cache_size: ByteCount(0), ..request.clone() }).contains("--no-cache"));
+        let sizes = |sizes: &[u64]| sizes.iter().map(|size| ByteCount(*size)).collect::<Vec<_>>();
+        assert!(refused(MountRequest { cache_sizes: sizes(&[1 << 30, 0]), ..request.clone() }).contains("--no-cache"));
+        assert!(
+            refused(MountRequest { cache_sizes: sizes(&[1 << 30; 2]), ..request.clone() }).contains("for 1 folders")
+        );
+        let dirs = vec!["/a".into(), "/b".into()];
+        let two = MountRequest { cache_dirs: dirs.clone(), cache_sizes: sizes(&[1 << 30; 2]), ..request.clone() };
+        two.check().unwrap();
+        let twice = MountRequest { cache_dirs: [&dirs[..], &dirs[..1]].concat(), ..request.clone() };
+        assert!(refused(twice).contains("--cache-dir /a"));
+        assert!(refused(MountRequest { cache_free_ratio: 1.0, ..request.clone() }).contains("--cache-free-ratio 1"));
         let both = MountRequest { allow_idmap: true, root_squash: true, ..request.clone() };
         assert!(refused(both).contains("--allow-idmap"));
         let slow = MountRequest { upload_limit: Some(ByteCount(1)), ..request.clone() };

@@ -13,11 +13,12 @@ use crate::sessions::Here;
 use crate::signals::{self, Caught};
 use crate::state_file::MountState;
 use crate::storage::Storage;
+use crate::verify_cache::VerifyCache;
 use crate::volume::{self, Opened};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
-use shoal_cache::CacheConfig;
+use shoal_cache::{CacheConfig, CacheFolder};
 use shoal_client::{AccessTimes, Config, KernelTimeouts, StartError, Volume};
 use shoal_fuse::{MountError, MountOptions, Mounted, ServiceOptions, Stopper, UnmountError};
 use shoal_object_store::{FaultyStore, HedgedStore, LimitedStore, ObjectStore, RetryingStore};
@@ -35,7 +36,7 @@ pub struct Serving {
     /// Absolute and free of symbolic links.
     pub mount_point: PathBuf,
     pub storage: String,
-    pub cache: Option<PathBuf>,
+    pub caches: Vec<PathBuf>,
     pub log_file: Option<PathBuf>,
 }
 
@@ -71,7 +72,7 @@ pub fn run(
         volume: opened.settings.name.clone(),
         mount_point,
         storage: storage.to_string(),
-        cache: cache_folder(request, &opened.settings),
+        caches: cache_folders(request, &opened.settings),
         log_file,
     };
     // With connections of its own: they live on the threads that opened them.
@@ -135,23 +136,25 @@ fn raise_open_files() {
     }
 }
 
-/// The folder of this volume's cached content, if there can be one. Going without costs time and nothing else.
-fn cache_folder(request: &MountRequest, settings: &VolumeSettings) -> Option<PathBuf> {
-    if request.no_cache {
-        return None;
-    }
-    let made = match &request.cache_dir {
-        Some(folder) => Ok(folder.clone()),
-        None => places::cache_folder(),
-    }
-    .map(|folder| folder.join(&settings.uuid))
-    .and_then(|folder| {
+/// The folders of this volume's cached content. Going without costs time and nothing else, so one that can't be made is
+/// left for the cache to find missing.
+fn cache_folders(request: &MountRequest, settings: &VolumeSettings) -> Vec<PathBuf> {
+    let folders = match (request.no_cache, &request.cache_dirs[..]) {
+        (true, _) => Vec::new(),
+        (false, []) => {
+            let folder = places::cache_folder();
+            folder.inspect_err(|failure| tracing::warn!("there is no local cache: {failure}")).into_iter().collect()
+        }
+        (false, folders) => folders.to_vec(),
+    };
+    let folders: Vec<PathBuf> = folders.into_iter().map(|folder| folder.join(&settings.uuid)).collect();
+    for folder in &folders {
         // It holds the bytes of everybody's files.
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(|error| Failure::of_io(&folder, "making the cache folder", &error))?;
-        Ok(folder)
-    });
-    made.inspect_err(|failure| tracing::warn!("there is no local cache: {failure}")).ok()
+        if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+            tracing::warn!(%error, folder = %folder.display(), "making a cache folder");
+        }
+    }
+    folders
 }
 
 fn storage_of(request: &MountRequest, opened: &Opened) -> Outcome<Storage> {
@@ -187,11 +190,16 @@ fn layered(request: &MountRequest, storage: &Storage) -> Outcome<Arc<dyn ObjectS
 fn config(request: &MountRequest, opened: Opened, store: Arc<dyn ObjectStore>, serving: &Serving) -> Outcome<Config> {
     let Opened { kv, settings, sealer, .. } = opened;
     // The cache adds the volume's name itself.
-    let cache = serving.cache.as_deref().and_then(Path::parent).map(|folder| CacheConfig {
-        folder: folder.to_owned(),
-        bytes_max: request.cache_size.0,
-        free_space_min: FREE_SPACE_MIN,
-        verify_always: false,
+    let paths = serving.caches.iter().filter_map(|folder| folder.parent());
+    let folders: Vec<_> = paths
+        .zip(request.cache_sizes.iter().cycle())
+        .map(|(path, size)| CacheFolder { path: path.to_owned(), bytes_max: size.0 })
+        .collect();
+    let cache = (!folders.is_empty()).then(|| CacheConfig {
+        folders,
+        free_space_min: request.cache_free_ratio,
+        verify_always: request.verify_cache == VerifyCache::Always,
+        mount: serving.mount_point.to_string_lossy().into_owned(),
     });
     Ok(Config {
         kv,
@@ -391,6 +399,3 @@ fn explain_mount(error: MountError) -> Failure {
     };
     Failure::told(exit, chain(&error))
 }
-
-/// The share of the cache's disk that stays free.
-const FREE_SPACE_MIN: f64 = 0.1;

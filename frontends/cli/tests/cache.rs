@@ -4,7 +4,7 @@
 
 mod sandbox;
 
-use sandbox::{Sandbox, noise};
+use sandbox::{Sandbox, kill, noise};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -116,6 +116,88 @@ fn files_that_the_kernel_reads_by_itself_are_dropped_once_they_are_closed() {
         std::thread::sleep(Duration::from_millis(20));
     }
     sandbox.umount(&point);
+}
+
+/// The files that `folder` has cached.
+fn cached_files(folder: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let of_entry = |entry: fs::DirEntry| match entry.path() {
+        path if path.is_dir() => cached_files(&path),
+        path => usize::from(path.extension().is_some_and(|extension| extension == "data")),
+    };
+    entries.flatten().map(of_entry).sum()
+}
+
+#[test]
+fn files_are_spread_over_several_folders_and_one_that_vanishes_harms_nobody() {
+    let mut sandbox = Sandbox::new();
+    let url = filled(&mut sandbox);
+    let writer = sandbox.mount(&url, "writer", &["--no-cache"]);
+    for number in 0..40 {
+        fs::write(writer.join(format!("d/{number}")), noise(20_000, number)).unwrap();
+    }
+    sandbox.umount(&writer);
+    let (first, second) = (sandbox.path("first"), sandbox.path("second"));
+    let list = format!("cache_dir={}:{},cache_size=400M:600M,verify_cache=always", path(&first), path(&second));
+    let point = sandbox.mount(&url, "mnt", &["-o", &list, "--cache-free-ratio", "0.01"]);
+    sandbox.ends(&["warmup", path(&point)], 0);
+    let counts = [cached_files(&first), cached_files(&second)];
+    assert!(counts[0] + counts[1] == 42 && counts.iter().all(|count| *count > 5), "{counts:?}");
+    fs::remove_dir_all(&second).unwrap();
+    // What is new to the cache finds the folder gone.
+    for number in 0..40 {
+        fs::write(point.join(format!("d/new-{number}")), noise(30_000, 100 + number)).unwrap();
+        assert!(fs::read(point.join(format!("d/new-{number}"))).unwrap() == noise(30_000, 100 + number));
+    }
+    let (_, err) = sandbox.ends(&["warmup", path(&point)], 10);
+    assert!(err.contains("cache folder") && err.lines().count() == 2, "told once: {err}");
+    for number in 0..40 {
+        assert!(fs::read(point.join(format!("d/{number}"))).unwrap() == noise(20_000, number));
+    }
+    sandbox.umount(&point);
+    // A folder that can't be made is as good as none.
+    fs::write(&second, "").unwrap();
+    sandbox.mount(&url, "mnt", &["-o", &list]);
+    assert!(fs::read(point.join("d/large")).unwrap() == noise(70 * MIB, 1));
+    assert!(fs::read(point.join("d/7")).unwrap() == noise(20_000, 7));
+    sandbox.umount(&point);
+}
+
+/// Each mount has a place of its own in the folder, and finds it again; another one takes over what a dead one left.
+#[test]
+fn two_mounts_share_a_cache_folder_and_neither_harms_the_other() {
+    let mut sandbox = Sandbox::new();
+    let url = filled(&mut sandbox);
+    let cache = sandbox.path("both");
+    let options = ["--cache-dir", path(&cache), "--attr-timeout", "0", "--entry-timeout", "0"];
+    let (a, b) = (sandbox.mount(&url, "a", &options), sandbox.mount(&url, "b", &options));
+    for point in [&a, &b] {
+        sandbox.ends(&["warmup", "--pin", path(&point.join("d/large"))], 0);
+    }
+    assert_eq!(cached_files(&cache), 2);
+    File::options()
+        .write(true)
+        .open(a.join("d/large"))
+        .unwrap()
+        .write_all_at(&noise(5 * MIB, 9), 3 * MIB as u64)
+        .unwrap();
+    let mut expected = noise(70 * MIB, 1);
+    expected[3 * MIB..8 * MIB].copy_from_slice(&noise(5 * MIB, 9));
+    for point in [&b, &a] {
+        assert!(fs::read(point.join("d/large")).unwrap() == expected);
+    }
+    kill(sandbox.daemon_of(&a), "KILL");
+    sandbox.umount(&b);
+    sandbox.ends(&["umount", path(&a)], 0);
+    // In the other order: each finds what it had, and the pins.
+    for point in ["b", "a"] {
+        let point = sandbox.mount(&url, point, &options);
+        assert_eq!(check(&sandbox, &point.join("d/large"))[3], "1 pinned");
+        assert!(fs::read(point.join("d/large")).unwrap() == expected);
+    }
+    assert_eq!(cached_files(&cache), 2);
+    sandbox.umount(&a);
+    sandbox.umount(&b);
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub struct Cached {
 
 /// Has the mount count, fill, pin or drop what is cached of this open file; the first two within a range of its bytes and
 /// for half a second or the block that takes longer. `ENOTTY` on a foreign file system, `EOPNOTSUPP` for a mount without
-/// a cache.
+/// a cache, `ENODEV` where the disk has failed that the file would be cached on.
 pub fn cache(file: impl AsFd, order: CacheOrder, range: Range<u64>) -> io::Result<Cached> {
     let mut bytes = cache_input(order, range);
     // SAFETY: the command's number says that this many bytes are read, and at most as many written in their place.

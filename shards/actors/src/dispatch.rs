@@ -16,8 +16,8 @@ pub(crate) async fn run(shard: Rc<Shard>, mut receiver: MailboxReceiver<Message>
             shoal_runtime::spawn(maintenance::pack(shard.clone()));
         }
     }
-    if shard.cache.is_some() {
-        shoal_runtime::spawn(look_after_cache(shard.clone()));
+    for number in 0..shard.cache.as_ref().map_or(0, |cache| cache.parts().count()) {
+        shoal_runtime::spawn(look_after_cache(shard.clone(), number));
     }
     while let Some(message) = receiver.receive().await {
         match message {
@@ -99,15 +99,15 @@ async fn flush_files(shard: &Rc<Shard>) -> FsResult<()> {
 }
 
 /// What an earlier run left in the cache folder is taken over step by step; later the disk's free space is looked at.
-async fn look_after_cache(shard: Rc<Shard>) {
-    let part = shard.cache.as_ref().expect("started only with a cache");
+async fn look_after_cache(shard: Rc<Shard>, number: usize) {
+    let part = shard.cache.as_ref().and_then(|cache| cache.parts().nth(number)).expect("started for each part");
     let mut looked_at = Ino(0);
     loop {
         if part.adopt_step().await {
             shoal_runtime::yield_now().await;
             continue;
         }
-        looked_at = shard.look_after_pins(looked_at).await;
+        looked_at = shard.look_after_pins(part, looked_at).await;
         shoal_runtime::sleep(limits::CACHE_LOOK_INTERVAL).await;
     }
 }

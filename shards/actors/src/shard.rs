@@ -15,7 +15,7 @@ use crate::room::LimitsKnown;
 use crate::shared::Shared;
 use crate::touched::Touched;
 use futures_channel::oneshot;
-use shoal_cache::CachePart;
+use shoal_cache::{CachePart, ShardCache};
 use shoal_kv::Durability;
 use shoal_metadata::{LeaseInodes, LeaseObjects, MetaError, MetaOp, MetaReply, MetaResult, Metadata};
 use shoal_types::{Errno, FsResult, Ino, Name, ObjectId};
@@ -32,7 +32,7 @@ use std::sync::Arc;
 pub struct Shard {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) cache: Option<CachePart>,
+    pub(crate) cache: Option<ShardCache>,
     /// The inodes this shard owns and has state of.
     pub(crate) files: RefCell<HashMap<Ino, Rc<FileState>>>,
     /// Grows when somebody wanted a file looked at again that was not loaded, but perhaps about to be.
@@ -61,7 +61,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(index: usize, shared: Arc<Shared>, cache: Option<CachePart>) -> Rc<Self> {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, cache: Option<ShardCache>) -> Rc<Self> {
         let share = |bytes: u64| usize::try_from(bytes / shared.mailboxes.len() as u64).unwrap_or(usize::MAX);
         Rc::new(Shard {
             index,
@@ -159,6 +159,11 @@ impl Shard {
         });
         self.send(owner, message(respond)).await;
         receiver.await.unwrap_or(Err(Errno::EIO))
+    }
+
+    /// Where a file's bytes are cached, if they are.
+    pub(crate) fn cache_part(&self, ino: Ino) -> Option<&CachePart> {
+        self.cache.as_ref()?.of(ino)
     }
 
     pub(crate) fn owns(&self, ino: Ino) -> bool {

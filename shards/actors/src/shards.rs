@@ -17,7 +17,7 @@ use crate::stamps::Stamps;
 use crate::transfer::Transfer;
 use crate::whole_directories::WholeDirectories;
 use crate::{dispatch, limits, session};
-use shoal_cache::{Cache, CacheConfig};
+use shoal_cache::Cache;
 use shoal_metadata::feed::Stamp;
 use shoal_metadata::{MetaError, Metadata, SessionRecord};
 use shoal_object_format::ObjectFormat;
@@ -169,7 +169,8 @@ fn start_threads(
     );
     let format = ObjectFormat::new(config.settings.compression, config.sealer.clone());
     let workers = (!config.kv.reads_are_local()).then(|| MetadataWorkers::start(&metadata)).transpose()?;
-    let cache = config.cache.as_ref().and_then(|cache| open_cache(cache, &config));
+    // One that can't be had is no reason not to mount.
+    let cache = config.cache.as_ref().and_then(|cache| Cache::open(cache, &config.settings.uuid, config.shards));
     let (mailboxes, receivers): (Vec<_>, Vec<_>) =
         (0..config.shards).map(|_| mailbox(limits::MAILBOX_MESSAGES_MAX)).unzip();
     let timeouts = match record.consistency {
@@ -222,22 +223,11 @@ fn start_threads(
     let threads = shard_threads(config.shards, config.pin, move |index| {
         let receiver: Option<MailboxReceiver<Message>> = receivers[index].lock().expect("taken once").take();
         let receiver = receiver.expect("each shard takes its own receiver");
-        let part = cache.as_ref().map(|cache| cache.part(index));
-        dispatch::run(Shard::new(index, body_shared.clone(), part), receiver, record.clone())
+        let cache = cache.as_ref().map(|cache| cache.of_shard(index));
+        dispatch::run(Shard::new(index, body_shared.clone(), cache), receiver, record.clone())
     })?;
     // Until one knows to be alone.
     shared.feed.want(true);
     let following = Following::start(&shared)?;
     Ok(Shards { shared, threads, following })
-}
-
-/// A cache that can't be had is no reason not to mount.
-fn open_cache(cache: &CacheConfig, config: &Config) -> Option<Cache> {
-    match Cache::open(cache, &config.settings.uuid, config.shards) {
-        Ok(cache) => Some(cache),
-        Err(error) => {
-            tracing::warn!(%error, folder = %cache.folder.display(), "mounting without a local cache");
-            None
-        }
-    }
 }

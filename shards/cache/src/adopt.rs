@@ -48,8 +48,14 @@ impl CachePart {
             let folder = adoption.next_folder;
             adoption.next_folder += 1;
             let found = list_folder(&self.shared.slot, folder)?;
-            let own = |ino: &Ino| ino.mix() % self.shared.shards as u64 == self.shard as u64;
-            adoption.files.extend(found.into_iter().filter(own).map(|ino| (ino, 0)));
+            let of_shard = found.into_iter().filter(|ino| ino.mix() % self.shared.shards as u64 == self.shard as u64);
+            for ino in of_shard {
+                match self.has(ino) {
+                    true => adoption.files.push((ino, 0)),
+                    // It fell to this folder when there were others.
+                    false => DiskFile::unlink(&self.shared.slot, ino)?,
+                }
+            }
         }
         for _ in 0..ADOPTED_FILES_PER_STEP {
             let Some((ino, first)) = adoption.files.pop() else { break };

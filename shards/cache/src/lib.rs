@@ -15,6 +15,7 @@ mod cache_file;
 mod clock;
 mod disk_file;
 mod evict;
+mod folders;
 mod index_entry;
 mod janitor;
 mod lend;
@@ -30,6 +31,7 @@ mod verify;
 mod tests;
 
 pub use cache_file::{CacheFile, CacheRead};
+pub use folders::{Cache, ShardCache};
 pub use part::CachePart;
-pub use slot::{Cache, CacheConfig};
+pub use slot::{CacheConfig, CacheFolder};
 pub use units::{UNIT_BYTES, UNITS_PER_BLOCK};

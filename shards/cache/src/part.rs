@@ -1,4 +1,4 @@
-//! One shard's part of the cache: opening, closing and invalidating the cache files of the inodes it owns.
+//! One shard's part of one cache folder: opening, closing and invalidating the cache files of the inodes it owns.
 //!
 //! Only the shard that owns an inode calls these for it. None of them fails: trouble with the disk turns the part off.
 
@@ -9,6 +9,7 @@ use crate::cache_file::CacheFile;
 use crate::clock::{Clock, Warmth};
 use crate::disk_file::DiskFile;
 use crate::evict::FreeSpace;
+use crate::folders::folder_of;
 use crate::slot::Shared;
 use shoal_types::Ino;
 use std::cell::{Cell, RefCell};
@@ -43,10 +44,16 @@ impl CachePart {
         }
     }
 
+    /// Whether the inode falls to this shard and this folder.
+    pub(crate) fn has(&self, ino: Ino) -> bool {
+        let Shared { shards, folder, folders, .. } = *self.shared;
+        ino.mix() % shards as u64 == self.shard as u64 && folder_of(ino, folders) == folder
+    }
+
     /// The inode's cache file: what an earlier run left, or nothing yet (files are made at the first store). Entries
     /// are looked at block by block, when the block is identified.
     pub fn open_file(&self, ino: Ino) -> Arc<CacheFile> {
-        assert_eq!(ino.mix() % self.shared.shards as u64, self.shard as u64, "each shard caches the inodes it owns");
+        assert!(self.has(ino), "each shard caches the inodes it owns, in the folder they fall to");
         if let Some(file) = self.clock.borrow().open_file(ino) {
             return file;
         }
@@ -155,7 +162,7 @@ impl CachePart {
             tracing::debug!(%error, "not cached");
         } else if !self.degraded.replace(true) {
             let folder = self.shared.slot.display();
-            tracing::warn!(%error, %folder, "the cache disk fails; this shard goes on without a cache");
+            tracing::warn!(%error, %folder, "the cache disk fails; this shard goes on without a cache there");
         }
     }
 }

@@ -1,83 +1,97 @@
-//! The cache of one mount: a slot of the cache folder that no other mount uses, and the parts of its shards.
+//! The place of one mount in one cache folder: a slot that no other mount uses, and the parts of the mount's shards.
 //!
-//! `<cache folder>/<volume uuid>/<slot number>/`, locked by flock on the file `lock` in it. A mount takes the first
-//! slot that is free, so the same mount started again finds what it left.
+//! `<cache folder>/<volume uuid>/<slot number>/`, locked by flock on the file `lock` in it, which tells the mount's name. A
+//! mount takes the slot that it had the last time, or else the first that is free: what is cached there is right for
+//! every mount of the volume.
 
 use crate::janitor::Janitor;
 use crate::limits::SLOTS_MAX;
-use crate::part::CachePart;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
-    pub folder: PathBuf,
-    /// Bytes on disk, shared equally by the shards.
-    pub bytes_max: u64,
-    /// The part of the disk, 0 to 1, that is to stay free; while less is free, blocks are evicted.
+    /// Each holds the files that fall to it; at least one.
+    pub folders: Vec<CacheFolder>,
+    /// The part of each folder's disk, 0 to 1, that is to stay free; while less is free, blocks are evicted.
     pub free_space_min: f64,
     /// Check the checksums of cached bytes at every read, and not only at the first one after a restart.
     pub verify_always: bool,
+    /// What the mount is called, so that it finds again what it left among what others left.
+    pub mount: String,
 }
 
-/// The cache of this process.
-pub struct Cache(Arc<Shared>);
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CacheFolder {
+    pub path: PathBuf,
+    /// Bytes on disk, shared by the shards.
+    pub bytes_max: u64,
+}
 
 pub(crate) struct Shared {
     pub slot: PathBuf,
     /// Its lock is what keeps others out of the slot; also names the disk.
     pub lock: File,
+    /// Which of the cache's folders it is in, and how many there are.
+    pub folder: usize,
+    pub folders: usize,
     pub shards: usize,
     pub part_bytes_max: u64,
     pub free_space_min: f64,
     pub verify_always: bool,
     pub janitor: Janitor,
-    taken: Vec<AtomicBool>,
 }
 
-impl Cache {
-    /// Takes a slot. An error means that there can be no cache; the caller goes on without.
-    pub fn open(config: &CacheConfig, volume_uuid: &str, shards: usize) -> io::Result<Cache> {
-        assert!(shards > 0, "a mount has at least one shard");
-        let (slot, lock) = take_slot(&config.folder.join(volume_uuid))?;
-        Ok(Cache(Arc::new(Shared {
+impl Shared {
+    pub fn open(config: &CacheConfig, folder: usize, volume_uuid: &str, shards: usize) -> io::Result<Arc<Self>> {
+        let CacheFolder { path, bytes_max } = &config.folders[folder];
+        let (slot, lock) = take_slot(&path.join(volume_uuid), &config.mount)?;
+        Ok(Arc::new(Shared {
             slot,
             lock,
+            folder,
+            folders: config.folders.len(),
             shards,
-            part_bytes_max: config.bytes_max / shards as u64,
+            part_bytes_max: bytes_max / shards as u64,
             free_space_min: config.free_space_min,
             verify_always: config.verify_always,
             janitor: Janitor::start()?,
-            taken: (0..shards).map(|_| AtomicBool::new(false)).collect(),
-        })))
-    }
-
-    /// The part of one shard, for that shard's thread; each is taken once.
-    pub fn part(&self, shard: usize) -> CachePart {
-        assert!(!self.0.taken[shard].swap(true, SeqCst), "a shard takes its part once");
-        CachePart::new(self.0.clone(), shard)
-    }
-
-    /// Where this mount's cache files lie.
-    pub fn folder(&self) -> &Path {
-        &self.0.slot
+        }))
     }
 }
 
-fn take_slot(volume: &Path) -> io::Result<(PathBuf, File)> {
-    for number in 0..SLOTS_MAX {
-        let slot = volume.join(number.to_string());
+fn take_slot(volume: &Path, mount: &str) -> io::Result<(PathBuf, File)> {
+    let mut known = slots(volume).map_while(|slot| std::fs::read(slot.join("lock")).ok().map(|name| (slot, name)));
+    if let Some((own, _)) = known.find(|(_, name)| name == mount.as_bytes())
+        && let Some(lock) = lock_slot(&own)?
+    {
+        return Ok((own, lock));
+    }
+    for slot in slots(volume) {
         std::fs::create_dir_all(&slot)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(slot.join("lock"))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok((slot, lock)),
-            Err(rustix::io::Errno::WOULDBLOCK) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(lock) = lock_slot(&slot)? {
+            lock.set_len(0)?;
+            lock.write_all_at(mount.as_bytes(), 0)?;
+            return Ok((slot, lock));
         }
     }
     Err(io::Error::other("every slot of the cache folder is in use"))
+}
+
+fn slots(volume: &Path) -> impl Iterator<Item = PathBuf> {
+    (0..SLOTS_MAX).map(|number| volume.join(number.to_string()))
+}
+
+/// `None` while another mount has it.
+fn lock_slot(slot: &Path) -> io::Result<Option<File>> {
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(slot.join("lock"))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(lock)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -8,12 +8,13 @@ use crate::failure::Outcome;
 use crate::key_source::KeyArguments;
 use crate::logging;
 use crate::mount_options;
-use crate::mount_request::{ANONYMOUS, MountRequest};
+use crate::mount_request::{ANONYMOUS, CACHE_FREE_RATIO, MountRequest};
 use crate::output::say;
 use crate::places;
 use crate::serve::{self, Serving};
 use crate::size::{ByteCount, Span};
 use crate::transport::Transport;
+use crate::verify_cache::VerifyCache;
 use shoal_types::Consistency;
 use std::path::PathBuf;
 
@@ -27,6 +28,7 @@ Examples:
   shoal mount sqlite:///srv/photos.db /mnt/photos
   shoal mount sqlite:///srv/photos.db /mnt/photos --foreground --log-level debug
   shoal mount sqlite:///srv/photos.db /mnt/photos --cache-dir /nvme/cache --cache-size 100G
+  shoal mount sqlite:///srv/photos.db /mnt/photos --cache-dir /nvme0 --cache-size 100G --cache-dir /nvme1 --cache-size 50G
   shoal mount sqlite:///srv/photos.db /mnt/2026 --subdir albums/2026 --read-only
   shoal mount sqlite:///srv/photos.db /mnt/photos -o ro,allow_other
   shoal mount sqlite:///srv/photos.db /mnt/photos --upload-limit 10M --download-limit 50M
@@ -59,13 +61,20 @@ pub struct Arguments {
     /// encrypted volumes: names would lie there in the clear
     #[arg(long, value_name = "TIME")]
     pub backup_meta: Option<Span>,
-    /// Folder of the local cache of file content [default: the volume's own below ~/.cache/shoal; /var/cache/shoal
-    /// for root]
+    /// Folder of the local cache of file content; given several times, files are spread over the folders [default: the
+    /// volume's own below ~/.cache/shoal; /var/cache/shoal for root]
     #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
-    /// Bytes that the cache may take on its disk
+    pub cache_dir: Vec<PathBuf>,
+    /// Bytes that the cache may take: in each folder, or given once for each, in the same order
     #[arg(long, value_name = "SIZE", default_value = "10G")]
-    pub cache_size: ByteCount,
+    pub cache_size: Vec<ByteCount>,
+    /// The share of each cache folder's disk that stays free
+    #[arg(long, value_name = "SHARE", default_value_t = CACHE_FREE_RATIO)]
+    pub cache_free_ratio: f64,
+    /// When cached bytes are checked: once, when this mount first meets what an earlier one has left; always, which is at
+    /// every read as well
+    #[arg(long, value_name = "LEVEL", default_value = "once")]
+    pub verify_cache: VerifyCache,
     /// Keep no content on the local disk
     #[arg(long)]
     pub no_cache: bool,
@@ -161,7 +170,6 @@ pub fn tell(serving: &Serving) {
 }
 
 fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountRequest> {
-    let absolute = |path: Option<PathBuf>| path.as_deref().map(places::absolute).transpose();
     let plain = MountRequest::new(arguments.meta_url.parse()?, &arguments.mount_point)?;
     let mut request = MountRequest {
         key: arguments.key.source()?,
@@ -169,8 +177,10 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
         upload_limit: arguments.upload_limit,
         download_limit: arguments.download_limit,
         backup_meta: arguments.backup_meta,
-        cache_dir: absolute(arguments.cache_dir)?,
-        cache_size: arguments.cache_size,
+        cache_dirs: arguments.cache_dir.iter().map(|folder| places::absolute(folder)).collect::<Outcome<_>>()?,
+        cache_sizes: arguments.cache_size,
+        cache_free_ratio: arguments.cache_free_ratio,
+        verify_cache: arguments.verify_cache,
         no_cache: arguments.no_cache,
         shards: arguments.shards,
         write_buffer: arguments.write_buffer,

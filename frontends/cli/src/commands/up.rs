@@ -52,10 +52,7 @@ pub fn run(arguments: Arguments, global: &GlobalArguments) -> Outcome<Exit> {
     mount::tell(&serving);
     say(format_args!("  metadata  {}", database.display()));
     say(format_args!("  objects   {}", serving.storage));
-    say(format_args!(
-        "  cache     {}",
-        serving.cache.as_deref().map_or("none".into(), |path| path.display().to_string())
-    ));
+    say(format_args!("  cache     {}", serving.caches.first().map_or(Path::new("none"), PathBuf::as_path).display()));
     say(format_args!("  log       {}", serving.log_file.as_deref().unwrap_or(Path::new("none")).display()));
     say(format_args!("to unmount:  shoal umount {}", serving.mount_point.display()));
     Ok(Exit::Success)

@@ -82,6 +82,8 @@ struct Sum {
     bytes: u64,
     /// Nothing below it can be asked for.
     refused: bool,
+    /// A folder of the cache has failed, which was told once.
+    without_folder: bool,
 }
 
 struct Work {
@@ -210,8 +212,11 @@ impl Work {
                     continue;
                 }
                 let mut sums = lock(&self.sums);
-                let told = sums[piece.of].refused;
-                sums[piece.of].refused |= is_refusal(&error);
+                let sum = &mut sums[piece.of];
+                let folder = OsError::from_io_error(&error) == Some(OsError::NODEV);
+                let told = sum.refused || (folder && sum.without_folder);
+                sum.refused |= is_refusal(&error);
+                sum.without_folder |= folder;
                 drop(sums);
                 if !told {
                     self.fail(&explain(&piece.path, &error));
@@ -320,8 +325,13 @@ fn explain(path: &Path, error: &io::Error) -> Failure {
         }
         Some(OsError::OPNOTSUPP) => (
             Exit::Other,
-            "the mount has no cache, or the cache's disk has failed",
+            "the mount has no cache",
             "mount without --no-cache, and look for the cache in the mount's log",
+        ),
+        Some(OsError::NODEV) => (
+            Exit::Other,
+            "the cache folder that it falls to, as others below may, has failed",
+            "look into the mount's log, and mount again when its disk is whole",
         ),
         Some(OsError::PERM) => (
             Exit::Permission,

@@ -27,7 +27,7 @@ impl Shard {
     async fn take_over(self: &Rc<Self>, file: &Rc<FileState>, bytes: Range<u64>) -> FsResult<()> {
         let fresh = Content::load(self, file.ino).await?;
         file.content.borrow_mut().replace_committed(fresh);
-        if let (Some(part), Some(cache)) = (&self.cache, &*file.cache.borrow()) {
+        if let (Some(part), Some(cache)) = (self.cache_part(file.ino), &*file.cache.borrow()) {
             part.invalidate(cache, bytes.start / BLOCK_BYTES..bytes.end.div_ceil(BLOCK_BYTES));
         }
         file.publish_pending();

@@ -174,7 +174,7 @@ impl Shard {
         self.shared.want_maintenance();
         let list = self.read_metadata(move |metadata| metadata.get_chunk(ino, number)).await?;
         file.content.borrow_mut().keep_chunk(number, Rc::new(Chunk::new(list)));
-        if let (Some(part), Some(cache)) = (&self.cache, &*file.cache.borrow()) {
+        if let (Some(part), Some(cache)) = (self.cache_part(file.ino), &*file.cache.borrow()) {
             part.invalidate(cache, number * BLOCKS_PER_CHUNK..(number + 1) * BLOCKS_PER_CHUNK);
         }
         Ok(())

@@ -175,7 +175,7 @@ impl Shard {
 
     /// Writes fetched units into the cache file, unless the file has changed meanwhile.
     pub(super) async fn cache_fetched(self: &Rc<Self>, file: &Rc<FileState>, fetched: &Fetched, bytes: Bytes) {
-        let Some(part) = &self.cache else { return };
+        let Some(part) = self.cache_part(file.ino) else { return };
         let Ok(view) = self.view(file, fetched.block).await else { return };
         if view.identity != fetched.identity {
             return;
@@ -222,7 +222,7 @@ impl Shard {
 
     /// The cache's copy of these parts of a chunk is no longer right.
     pub(super) fn forget_cached(&self, file: &FileState, chunk: u64, slices: &[Slice]) {
-        if let (Some(part), Some(cache)) = (&self.cache, &*file.cache.borrow()) {
+        if let (Some(part), Some(cache)) = (self.cache_part(file.ino), &*file.cache.borrow()) {
             for slice in slices {
                 let first = chunk * BLOCKS_PER_CHUNK + u64::from(slice.position) / BLOCK_BYTES;
                 let last = chunk * BLOCKS_PER_CHUNK + u64::from(slice.end() - 1) / BLOCK_BYTES;

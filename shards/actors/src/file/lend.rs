@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 impl Shard {
     pub(crate) async fn lend_owned(self: &Rc<Self>, ino: Ino) -> FsResult<Option<OwnedFd>> {
-        let (Some(part), file) = (&self.cache, self.file(ino).await?) else { return Ok(None) };
+        let (Some(part), file) = (self.cache_part(ino), self.file(ino).await?) else { return Ok(None) };
         let Some(length) = lendable_length(&file) else { return Ok(None) };
         let Some(cache) = self.cache_file(&file) else { return Ok(None) };
         let whole = usize::try_from(length).is_ok_and(|length| cache.covers(0, length));
@@ -30,12 +30,12 @@ impl Shard {
     pub(crate) fn give_back_owned(self: &Rc<Self>, ino: Ino) {
         let file = self.files.borrow().get(&ino).cloned();
         let cache = file.as_ref().and_then(|file| file.cache.borrow().clone());
-        match (&self.cache, file, cache) {
+        match (self.cache_part(ino), file, cache) {
             (Some(part), Some(file), Some(cache)) => {
                 if part.give_back(&cache) {
                     let (shard, file) = (self.clone(), InUse::new(self, &file));
                     shoal_runtime::spawn(async move {
-                        if let Some(part) = &shard.cache {
+                        if let Some(part) = shard.cache_part(ino) {
                             part.drop_file(&cache).await;
                         }
                         drop(file);

@@ -157,7 +157,7 @@ impl Shard {
         // Bytes of a file that nobody can ever read again.
         self.drop_buffered(file, Errno::ENOENT);
         self.remember_synced(file);
-        if let (Some(part), Some(cache)) = (&self.cache, file.cache.borrow_mut().take()) {
+        if let (Some(part), Some(cache)) = (self.cache_part(file.ino), file.cache.borrow_mut().take()) {
             part.close_file(&cache);
         }
         if file.open.sustained.load(SeqCst) {
@@ -177,7 +177,7 @@ impl Shard {
             let shard = self.clone();
             shoal_runtime::spawn(async move { shard.closed(ino).await });
         }
-        if let Some(part) = &self.cache {
+        if let Some(part) = self.cache_part(ino) {
             part.remove(ino);
         }
     }

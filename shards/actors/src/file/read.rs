@@ -183,7 +183,7 @@ impl Shard {
         count: usize,
     ) -> Option<AlignedBuffer> {
         let block = view.block;
-        let part = self.cache.as_ref()?;
+        let part = self.cache_part(file.ino)?;
         let cache = self.cache_file(file)?;
         part.identify(&cache, block, view.identity);
         let mask = unit_mask(units);
@@ -201,7 +201,7 @@ impl Shard {
 
     /// The file's cache file, opened on first use.
     pub(super) fn cache_file(&self, file: &FileState) -> Option<Arc<CacheFile>> {
-        let part = self.cache.as_ref().filter(|_| !file.forgotten.get())?;
+        let part = self.cache_part(file.ino).filter(|_| !file.forgotten.get())?;
         if let Some(opened) = &*file.cache.borrow() {
             return Some(opened.clone());
         }
@@ -221,7 +221,7 @@ impl Shard {
             content.wholly_unsynced |= fresh.has_chunks;
             content.replace_committed(fresh);
         }
-        if let (Some(part), Some(cache)) = (&self.cache, &*file.cache.borrow()) {
+        if let (Some(part), Some(cache)) = (self.cache_part(file.ino), &*file.cache.borrow()) {
             // Identities decide block by block what is still right; until then nobody may read past the owner.
             part.forget_identities(cache);
         }

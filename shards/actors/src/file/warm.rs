@@ -57,14 +57,15 @@ struct Place<'a> {
 
 impl Shard {
     /// Bytes are counted and filled within `range`, from its start on, for a while; the other orders are for all of the
-    /// file. `EOPNOTSUPP` without a cache, also where its disk has failed.
+    /// file. `EOPNOTSUPP` without a cache, `ENODEV` without the folder that the file falls to.
     pub(crate) async fn warm_owned(
         self: &Rc<Self>,
         ino: Ino,
         order: CacheOrder,
         range: Range<u64>,
     ) -> FsResult<Warmed> {
-        let part = self.cache.as_ref().filter(|part| !part.is_degraded()).ok_or(Errno::EOPNOTSUPP)?;
+        let cache = self.cache.as_ref().ok_or(Errno::EOPNOTSUPP)?;
+        let part = cache.of(ino).filter(|part| !part.is_degraded()).ok_or(Errno::ENODEV)?;
         let file = self.file(ino).await?;
         let cache = self.cache_file(&file).ok_or(Errno::ESTALE)?;
         let place = Place { part, file: &file, cache };
@@ -216,8 +217,7 @@ impl Shard {
     }
 
     /// Unpins files that are no more: another mount may have removed them. A few at a time, round and round.
-    pub(crate) async fn look_after_pins(self: &Rc<Self>, after: Ino) -> Ino {
-        let Some(part) = &self.cache else { return after };
+    pub(crate) async fn look_after_pins(self: &Rc<Self>, part: &CachePart, after: Ino) -> Ino {
         let pinned = part.pinned_files(after, limits::PINS_LOOKED_AT_ONCE);
         for ino in &pinned {
             let ino = *ino;

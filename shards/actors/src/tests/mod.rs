@@ -25,7 +25,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_channel::oneshot;
-use shoal_cache::CacheConfig;
+use shoal_cache::{CacheConfig, CacheFolder};
 use shoal_kv::{Kv, MemoryKv};
 use shoal_metadata::{Metadata, SessionKind, SessionRecord};
 use shoal_runtime::AlignedBuffer;
@@ -83,8 +83,8 @@ fn config(kv: Arc<dyn Kv>, store: &Arc<TestStore>, shards: usize) -> Config {
 }
 
 fn cache_in(folder: &Path) -> Option<CacheConfig> {
-    let folder = folder.join("cache");
-    Some(CacheConfig { folder, bytes_max: 64 << 20, free_space_min: 0.0, verify_always: true })
+    let folders = ["cache-0", "cache-1"].map(|name| CacheFolder { path: folder.join(name), bytes_max: 64 << 20 });
+    Some(CacheConfig { folders: folders.into(), free_space_min: 0.0, verify_always: true, mount: "/mnt".into() })
 }
 
 fn format(kv: &dyn Kv) {

@@ -141,13 +141,14 @@ fn pins_of_files_that_are_no_more_are_forgotten() {
     warm(&volume, ino, CacheOrder::Pin).unwrap();
     close(&volume, 0, ino);
     // As if another mount had removed it while this one was not there.
-    let pinned = on(&volume, 0, |local| async move {
-        let part = local.cache.as_ref().unwrap();
-        let gone = part.open_file(Ino(1 << 40));
+    let pinned = on(&volume, 0, move |local| async move {
+        let part = local.cache_part(ino).unwrap();
+        let same_part = |other: &Ino| local.cache_part(*other).is_some_and(|other| std::ptr::eq(other, part));
+        let gone = part.open_file((1 << 40..).map(Ino).find(same_part).unwrap());
         assert!(part.set_pinned(&gone, true));
         part.close_file(&gone);
         let before = part.pinned_files(Ino(0), 9).len();
-        local.look_after_pins(Ino(0)).await;
+        local.look_after_pins(part, Ino(0)).await;
         (before, part.pinned_files(Ino(0), 9))
     });
     assert_eq!(pinned, (2, vec![ino]));

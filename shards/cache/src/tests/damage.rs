@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 fn earlier_run(folder: &Path) {
     let cache = open(folder, 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 2).await;
         assert_eq!(file.valid_units(0), 0b11);
@@ -30,7 +30,7 @@ fn a_byte_flipped_on_disk_between_runs_is_not_served_and_can_be_stored_anew() {
     flip(&file_on_disk(folder.path(), "data"), UNIT_BYTES + 1234);
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         part.identify(&file, 0, 1);
         assert_eq!(part.verify_units(&file, 0, 0b11).await, 0b01);
@@ -49,7 +49,7 @@ fn data_that_never_reached_the_disk_is_not_served() {
     data.set_len(UNIT_BYTES + 4096).unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         part.identify(&file, 0, 1);
         assert_eq!(part.verify_units(&file, 0, 0b11).await, 0b01);
@@ -63,7 +63,7 @@ fn a_torn_index_entry_counts_as_empty() {
     flip(&file_on_disk(folder.path(), "index"), 512 + 8);
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         adopt(&part).await;
         assert_eq!(part.usage(), BLOCK_BYTES, "what lies there can't be named, so the whole block is counted");
         let file = part.open_file(INO);
@@ -83,7 +83,7 @@ fn a_foreign_index_and_data_without_index_are_cleared_away() {
         flip(&file_on_disk(folder.path(), "index"), at);
         let cache = open(folder.path(), 1 << 30);
         on_shard(move || async move {
-            let part = cache.part(0);
+            let part = part_of(&cache);
             assert_eq!(part.open_file(INO).valid_units(0), 0);
             part.close_file(&part.open_file(INO));
             adopt(&part).await;
@@ -99,7 +99,7 @@ fn with_verify_always_a_byte_flipped_while_running_is_not_served() {
     let path = folder.path().to_path_buf();
     let cache = Cache::open(&CacheConfig { verify_always: true, ..config(&path, 1 << 30) }, "volume", 1).unwrap();
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 4).await;
         assert_eq!(read(&file, 100, 2 * UNIT).await.as_deref(), Some(&content(1, 4 * UNIT)[100..100 + 2 * UNIT]));
@@ -115,9 +115,9 @@ fn with_verify_always_a_byte_flipped_while_running_is_not_served() {
 fn a_vanished_folder_turns_the_cache_off_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
-    let slot = cache.folder().to_path_buf();
+    let slot = cache.slots().next().unwrap().to_path_buf();
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let kept = part.open_file(INO);
         fill(&part, &kept, 0, 1, 1).await;
         std::fs::remove_dir_all(slot).unwrap();
@@ -137,7 +137,7 @@ fn a_vanished_folder_turns_the_cache_off_and_nothing_else() {
 fn a_lack_of_room_passes_and_a_failing_disk_does_not() {
     use rustix::io::Errno;
     let folder = tempfile::tempdir().unwrap();
-    let part = open(folder.path(), 1 << 30).part(0);
+    let part = part_of(&open(folder.path(), 1 << 30));
     for passing in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE] {
         part.note(&passing.into());
         assert!(!part.is_degraded());

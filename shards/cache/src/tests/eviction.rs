@@ -9,7 +9,7 @@ fn usage_stays_under_the_bound_and_the_disk_agrees() {
     let bytes_max = 10 * UNIT_BYTES;
     let cache = open(folder.path(), bytes_max);
     let file = on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         for block in 0..20 {
             fill(&part, &file, block, block as u32, 3).await;
@@ -34,7 +34,7 @@ fn a_block_that_was_read_again_outlives_one_that_was_read_through_once() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 4 * UNIT_BYTES);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 2).await;
         fill(&part, &file, 1, 1, 2).await;
@@ -56,7 +56,7 @@ fn what_is_larger_than_the_cache_is_not_cached() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 2 * UNIT_BYTES);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 3).await;
         assert_eq!((file.valid_units(0), part.usage()), (0, 0));
@@ -70,7 +70,7 @@ fn closed_files_are_unlinked_with_their_last_block() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 4 * UNIT_BYTES);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         for ino in 1..10 {
             let file = part.open_file(Ino(ino));
             fill(&part, &file, 0, 1, 1).await;
@@ -92,7 +92,7 @@ fn adoption_counts_an_earlier_run_and_its_blocks_go_first() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         for ino in 1..=300 {
             let file = part.open_file(Ino(ino));
             fill(&part, &file, 0, 1, 1).await;
@@ -101,7 +101,7 @@ fn adoption_counts_an_earlier_run_and_its_blocks_go_first() {
     });
     let cache = open(folder.path(), 200 * UNIT_BYTES);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         assert_eq!(part.usage(), 0, "nothing is listed at start");
         let fresh = part.open_file(Ino(1000));
         fill(&part, &fresh, 0, 1, 1).await;
@@ -118,14 +118,14 @@ fn a_disk_with_too_little_free_space_is_emptied_and_not_filled() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         fill(&part, &part.open_file(INO), 0, 1, 4).await;
         assert_eq!(part.usage(), 4 * UNIT_BYTES);
     });
     let hungry = CacheConfig { free_space_min: 1.0, ..config(folder.path(), 1 << 30) };
     let cache = Cache::open(&hungry, "volume", 1).unwrap();
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         adopt(&part).await;
         assert_eq!(part.usage(), 0);
         let file = part.open_file(Ino(78));

@@ -10,7 +10,7 @@ fn a_borrower_sees_exactly_the_content_and_nothing_changes_it() {
     let cache = open(folder.path(), 4 * UNIT_BYTES);
     let length = 2 * UNIT - 1000;
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 2).await;
         let mut lent = File::from(part.lend(&file, length as u64).unwrap());
@@ -43,7 +43,7 @@ fn only_whole_verified_content_is_lent() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 64 * UNIT_BYTES);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         assert!(part.lend(&file, 1).is_none(), "nothing is cached");
         fill(&part, &file, 0, 1, 2).await;
@@ -64,7 +64,7 @@ fn a_file_that_was_cut_for_its_borrower_is_still_cached_in_this_run_and_the_next
     for run in 0..2 {
         let cache = open(folder.path(), 64 * UNIT_BYTES);
         on_shard(move || async move {
-            let part = cache.part(0);
+            let part = part_of(&cache);
             let file = part.open_file(INO);
             if run == 0 {
                 part.identify(&file, 0, 1);

@@ -7,7 +7,7 @@ fn what_the_owner_stores_another_shard_reads_back_at_any_alignment() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     let (part, file) = on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         assert_eq!(read(&file, 0, 10).await, None);
         for block in 1..3 {
@@ -41,7 +41,7 @@ fn the_end_of_a_file_is_cached_as_if_zeros_followed() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         part.identify(&file, 0, 1);
         let bytes = content(1, UNIT + 100);
@@ -58,7 +58,7 @@ fn another_identity_empties_the_block_and_only_it() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 2).await;
         fill(&part, &file, 1, 1, 2).await;
@@ -76,7 +76,7 @@ fn invalidated_blocks_take_no_bytes_before_they_are_identified_again() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 1).await;
         fill(&part, &file, 40, 1, 1).await;
@@ -94,7 +94,7 @@ fn forgotten_identities_hide_bytes_until_the_owner_confirms_them() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 1).await;
         part.forget_identities(&file);
@@ -110,7 +110,7 @@ fn a_change_during_a_store_wins_over_it() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         part.identify(&file, 0, 1);
         let mut store = Box::pin(part.store(&file, 0, 0, 1, content(1, UNIT)));
@@ -131,13 +131,13 @@ fn a_restart_keeps_what_was_cached_and_verifies_it_once() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 3, 1, 8).await;
     });
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         assert!(file.covers(in_block(3, 0), 8 * UNIT), "known before the block is identified");
         assert_eq!(read(&file, in_block(3, 0), 1).await, None);
@@ -162,7 +162,7 @@ fn what_this_run_has_stored_or_verified_is_ready_when_the_file_is_opened_again()
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         for generation in [1, 2] {
             let file = part.open_file(INO);
             fill(&part, &file, 3, generation, 2).await;
@@ -187,7 +187,7 @@ fn a_removed_inode_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, 4).await;
         part.remove(INO);
@@ -201,10 +201,17 @@ fn a_removed_inode_leaves_nothing_behind() {
 #[test]
 fn two_mounts_of_one_volume_never_share_a_slot() {
     let folder = tempfile::tempdir().unwrap();
-    let first = open(folder.path(), 1 << 20);
-    let second = open(folder.path(), 1 << 20);
-    assert_ne!(first.folder(), second.folder());
-    let freed = first.folder().to_path_buf();
-    drop(first);
-    assert_eq!(open(folder.path(), 1 << 20).folder(), freed);
+    let open = |mount: &str| {
+        let config = CacheConfig { mount: mount.into(), ..config(folder.path(), 1 << 20) };
+        Cache::open(&config, "volume", 1).expect("the folder can be written")
+    };
+    let slot = |cache: &Cache| cache.slots().next().unwrap().to_path_buf();
+    let (first, second) = (open("/a"), open("/b"));
+    let slots = [slot(&first), slot(&second)];
+    assert_ne!(slots[0], slots[1]);
+    let third = open("/a");
+    assert!(!slots.contains(&slot(&third)), "the name alone takes nobody's slot away");
+    drop((first, second));
+    assert_eq!(slot(&open("/b")), slots[1], "each finds its own again, whoever comes first");
+    assert_eq!(slot(&open("/c")), slots[0], "and a new one takes over what is free");
 }

@@ -4,12 +4,13 @@
 
 mod damage;
 mod eviction;
+mod folders;
 mod lending;
 mod lifetime;
 mod pins;
 mod racing;
 
-use crate::{Cache, CacheConfig, CacheFile, CachePart, CacheRead, UNIT_BYTES};
+use crate::{Cache, CacheConfig, CacheFile, CacheFolder, CachePart, CacheRead, UNIT_BYTES};
 use bytes::Bytes;
 use shoal_runtime::{AlignedBuffer, shard_threads};
 use shoal_types::{BLOCK_BYTES, Ino};
@@ -23,11 +24,17 @@ const UNIT: usize = UNIT_BYTES as usize;
 const INO: Ino = Ino(77);
 
 fn config(folder: &Path, bytes_max: u64) -> CacheConfig {
-    CacheConfig { folder: folder.into(), bytes_max, free_space_min: 0.0, verify_always: false }
+    let folders = vec![CacheFolder { path: folder.into(), bytes_max }];
+    CacheConfig { folders, free_space_min: 0.0, verify_always: false, mount: "/mnt".into() }
 }
 
 fn open(folder: &Path, bytes_max: u64) -> Cache {
     Cache::open(&config(folder, bytes_max), "volume", 1).expect("the folder can be written")
+}
+
+/// The part of the only shard in the only folder.
+fn part_of(cache: &Cache) -> CachePart {
+    cache.of_shard(0).0.remove(0).expect("the folder can be written")
 }
 
 /// Runs one future on a shard thread of its own and hands back its result.

@@ -15,7 +15,7 @@ fn nothing_new_takes_the_place_of_a_pinned_file() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 6 * UNIT_BYTES);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let pinned = fill_file(&part, PINNED, 4).await;
         assert!(part.set_pinned(&pinned, true));
         for ino in 10..20 {
@@ -39,7 +39,7 @@ fn pins_are_there_again_after_a_restart_whether_anything_is_cached_or_not() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = fill_file(&part, PINNED, 4).await;
         let empty = part.open_file(Ino(6));
         fill_file(&part, Ino(7), 4).await;
@@ -47,7 +47,7 @@ fn pins_are_there_again_after_a_restart_whether_anything_is_cached_or_not() {
     });
     let cache = open(folder.path(), 6 * UNIT_BYTES);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         assert!(!part.is_pinned(PINNED), "nothing is listed at start");
         let file = part.open_file(PINNED);
         assert!(part.is_pinned(PINNED), "but it is known as soon as the file is opened");
@@ -67,7 +67,7 @@ fn a_lower_bound_evicts_pinned_files_too_and_keeps_their_pins() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         for ino in 1..=4 {
             let file = fill_file(&part, Ino(ino), 4).await;
             assert!(part.set_pinned(&file, ino != 3));
@@ -76,7 +76,7 @@ fn a_lower_bound_evicts_pinned_files_too_and_keeps_their_pins() {
     });
     let cache = open(folder.path(), 8 * UNIT_BYTES);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         adopt(&part).await;
         assert_eq!(part.usage(), 8 * UNIT_BYTES);
         assert_eq!(part.open_file(Ino(3)).valid_units(0), 0, "the one that is not pinned went first");
@@ -91,7 +91,7 @@ fn a_dropped_file_leaves_nothing_also_of_what_nobody_has_met_since_the_restart()
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         for block in [0, 1, 3000] {
             fill(&part, &file, block, 1, 2).await;
@@ -101,7 +101,7 @@ fn a_dropped_file_leaves_nothing_also_of_what_nobody_has_met_since_the_restart()
     let cache = open(folder.path(), 1 << 30);
     let path = folder.path().to_path_buf();
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 7, 1, 1).await;
         part.drop_file(&file).await;
@@ -123,7 +123,7 @@ fn a_lent_file_is_dropped_when_it_has_been_given_back() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = fill_file(&part, INO, 2).await;
         let lent = [part.lend(&file, 2 * UNIT_BYTES), part.lend(&file, 2 * UNIT_BYTES)];
         assert!(lent.iter().all(Option::is_some));
@@ -140,7 +140,7 @@ fn a_removed_inode_is_not_pinned_any_more() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         adopt(&part).await;
         let file = part.open_file(PINNED);
         assert!(part.set_pinned(&file, true));

@@ -23,7 +23,7 @@ fn a_reader_never_sees_mixed_or_outdated_bytes_while_blocks_are_evicted_and_refi
     let folder = tempfile::tempdir().unwrap();
     // Room for two of three blocks: every round evicts; some blocks are also overwritten in place.
     let cache = open(folder.path(), u64::from(2 * UNITS) * UNIT_BYTES);
-    let part = cache.part(0);
+    let part = part_of(&cache);
     let race = Arc::new(Race::default());
     *race.file.lock().unwrap() = Some(part.open_file(INO));
     let (shared, part) = (race.clone(), Mutex::new(Some(part)));
@@ -90,7 +90,7 @@ fn a_read_in_flight_while_its_block_changes_is_a_miss() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), u64::from(UNITS) * UNIT_BYTES);
     on_shard(move || async move {
-        let part = cache.part(0);
+        let part = part_of(&cache);
         let file = part.open_file(INO);
         fill(&part, &file, 0, 1, UNITS).await;
         let mut overwritten = Box::pin(read(&file, 0, UNIT));
