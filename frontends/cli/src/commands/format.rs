@@ -11,6 +11,7 @@ use crate::storage_secrets;
 use crate::volume;
 use shoal_encryption::{VolumeKey, VolumeSealer};
 use shoal_metadata::{FormatOptions, Limits};
+use shoal_object_store::StorageUrl;
 use shoal_types::{Cipher, Compression, SCHEMA_VERSION, Staging, VolumeSettings};
 use std::time::Duration;
 use uuid::Uuid;
@@ -25,7 +26,7 @@ Examples:
   shoal format sqlite:///srv/photos.db photos --capacity 1T --inodes 10000000
   shoal format sqlite:///srv/photos.db photos --trash-days 7
   shoal format sqlite:///srv/logs.db logs --compress zstd:3
-  shoal format sqlite:///srv/mail.db mail --stage-max 64K
+  shoal format sqlite:///srv/mail.db mail --storage s3://mail/a --stage-max 32K
   shoal format sqlite:///srv/a.db a --encrypt aes-256-gcm --key-file /root/a.key
   SHOAL_META_PASSWORD=… shoal format postgres://me@db.example/shoal photos --storage file:///shared/photos
   shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
@@ -48,10 +49,10 @@ pub struct Arguments {
     /// Files up to this size live in the metadata; at most 64K, 0 turns it off
     #[arg(long, value_name = "SIZE", default_value = "4K")]
     pub inline_max: ByteCount,
-    /// Files up to this size wait in the metadata until many of them are packed into one object: for storage where requests
-    /// cost; at most 64K, 0 turns it off
-    #[arg(long, value_name = "SIZE", default_value = "0")]
-    pub stage_max: ByteCount,
+    /// Files up to this size wait in the metadata until many of them are packed into one object; at most 64K, 0 turns it off.
+    /// By default 64K, and 0 where the storage is a folder
+    #[arg(long, value_name = "SIZE")]
+    pub stage_max: Option<ByteCount>,
     /// So many bytes may wait there in all; files beyond that become objects of their own
     #[arg(long, value_name = "SIZE", default_value = "1G")]
     pub stage_total: ByteCount,
@@ -87,7 +88,8 @@ pub struct Wishes {
     pub storage: Option<String>,
     pub block_size: ByteCount,
     pub inline_max: ByteCount,
-    pub stage_max: ByteCount,
+    /// As the storage suggests, if it's not said.
+    pub stage_max: Option<ByteCount>,
     pub stage_total: ByteCount,
     pub delete_grace: Span,
     pub compression: Compression,
@@ -105,7 +107,7 @@ impl Default for Wishes {
             storage: None,
             block_size: ByteCount(shoal_types::BLOCK_BYTES),
             inline_max: ByteCount(4 << 10),
-            stage_max: ByteCount(0),
+            stage_max: None,
             stage_total: ByteCount(1 << 30),
             delete_grace: Span(Duration::from_secs(60)),
             compression: Compression::None,
@@ -208,6 +210,7 @@ fn settings(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
             return Err(Failure::usage(format_args!("{url}: there is no folder beside a server; {cure}")));
         }
     };
+    let stage_max = wishes.stage_max.unwrap_or_else(|| default_stage_max(&storage));
     Ok(VolumeSettings {
         schema: SCHEMA_VERSION,
         name: name.to_owned(),
@@ -216,13 +219,19 @@ fn settings(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
         block_bytes: block_bytes(wishes.block_size)?,
         inline_bytes_max: small_bytes_max("--inline-max", wishes.inline_max)?,
         staging: Staging {
-            file_bytes_max: small_bytes_max("--stage-max", wishes.stage_max)?,
+            file_bytes_max: small_bytes_max("--stage-max", stage_max)?,
             total_bytes_max: wishes.stage_total.0.min(i64::MAX.cast_unsigned()),
         },
         delete_grace_seconds: delete_grace_seconds(wishes.delete_grace)?,
         compression: wishes.compression,
         cipher: wishes.encryption.as_ref().map(|(cipher, _)| *cipher),
     })
+}
+
+/// In a folder an object costs no more than a row of a database does; elsewhere each is a request.
+fn default_stage_max(storage: &str) -> ByteCount {
+    let is_folder = StorageUrl::parse(storage).is_ok_and(|url| url.folder().is_some());
+    ByteCount(if is_folder { 0 } else { u64::from(VolumeSettings::INLINE_BYTES_MAX) })
 }
 
 fn encryption(cipher: Option<Cipher>, source: Option<KeySource>) -> Outcome<Option<(Cipher, KeySource)>> {
@@ -309,10 +318,25 @@ mod tests {
         assert!(tried("x", |wishes| wishes.inline_max = ByteCount(0)).is_ok());
         let refusal = tried("x", |wishes| wishes.inline_max = ByteCount(65537)).unwrap_err();
         assert!(refusal.contains("--inline-max") && refusal.contains("64 KiB"), "{refusal}");
-        let refusal = tried("x", |wishes| wishes.stage_max = ByteCount(65537)).unwrap_err();
+        let refusal = tried("x", |wishes| wishes.stage_max = Some(ByteCount(65537))).unwrap_err();
         assert!(refusal.contains("--stage-max") && refusal.contains("64 KiB"), "{refusal}");
         let refusal = tried("x", |wishes| wishes.delete_grace = Span(Duration::MAX)).unwrap_err();
         assert!(refusal.contains("--delete-grace"), "{refusal}");
+    }
+
+    #[test]
+    fn small_files_are_packed_where_each_object_is_a_request() {
+        let stage_max = |storage: &str, said: Option<u64>| {
+            let made = tried("x", |wishes| {
+                wishes.storage = Some(storage.into());
+                wishes.stage_max = said.map(ByteCount);
+            });
+            made.unwrap().staging.file_bytes_max
+        };
+        assert_eq!(stage_max("file:///srv/objects", None), 0);
+        assert_eq!(stage_max("s3://bucket/x", None), 64 << 10);
+        assert_eq!(stage_max("s3://bucket/x", Some(0)), 0);
+        assert_eq!(stage_max("file:///srv/objects", Some(1000)), 1000);
     }
 
     #[test]
