@@ -73,6 +73,11 @@ impl Twins {
         assert_eq!(differences, "");
     }
 
+    /// What a script prints in one of the folders, or below.
+    pub fn print(&self, folder: &Path, script: &str) -> String {
+        run(folder, script)
+    }
+
     pub fn end(self) {
         assert!(self.daemon.stop().success(), "{}", self.bed.log());
         self.bed.check();

@@ -31,7 +31,7 @@ const fn differs(name: &'static str, run: fn(&Path) -> String, mount: &'static s
 
 const PROBES: &[Probe] = &[
     same("ioctl: flags, attributes and versions of ext4 apart", ioctls),
-    differs("ioctl FS_IOC_GETFLAGS", get_flags, "ENOTTY", "the inode flags of chattr(1) are not kept"),
+    same("ioctl FS_IOC_GETFLAGS", get_flags),
     differs("ioctl FS_IOC_FIEMAP", fiemap, "EOPNOTSUPP", "there are no blocks to tell of"),
     same("sendfile, splice, tee", pipes),
     same("preadv2 and pwritev2: RWF_DSYNC, RWF_SYNC, RWF_HIPRI, RWF_APPEND", vectored_flags),

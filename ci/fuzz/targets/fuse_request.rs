@@ -4,8 +4,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use shoal_fuse_protocol::control::ControlRequest;
-use shoal_fuse_protocol::{CloneOut, CloneRequest, Config, Operation, Request, negotiate};
-use shoal_types::{Acl, XattrName};
+use shoal_fuse_protocol::{
+    CloneOut, CloneRequest, Config, FlagsRequest, IoctlRequest, Operation, Request, negotiate,
+};
+use shoal_types::{Acl, InodeFlags, XattrName};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = Request::parse(bytes) else { return };
@@ -17,11 +19,18 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = negotiate(&offer, &Config::default());
         }
         Operation::Ioctl { command, input, .. } => {
-            if let Ok(ControlRequest::RemoveTree { name, .. } | ControlRequest::TrashOrigin { name }) =
-                ControlRequest::parse(command, input)
-            {
-                assert!(name.len() <= input.len());
+            use ControlRequest::{RemoveTree, TrashOrigin};
+            match IoctlRequest::parse(command, input) {
+                Ok(IoctlRequest::Control(RemoveTree { name, .. } | TrashOrigin { name })) => {
+                    assert!(name.len() <= input.len());
+                }
+                Ok(IoctlRequest::Clone(CloneRequest::Begin { name })) => {
+                    assert!(!name.as_bytes().contains(&0) && !name.as_bytes().contains(&b'/'));
+                }
+                Ok(IoctlRequest::Flags(FlagsRequest::Set { flags, .. })) => assert_eq!(flags.without(InodeFlags::BY_USERS).0, 0),
+                _ => {}
             }
+            let _ = CloneOut::decode(input);
         }
         // Other front ends pass values on that no kernel has looked at.
         Operation::Setxattr { name, value, .. } => {
@@ -31,12 +40,6 @@ fuzz_target!(|bytes: &[u8]| {
             if let Ok(Some(acl)) = Acl::parse(value) {
                 assert_eq!(Acl::parse(&acl.to_bytes()), Ok(Some(acl)));
             }
-        }
-        Operation::Ioctl { command, input, .. } => {
-            if let Ok(CloneRequest::Begin { name }) = CloneRequest::parse(command, input) {
-                assert!(!name.as_bytes().contains(&0) && !name.as_bytes().contains(&b'/'));
-            }
-            let _ = CloneOut::decode(input);
         }
         _ => {}
     }

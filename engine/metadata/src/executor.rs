@@ -107,6 +107,7 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         MetaOp::Rmdir(operation) => Some(operation.session),
         MetaOp::Rename(operation) => Some(operation.session),
         MetaOp::SetAttributes(operation) => Some(operation.session),
+        MetaOp::SetFlags(operation) => Some(operation.session),
         MetaOp::SetXattr(operation) => Some(operation.session),
         MetaOp::RemoveXattr(operation) => Some(operation.session),
         MetaOp::Truncate(operation) => Some(operation.session),

@@ -95,6 +95,7 @@ impl Change {
             // Where the bytes lie, and how much room they take.
             (MetaOp::ReplaceSlices(replace), _) => Change::Attributes { ino: replace.ino },
             (MetaOp::SetAttributes(set), _) => Change::Attributes { ino: set.ino },
+            (MetaOp::SetFlags(set), _) => Change::Attributes { ino: set.ino },
             (MetaOp::SetXattr(set), _) => Change::Attributes { ino: set.ino },
             (MetaOp::RemoveXattr(remove), _) => Change::Attributes { ino: remove.ino },
             (MetaOp::NoteAccesses(note), _) => {

@@ -11,6 +11,7 @@
 //! c name                              counter
 //! f 00                                who would read the change feed
 //! f 01 stamp(10)                      event of the change feed
+//! i                                   mark: some inode is, or has been, immutable or append-only
 //! k ino(8) 01                         clone under way: what its root's number is, and how far it has come
 //! k ino(8) 02 ino(8)                  directory of the copy that is still to be filled
 //! k ino(8) 03 ino(8)                  source file that has had several names: what stands for it in the copy
@@ -65,6 +66,7 @@ pub enum Key<'a> {
     Load,
     StorageSecrets,
     Backups,
+    Protected,
     Counter(Counter),
     Audience,
     Event(Stamp),
@@ -165,6 +167,7 @@ impl<'a> Key<'a> {
             Key::Load => key.byte(b'l'),
             Key::StorageSecrets => key.byte(b'x'),
             Key::Backups => key.byte(b'b'),
+            Key::Protected => key.byte(b'i'),
             Key::Counter(counter) => key.byte(b'c').bytes(counter.name()),
             Key::Audience => key.byte(b'f').byte(AUDIENCE),
             Key::Event(stamp) => key.bytes(EVENT_PREFIX).bytes(&stamp.0),
@@ -223,6 +226,7 @@ impl<'a> Key<'a> {
                 (&EVENT, stamp) => Some(Key::Event(Stamp(stamp.try_into().ok()?))),
                 _ => None,
             },
+            b'i' => rest.is_empty().then_some(Key::Protected),
             b'k' => Self::parse_clone(rest),
             b'l' => rest.is_empty().then_some(Key::Load),
             b'm' => rest.is_empty().then_some(Key::Maintenance),

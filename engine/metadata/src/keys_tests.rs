@@ -17,6 +17,7 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::Audience, "6600"),
         (Key::Event(Stamp([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])), "66010102030405060708090a"),
         (Key::Maintenance, "6d"),
+        (Key::Protected, "69"),
         (Key::Counter(Counter::NextInode), "636e65787420696e6f6465"),
         (Key::Counter(Counter::NextObject), "636e657874206f626a656374"),
         (Key::Counter(Counter::NextSession), "636e6578742073657373696f6e"),
@@ -123,11 +124,12 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::Audience => 38,
         Key::Event(_) => 39,
         Key::Maintenance => 40,
+        Key::Protected => 41,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..41).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..42).collect::<Vec<_>>());
 }
 
 #[test]

@@ -38,8 +38,8 @@ pub use operation::{
     AdjustUsage, Append, AppendedContent, BeginClone, Caller, CancelLockWait, CleanClone, CopyRange, Create,
     CreateNameless, DeleteQuota, EndSession, Fallocate, FillClone, FinishClone, ForgetObjects, Heartbeat, LeaseInodes,
     LeaseObjects, Link, LockWait, MetaOp, NoteAccesses, Pack, PackedFile, PurgeTrash, RegisterSession, Release,
-    RemoveInode, RemoveTree, RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes, SetLock, SetQuota, SetTrash,
-    SetXattr, Sustain, TakeMaintenance, TrimFeed, Truncate, Unlink, WriteInline, WriteSlices,
+    RemoveInode, RemoveTree, RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes, SetFlags, SetLock, SetQuota,
+    SetTrash, SetXattr, Sustain, TakeMaintenance, TrimFeed, Truncate, Unlink, WriteInline, WriteSlices,
 };
 pub use ops::Repair;
 pub use records::{Accounting, OwnerState, SessionKind, SessionRecord};

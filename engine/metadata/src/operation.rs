@@ -8,8 +8,8 @@ use crate::records::SessionRecord;
 use crate::{Account, Limits};
 use serde::{Deserialize, Serialize};
 use shoal_types::{
-    FileKind, Ino, LockMode, LockRange, LockSpace, Name, ObjectId, SessionId, Slice, Staging, Timestamp, Whiteout,
-    XattrMode, XattrName,
+    FileKind, Ino, InodeFlags, LockMode, LockRange, LockSpace, Name, ObjectId, SessionId, Slice, Staging, Timestamp,
+    Whiteout, XattrMode, XattrName,
 };
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -20,6 +20,7 @@ pub enum MetaOp {
     Rmdir(Rmdir),
     Rename(Rename),
     SetAttributes(SetAttributes),
+    SetFlags(SetFlags),
     NoteAccesses(NoteAccesses),
     SetXattr(SetXattr),
     RemoveXattr(RemoveXattr),
@@ -140,7 +141,7 @@ pub struct Rename {
 }
 
 /// Sets what is given, and the change time. Answers `Attributes`. A new mode goes into the access ACL too. `EDQUOT` for a
-/// new owner's limits.
+/// new owner's limits, `EPERM` for flags that stand against it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SetAttributes {
     pub ino: Ino,
@@ -153,6 +154,20 @@ pub struct SetAttributes {
     pub drop_privileges: bool,
     /// On behalf of the superuser: limits of users and groups don't stand against a new owner.
     pub exempt: bool,
+    /// Flags of the inode that don't stand against it: somebody only touches it, or it follows from a write that was let in.
+    pub despite: InodeFlags,
+    pub session: SessionId,
+    pub now: Timestamp,
+}
+
+/// Sets those of the flags that users set which `decided` names, and the change time. Answers `Attributes`. `EOPNOTSUPP` for
+/// a flag that an inode of this kind can't have, `EPERM` for one that is immutable and shall stay so and would become
+/// different by it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SetFlags {
+    pub ino: Ino,
+    pub flags: InodeFlags,
+    pub decided: InodeFlags,
     pub session: SessionId,
     pub now: Timestamp,
 }

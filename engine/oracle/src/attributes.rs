@@ -1,7 +1,7 @@
 //! Setting attributes. Whether set-id bits go by a chown or a write is the caller's decision.
 
 use crate::Oracle;
-use shoal_types::{Attributes, FsResult, Ino, Timestamp, XattrName};
+use shoal_types::{Attributes, FsResult, Ino, InodeFlags, Timestamp, XattrName};
 
 impl Oracle {
     /// Sets what is given and always the change time.
@@ -31,7 +31,9 @@ impl Oracle {
 
     /// Somebody has read it, if it's still there.
     pub fn note_access(&mut self, ino: Ino, now: Timestamp) {
-        if let Ok(node) = self.node_mut(ino) {
+        if let Ok(node) = self.node_mut(ino)
+            && !node.user_flags.has(InodeFlags::NO_ACCESS_TIME)
+        {
             node.atime = now;
         }
     }

@@ -2,15 +2,15 @@
 
 use crate::Oracle;
 use crate::tree::{Body, Directory, Node};
-use shoal_types::{Errno, FileKind, FsResult, Ino, Name, Timestamp};
+use shoal_types::{Errno, FileKind, FsResult, Ino, InodeFlags, Name, Timestamp};
 use std::collections::BTreeMap;
 
 impl Oracle {
-    /// The copy has all that the source shows but its change and birth times. Files with several names in the source have
+    /// The copy has all that the source shows but its change and birth times, and its flags, which it inherits. Files with several names in the source have
     /// as many in the copy as there are in the tree. `number` tells the inode number of what a name in the copy stands for;
     /// it's asked once for each inode. A tree may be copied into itself.
     ///
-    /// Refusals in this order: those of `create` about the new name, source unknown or without a name (`ENOENT`), neither a
+    /// Refusals in this order: an immutable parent (`EPERM`), those of `create` about the new name, source unknown or without a name (`ENOENT`), neither a
     /// regular file nor a directory (`EINVAL`).
     pub fn clone_tree(
         &mut self,
@@ -20,6 +20,8 @@ impl Oracle {
         number: &mut dyn FnMut(Ino, &Name) -> Ino,
         now: Timestamp,
     ) -> FsResult<Ino> {
+        self.directory(parent)?;
+        self.refuse(parent, InodeFlags::IMMUTABLE)?;
         self.refuse_taken_name(parent, name)?;
         let nameless = match &self.node(source)?.body {
             Body::Directory(Directory { parent, .. }) => parent.is_none(),
@@ -32,18 +34,19 @@ impl Oracle {
             return Err(Errno::EINVAL);
         }
         let before = self.clone();
-        let root = self.clone_inode(&before, source, number(parent, name), now);
+        let root = self.clone_inode(&before, source, (parent, number(parent, name)), now);
         self.attach(parent, name, root, now);
         self.clone_entries(&before, source, root, &mut Numbers { number, known: BTreeMap::new() }, now);
         Ok(root)
     }
 
-    fn clone_inode(&mut self, before: &Oracle, source: Ino, target: Ino, now: Timestamp) -> Ino {
+    fn clone_inode(&mut self, before: &Oracle, source: Ino, (parent, target): (Ino, Ino), now: Timestamp) -> Ino {
         let mut node = before.nodes[&source].clone();
         if let Body::Directory(directory) = &mut node.body {
             directory.entries.clear();
         }
-        let copy = Node { ctime: now, btime: now, names: 0, open_count: 0, never_named: false, ..node };
+        let user_flags = self.nodes[&parent].user_flags.inherited(node.body.kind());
+        let copy = Node { ctime: now, btime: now, user_flags, names: 0, open_count: 0, never_named: false, ..node };
         let taken = self.nodes.insert(target, copy);
         assert!(taken.is_none(), "every copy has a number of its own");
         target
@@ -55,7 +58,7 @@ impl Oracle {
         for (name, child) in &directory.entries {
             let known = numbers.known.get(child).copied();
             let copy = known.unwrap_or_else(|| {
-                let copy = self.clone_inode(before, *child, (numbers.number)(target, name), now);
+                let copy = self.clone_inode(before, *child, (target, (numbers.number)(target, name)), now);
                 numbers.known.insert(*child, copy);
                 copy
             });

@@ -3,7 +3,7 @@
 use crate::acls::inherited_acls;
 use crate::content::Content;
 use crate::tree::{Body, Directory, Node, Oracle};
-use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name, Timestamp};
+use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, InodeFlags, Name, Timestamp};
 use std::collections::BTreeMap;
 
 /// What the creator decides about an inode. `mode` is cut to `0o7777`.
@@ -90,6 +90,7 @@ impl Oracle {
     /// A regular file without a name (`O_TMPFILE`), open once: `link` may give it its first name until it is closed.
     pub fn create_nameless(&mut self, directory: Ino, new: NewNode, now: Timestamp) -> FsResult<Attributes> {
         self.directory(directory)?;
+        self.refuse(directory, InodeFlags::IMMUTABLE)?;
         let node = self.insert(directory, new, 0, Body::Regular(Content::default()), now)?;
         node.never_named = true;
         node.open_count = 1;
@@ -103,6 +104,7 @@ impl Oracle {
         let node = Node {
             mode,
             xattrs,
+            user_flags: inherited.user_flags.inherited(body.kind()),
             uid: new.uid,
             gid,
             rdev,
@@ -128,7 +130,7 @@ impl Oracle {
         if directory.entries.contains_key(name) {
             return Err(Errno::EEXIST);
         }
-        Ok(())
+        self.refuse(parent, InodeFlags::IMMUTABLE)
     }
 }
 

@@ -2,13 +2,14 @@
 
 use crate::content::Content;
 use crate::tree::{Body, Oracle};
-use shoal_types::{Attributes, Errno, FILE_BYTES_MAX, FsResult, Ino, Timestamp};
+use shoal_types::{Attributes, Errno, FILE_BYTES_MAX, FsResult, Ino, InodeFlags, Timestamp};
 use std::ops::Range;
 
 impl Oracle {
     /// Grows with zeros or cuts. Content and change time are set even where the length stays.
     pub fn truncate(&mut self, ino: Ino, length: u64, now: Timestamp) -> FsResult<Attributes> {
         self.content(ino)?;
+        self.refuse(ino, InodeFlags::PROTECTION)?;
         if length > FILE_BYTES_MAX {
             return Err(Errno::EFBIG);
         }
@@ -18,6 +19,7 @@ impl Oracle {
     /// Writes all of `bytes`; writing nothing changes nothing.
     pub fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8], now: Timestamp) -> FsResult<Attributes> {
         self.content(ino)?;
+        self.refuse(ino, InodeFlags::IMMUTABLE)?;
         if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > FILE_BYTES_MAX) {
             return Err(Errno::EFBIG);
         }

@@ -18,6 +18,8 @@
 //! * `truncate`, `write`, `read`, `fallocate`, `copy_range`: unknown inode (`ENOENT`), a directory (`EISDIR`), not a regular file (`EINVAL`),
 //!   beyond the largest offset (`EFBIG`).
 //! * Extended attributes: unknown inode (`ENOENT`); then see `xattrs.rs` and `acls.rs`.
+//! * What the flags of a directory forbid (`EPERM`, `flags.rs`) comes behind `ENOENT` and `EEXIST`; what those of an inode
+//!   forbid comes behind `EISDIR` and `ENOTDIR`, and before `ENOTEMPTY` and the limits of offsets.
 
 // A test that fails to unwrap has found what it looks for.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -29,6 +31,7 @@ mod content;
 mod create;
 mod data;
 mod dump;
+mod flags;
 mod link;
 mod locks;
 mod open;

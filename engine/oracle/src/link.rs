@@ -1,7 +1,7 @@
 //! Another name for an inode that has one, or the first for one that was made without.
 
 use crate::Oracle;
-use shoal_types::{Attributes, Errno, FsResult, Ino, Name, Timestamp};
+use shoal_types::{Attributes, Errno, FsResult, Ino, InodeFlags, Name, Timestamp};
 
 impl Oracle {
     pub fn link(&mut self, ino: Ino, new_parent: Ino, new_name: &Name, now: Timestamp) -> FsResult<Attributes> {
@@ -11,6 +11,7 @@ impl Oracle {
             return Err(Errno::EPERM);
         }
         let node = self.node(ino)?;
+        node.refuse(InodeFlags::PROTECTION)?;
         if node.names == 0 && !node.never_named {
             return Err(Errno::ENOENT);
         }

@@ -1,13 +1,14 @@
 //! Ranges of files that change at once: fallocate(2), copy_file_range(2).
 
 use crate::Oracle;
-use shoal_types::{Attributes, Errno, FILE_BYTES_MAX, FsResult, Ino, Timestamp};
+use shoal_types::{Attributes, Errno, FILE_BYTES_MAX, FsResult, Ino, InodeFlags, Timestamp};
 use std::ops::Range;
 
 impl Oracle {
     /// Zeros in `hole`, a length of at least `length_min`; both times move in any case.
     pub fn fallocate(&mut self, ino: Ino, hole: Range<u64>, length_min: u64, now: Timestamp) -> FsResult<Attributes> {
         self.content(ino)?;
+        self.refuse(ino, if hole.is_empty() { InodeFlags::IMMUTABLE } else { InodeFlags::PROTECTION })?;
         if hole.end.max(length_min) > FILE_BYTES_MAX {
             return Err(Errno::EFBIG);
         }
@@ -23,6 +24,7 @@ impl Oracle {
         let source = self.content(from.0)?;
         let count = length.min(source.length().saturating_sub(from.1));
         self.content(to.0)?;
+        self.refuse(to.0, InodeFlags::IMMUTABLE)?;
         if to.1.checked_add(count).is_none_or(|end| end > FILE_BYTES_MAX) {
             return Err(Errno::EFBIG);
         }

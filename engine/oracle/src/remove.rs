@@ -1,15 +1,17 @@
 //! Taking names away. An inode without a name lives on until its last handle is closed.
 
 use crate::Oracle;
-use shoal_types::{Errno, FsResult, Ino, Name, Timestamp};
+use shoal_types::{Errno, FsResult, Ino, InodeFlags, Name, Timestamp};
 
 impl Oracle {
     /// Removes a name of anything but a directory.
     pub fn unlink(&mut self, parent: Ino, name: &Name, now: Timestamp) -> FsResult<()> {
         let child = self.entry(parent, name)?;
+        self.refuse(parent, InodeFlags::PROTECTION)?;
         if self.is_directory(child) {
             return Err(Errno::EISDIR);
         }
+        self.refuse(child, InodeFlags::PROTECTION)?;
         self.detach(parent, name, now);
         self.reap(child);
         Ok(())
@@ -18,7 +20,10 @@ impl Oracle {
     /// Removes an empty directory.
     pub fn rmdir(&mut self, parent: Ino, name: &Name, now: Timestamp) -> FsResult<()> {
         let child = self.entry(parent, name)?;
-        if !self.directory(child)?.entries.is_empty() {
+        self.refuse(parent, InodeFlags::PROTECTION)?;
+        let is_empty = self.directory(child)?.entries.is_empty();
+        self.refuse(child, InodeFlags::PROTECTION)?;
+        if !is_empty {
             return Err(Errno::ENOTEMPTY);
         }
         self.detach(parent, name, now);
@@ -29,6 +34,9 @@ impl Oracle {
     /// Removes a directory with all that lies below it: what `rm -r` comes to, in one moment.
     pub fn remove_tree(&mut self, parent: Ino, name: &Name, now: Timestamp) -> FsResult<()> {
         let top = self.entry(parent, name)?;
+        self.refuse(parent, InodeFlags::PROTECTION)?;
+        self.directory(top)?;
+        self.refuse(top, InodeFlags::PROTECTION)?;
         for (below, ino, _) in self.read_directory(top)? {
             match self.is_directory(ino) {
                 true => self.remove_tree(top, &below, now)?,

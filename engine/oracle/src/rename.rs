@@ -9,11 +9,13 @@
 //! 5. into itself or its own descendant `EINVAL`
 //! 6. onto an ancestor of itself: EXCHANGE `EINVAL`, otherwise `ENOTEMPTY`
 //! 7. both names are the same inode: nothing happens, and no time changes
-//! 8. a directory over something else `ENOTDIR`, something else over a directory `EISDIR`, over a directory with
-//!    entries `ENOTEMPTY` (EXCHANGE takes any two)
+//! 8. flags of the old directory, of the new one, of what is moved: `EPERM`
+//! 9. a directory over something else `ENOTDIR`, something else over a directory `EISDIR` (EXCHANGE takes any two)
+//! 10. flags of what is replaced or exchanged: `EPERM`
+//! 11. over a directory with entries `ENOTEMPTY`
 
 use crate::{NewNode, Oracle};
-use shoal_types::{Errno, FileKind, FsResult, Ino, Name, Timestamp, Whiteout};
+use shoal_types::{Errno, FileKind, FsResult, Ino, InodeFlags, Name, Timestamp, Whiteout};
 
 /// As of `renameat2`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -57,7 +59,13 @@ impl Oracle {
             return Ok(());
         }
 
+        self.refuse(old_parent, InodeFlags::PROTECTION)?;
+        let loses = if target.is_some() { InodeFlags::PROTECTION } else { InodeFlags::IMMUTABLE };
+        self.refuse(new_parent, loses)?;
+        self.refuse(source, InodeFlags::PROTECTION)?;
+
         if flags.exchange {
+            self.refuse(self.entry(new_parent, new_name)?, InodeFlags::PROTECTION)?;
             self.detach(old_parent, old_name, now);
             let target = self.detach(new_parent, new_name, now);
             self.attach(old_parent, old_name, target, now);
@@ -85,8 +93,10 @@ impl Oracle {
         match (self.is_directory(source), self.is_directory(target)) {
             (true, false) => return Err(Errno::ENOTDIR),
             (false, true) => return Err(Errno::EISDIR),
-            (true, true) if !self.directory(target)?.entries.is_empty() => return Err(Errno::ENOTEMPTY),
-            (true, true) | (false, false) => {}
+            (true, true) | (false, false) => self.refuse(target, InodeFlags::PROTECTION)?,
+        }
+        if self.directory(target).is_ok_and(|directory| !directory.entries.is_empty()) {
+            return Err(Errno::ENOTEMPTY);
         }
         self.detach(new_parent, new_name, now);
         self.reap(target);

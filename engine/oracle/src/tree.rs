@@ -3,7 +3,7 @@
 //! Never leaves a node behind that has neither a name nor an open handle, except the root.
 
 use crate::content::Content;
-use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, Name, Timestamp, XattrName};
+use shoal_types::{Attributes, Errno, FileKind, FsResult, Ino, InodeFlags, Name, Timestamp, XattrName};
 use std::collections::BTreeMap;
 
 /// A whole file system in memory.
@@ -16,6 +16,7 @@ pub struct Oracle {
 pub(crate) struct Node {
     pub mode: u16,
     pub xattrs: BTreeMap<XattrName, Vec<u8>>,
+    pub user_flags: InodeFlags,
     pub uid: u32,
     pub gid: u32,
     pub rdev: u32,
@@ -59,6 +60,7 @@ impl Oracle {
         let root = Node {
             mode: 0o755,
             xattrs: BTreeMap::new(),
+            user_flags: InodeFlags::default(),
             uid: 0,
             gid: 0,
             rdev: 0,

@@ -16,6 +16,7 @@ impl Oracle {
         drop_setgid: bool,
         now: Timestamp,
     ) -> FsResult<Attributes> {
+        self.refuse(ino, InodeFlags::PROTECTION)?;
         if name.is_acl() {
             return self.set_acl(ino, name, value, drop_setgid, now);
         }
@@ -44,6 +45,9 @@ impl Oracle {
 
     /// `ENODATA` where there is none; an ACL that is not there is as good as removed.
     pub fn remove_xattr(&mut self, ino: Ino, name: &XattrName, now: Timestamp) -> FsResult<Attributes> {
+        // An append takes the capability away, and is let in.
+        let appended = name.is(XattrName::CAPABILITY);
+        self.refuse(ino, if appended { InodeFlags::IMMUTABLE } else { InodeFlags::PROTECTION })?;
         let node = self.node_mut(ino)?;
         match node.xattrs.remove(name) {
             Some(_) => node.ctime = now,
@@ -66,7 +70,7 @@ impl Oracle {
 impl Node {
     pub(crate) fn flags(&self) -> InodeFlags {
         let has = |name| self.xattrs.contains_key(&XattrName::known(name));
-        InodeFlags::default()
+        self.user_flags
             .with(InodeFlags::XATTRS, !self.xattrs.is_empty())
             .with(InodeFlags::CAPABILITY, has(XattrName::CAPABILITY))
             .with(InodeFlags::ACCESS_ACL, has(XattrName::ACCESS_ACL))

@@ -43,8 +43,8 @@ impl FileKind {
     }
 }
 
-/// Marks of an inode, by their stored bits; 1 is free. Whoever knows what an inode has beside what `stat` tells need not
-/// look for what is not there.
+/// Marks of an inode, by their stored bits: our own from the lowest up, and from bit 8 on those that users set
+/// (`user_flags.rs`). Whoever knows what an inode has beside what `stat` tells need not look for what is not there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct InodeFlags(pub u32);
 
@@ -64,7 +64,7 @@ impl InodeFlags {
         InodeFlags(Self::XATTRS.0 | Self::CAPABILITY.0 | Self::ACCESS_ACL.0 | Self::DEFAULT_ACL.0);
 
     /// Those that `Attributes` tells.
-    pub const SHOWN: InodeFlags = InodeFlags(Self::ABOUT_XATTRS.0 | Self::TRASHED.0);
+    pub const SHOWN: InodeFlags = InodeFlags(Self::ABOUT_XATTRS.0 | Self::TRASHED.0 | Self::BY_USERS.0);
 
     #[must_use]
     pub fn only(self, flags: InodeFlags) -> Self {

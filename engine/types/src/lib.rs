@@ -15,6 +15,7 @@ mod name;
 mod settings;
 mod slice;
 mod time;
+mod user_flags;
 mod xattr;
 
 pub use acl::{Acl, AclEntry, AclTag};

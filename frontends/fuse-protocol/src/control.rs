@@ -136,9 +136,6 @@ pub fn origin(output: &[u8]) -> Option<&[u8]> {
     path.get(..usize::from(u16::from_ne_bytes(*length)))
 }
 
-/// What precedes the output in the reply to IOCTL (`fuse_ioctl_out`): the call returns 0, and nothing is to be retried.
-pub const IOCTL_OUT: [u8; 16] = [0; 16];
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,9 @@ pub mod abi;
 mod clone;
 pub mod control;
 mod directory;
+mod flags;
 mod init;
+pub mod ioctl;
 mod notify;
 mod operation;
 mod reply;
@@ -22,7 +24,9 @@ pub use clone::{
     clone_source_in,
 };
 pub use directory::{DirectoryBuffer, DirectoryPlusBuffer};
+pub use flags::{FlagsRequest, extended_flags_out, flags_out};
 pub use init::{Config, InitIn, Negotiated, Refused, negotiate};
+pub use ioctl::IoctlRequest;
 pub use notify::Notification;
 pub use operation::{FileLock, ForgetList, Operation, SetAttributes, SetTime};
 pub use reply::{

@@ -4,7 +4,7 @@ use crate::abi;
 use crate::init::Negotiated;
 use crate::operation::FileLock;
 use crate::wire::Writer;
-use shoal_types::{Attributes, Errno, Timestamp};
+use shoal_types::{Attributes, Errno, InodeFlags, Timestamp};
 use std::time::Duration;
 
 /// `st_blksize`: what programs read and write at a time when they take the hint.
@@ -128,7 +128,7 @@ pub fn statfs_out(s: &Statistics) -> [u8; 80] {
         .done()
 }
 
-/// Every field of statx(2) that attributes can fill, whatever mask was asked for.
+/// Every field of statx(2) that attributes can fill, whatever mask was asked for. Kernels up to 6.18 drop the inode's flags.
 pub fn statx_out(validity: Duration, a: &Attributes) -> [u8; 288] {
     const BASIC_STATS_AND_BTIME: u32 = 0xfff;
     let mode = (a.kind.mode_bits() | u32::from(a.mode)) as u16;
@@ -139,7 +139,7 @@ pub fn statx_out(validity: Duration, a: &Attributes) -> [u8; 288] {
         .zeros(4 + 16)
         .u32(BASIC_STATS_AND_BTIME)
         .u32(PREFERRED_IO_BYTES)
-        .u64(0)
+        .u64(statx_attributes(a.flags))
         .u32(a.nlink)
         .u32(a.uid)
         .u32(a.gid)
@@ -148,7 +148,7 @@ pub fn statx_out(validity: Duration, a: &Attributes) -> [u8; 288] {
         .u64(a.ino.0)
         .u64(a.length)
         .u64(sectors(a))
-        .u64(0)
+        .u64(statx_attributes(InodeFlags::BY_USERS))
         .raw(&statx_time(a.atime))
         .raw(&statx_time(a.btime))
         .raw(&statx_time(a.ctime))
@@ -207,6 +207,12 @@ fn sectors(a: &Attributes) -> u64 {
     a.allocated.div_ceil(512)
 }
 
+/// `STATX_ATTR_IMMUTABLE`, `STATX_ATTR_APPEND` and `STATX_ATTR_NODUMP`.
+fn statx_attributes(flags: InodeFlags) -> u64 {
+    let bits = [(InodeFlags::IMMUTABLE, 0x10), (InodeFlags::APPEND_ONLY, 0x20), (InodeFlags::NO_DUMP, 0x40)];
+    bits.into_iter().filter(|(flag, _)| flags.has(*flag)).fold(0, |set, (_, bit)| set | bit)
+}
+
 fn statx_time(time: Timestamp) -> [u8; 16] {
     Writer::new().u64(time.seconds as u64).u32(time.nanoseconds).u32(0).done()
 }
@@ -219,7 +225,7 @@ fn device_numbers(rdev: u32) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shoal_types::{FileKind, Ino, InodeFlags};
+    use shoal_types::{FileKind, Ino};
 
     fn sample() -> Attributes {
         Attributes {
@@ -263,11 +269,12 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn statx_has_the_layout_of_the_kernel_header() {
-        let out = words(&statx_out(Duration::new(2, 6), &sample()));
+        let flags = InodeFlags(InodeFlags::IMMUTABLE.0 | InodeFlags::NO_DUMP.0 | InodeFlags::XATTRS.0);
+        let out = words(&statx_out(Duration::new(2, 6), &Attributes { flags, ..sample() }));
         assert_eq!(out[..8], [2, 0, 6, 0, 0, 0, 0, 0]);
         #[rustfmt::skip]
         assert_eq!(out[8..42], [
-            0xfff, 65536, 0, 0, 2, 1000, 100, 0o100644, 0x0102, 0, 5000, 0, 10, 0, 0, 0,
+            0xfff, 65536, 0x50, 0, 2, 1000, 100, 0o100644, 0x0102, 0, 5000, 0, 10, 0, 0x70, 0,
             11, 0, 1, 0, 14, 0, 4, 0, 13, 0, 3, 0, u32::MAX, u32::MAX, 2, 0, 0, 0,
         ]);
     }

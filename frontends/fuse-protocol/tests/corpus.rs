@@ -1,6 +1,6 @@
 //! The fuzz target's seeds, run in the normal suite.
 
-use shoal_fuse_protocol::{CloneRequest, Operation, Request};
+use shoal_fuse_protocol::{IoctlRequest, Operation, Request};
 use std::path::Path;
 
 fn seeds() -> Vec<(String, Vec<u8>)> {
@@ -45,7 +45,7 @@ fn damaged_seeds_never_make_the_parser_panic() {
                         let _ = list.iter().count();
                     }
                     Ok(Operation::Ioctl { command, input, .. }) => {
-                        let _ = CloneRequest::parse(command, input);
+                        let _ = IoctlRequest::parse(command, input);
                     }
                     _ => {}
                 }

@@ -11,7 +11,7 @@ use crate::shard::Shard;
 use crate::shared::now;
 use shoal_kv::Durability;
 use shoal_metadata::{MetaOp, NoteAccesses};
-use shoal_types::{Attributes, Ino, Timestamp};
+use shoal_types::{Attributes, Ino, InodeFlags, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -90,7 +90,8 @@ impl AccessTimes {
 impl Shard {
     /// Somebody begins to read this inode, which looks like this.
     pub fn note_access(self: &Rc<Self>, attributes: &Attributes) {
-        if self.shared.access_times.is_due(attributes, now()) {
+        let excepted = attributes.flags.has(InodeFlags::NO_ACCESS_TIME);
+        if !excepted && self.shared.access_times.is_due(attributes, now()) {
             self.note(attributes.ino);
         }
     }
@@ -98,7 +99,11 @@ impl Shard {
     /// Somebody goes on reading it.
     pub fn note_read(self: &Rc<Self>, ino: Ino) {
         if self.shared.access_times == AccessTimes::Always {
-            self.note(ino);
+            // Where its flags aren't known the store leaves it out.
+            let known = self.shared.names.attributes(ino, self.see_attributes(ino));
+            if known.is_none_or(|known| !known.flags.has(InodeFlags::NO_ACCESS_TIME)) {
+                self.note(ino);
+            }
         }
     }
 

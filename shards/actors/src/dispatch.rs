@@ -47,6 +47,7 @@ async fn answer(shard: Rc<Shard>, message: Message) {
         }
         Message::Flush { ino, respond } => respond(shard.flush_owned(ino).await),
         Message::Fsync { ino, respond } => respond(shard.fsync_owned(ino).await),
+        Message::SetFlags { operation, respond } => respond(shard.set_flags_owned(operation).await),
         Message::Truncate { ino, length, now, respond } => respond(shard.truncate_owned(ino, length, now).await),
         Message::Fallocate { ino, how, offset, length, now, respond } => {
             respond(shard.fallocate_owned(ino, how, offset, length, now).await);

@@ -51,7 +51,7 @@ pub use file::{CacheOrder, Compacted, Fallocate, Fallocation, SeekTo, Warmed};
 pub use limits::SESSION_EXPIRY;
 pub use locks::{KernelPages, LockHolder, LockInfo, LockRequest};
 pub use message::{ReadReply, Respond};
-pub use namespace::{AttributeChanges, NewInode, NewTime, Opened, RemovedFiles, RenameFlags};
+pub use namespace::{Access, AttributeChanges, NewInode, NewTime, Opened, RemovedFiles, RenameFlags};
 pub use shard::Shard;
 pub use shards::{Shards, StartError};
 pub use shoal_metadata::{Account, Caller, DirectoryEntry, DirectoryPage, Limits, QuotaInfo, TrashName, Usage};

@@ -4,7 +4,7 @@
 use crate::file::{CacheOrder, Compacted, Fallocation, SeekTo, Warmed};
 use crate::locks::{LockHolder, LockRequest};
 use bytes::Bytes;
-use shoal_metadata::LockWait;
+use shoal_metadata::{LockWait, SetFlags};
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{Attributes, FsResult, Ino, Timestamp};
 use std::ops::Range;
@@ -54,6 +54,10 @@ pub(crate) enum Message {
     Fsync {
         ino: Ino,
         respond: Respond<()>,
+    },
+    SetFlags {
+        operation: SetFlags,
+        respond: Respond<Attributes>,
     },
     Truncate {
         ino: Ino,

@@ -28,6 +28,7 @@ impl Touched {
             MetaOp::NoteAccesses(note) => {
                 Touched { inodes: note.accesses.iter().map(|(ino, _)| *ino).collect(), ..Self::default() }
             }
+            MetaOp::SetFlags(set) => Self::default().inode(set.ino),
             MetaOp::SetXattr(set) => Self::default().inode(set.ino),
             MetaOp::RemoveXattr(remove) => Self::default().inode(remove.ino),
             MetaOp::Truncate(truncate) => Self::default().inode(truncate.ino),

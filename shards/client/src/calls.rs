@@ -4,8 +4,8 @@
 //! reads and writes one file much should open it, so that its state is kept in between.
 
 use crate::{
-    AttributeChanges, DirectoryEntry, Fallocation, LocalVolume, NewInode, Opened, RemovedFiles, RenameFlags, SeekTo,
-    Volume,
+    Access, AttributeChanges, DirectoryEntry, Fallocation, LocalVolume, NewInode, Opened, RemovedFiles, RenameFlags,
+    SeekTo, Volume,
 };
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -81,8 +81,8 @@ impl Volume {
         .await
     }
 
-    pub async fn open(&self, ino: Ino, truncate: bool) -> FsResult<Opened> {
-        self.call(ino, move |local| async move { local.open(ino, truncate, RemovedFiles::Opened).await }).await
+    pub async fn open(&self, ino: Ino, access: Access) -> FsResult<Opened> {
+        self.call(ino, move |local| async move { local.open(ino, access, RemovedFiles::Opened).await }).await
     }
 
     pub async fn close(&self, ino: Ino) -> FsResult<()> {

@@ -14,7 +14,7 @@ mod volume;
 mod tests;
 
 pub use shoal_actors::{
-    AccessTimes, Account, AttributeChanges, CacheOrder, Caller, CloneStatus, Compacted, Config, DirectoryEntry,
+    Access, AccessTimes, Account, AttributeChanges, CacheOrder, Caller, CloneStatus, Compacted, Config, DirectoryEntry,
     DirectoryPage, Fallocate, Fallocation, KernelPages, KernelTimeouts, Limits, LockHolder, LockInfo, LockRequest,
     NewInode, NewTime, Opened, QuotaInfo, ReadReply, RemovedFiles, RenameFlags, Respond, SESSION_EXPIRY, SeekTo,
     Shard as LocalVolume, StartError, TrashName, Usage, Warmed,

@@ -1,6 +1,6 @@
 //! The calls, from a thread that is no shard's.
 
-use crate::{AccessTimes, Config, KernelTimeouts, NewInode, RenameFlags, Volume};
+use crate::{Access, AccessTimes, Config, KernelTimeouts, NewInode, RenameFlags, Volume};
 use bytes::Bytes;
 use shoal_kv::MemoryKv;
 use shoal_metadata::{Metadata, SessionKind, SessionRecord};
@@ -79,13 +79,16 @@ fn a_front_end_on_another_runtime_can_do_all_it_needs() {
         let mut names: Vec<_> = entries.iter().map(|entry| entry.name.clone()).collect();
         names.sort();
         assert_eq!(names, [name("d"), to.clone()]);
-        assert_eq!(volume.open(file, true).await.unwrap().attributes.length, 0);
+        assert_eq!(
+            volume.open(file, Access { truncate: true, ..Access::default() }).await.unwrap().attributes.length,
+            0
+        );
         volume.close(file).await.unwrap();
         volume.unlink(Ino::ROOT, &to).await.unwrap();
         volume.rmdir(Ino::ROOT, &name("d")).await.unwrap();
         assert!(volume.read_directory(Ino::ROOT).await.unwrap().is_empty());
         // What has lost its name can be opened by its number until its removal has begun.
-        match volume.open(file, false).await {
+        match volume.open(file, Access::default()).await {
             Ok(opened) => {
                 assert_eq!(opened.attributes.nlink, 0);
                 volume.close(file).await.unwrap();

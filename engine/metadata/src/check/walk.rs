@@ -106,6 +106,8 @@ impl Walk {
             Key::Backups => records::Backups::decode(Some(value)).map(drop),
             // It goes in the transaction that brings the settings.
             Key::Load => Err(KvError::Damaged("a load that has not ended, in a volume that is there".into())),
+            // Its key says it all.
+            Key::Protected => Ok(()),
             // Sealed bytes say nothing to who has no key.
             Key::StorageSecrets => Ok(()),
             _ => match &mut self.inode {

@@ -14,7 +14,7 @@ use crate::keys::{self, Accumulator, Key};
 use crate::records::{decode_content, decode_slices};
 use crate::{Copied, CopyRange, MetaReply, MetaResult};
 use shoal_kv::{Direction, KvResult, Transaction};
-use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX, Ino, Slice};
+use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX, Ino, InodeFlags, Slice};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -24,6 +24,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &CopyRange) -> M
     inode::require_regular(&inode::identity(transaction, source)?)?;
     let identity = inode::identity(transaction, target)?;
     inode::require_regular(&identity)?;
+    identity.refuse(InodeFlags::IMMUTABLE)?;
     let mut count = operation.length.min(inode::length(transaction, source)?.saturating_sub(source_offset));
     check(operation, count)?;
     let inline = inline_length(transaction, source)?;

@@ -53,6 +53,7 @@ fn new_identity(operation: &Create, directory: &Identity, rules: Rules) -> Ident
         rdev: if device { operation.rdev } else { 0 },
         quota: directory.quota,
         owners: rules.owners,
+        flags: directory.flags.inherited(operation.kind),
         ..Identity::new(operation.kind, operation.parent, operation.now)
     }
 }
@@ -70,7 +71,8 @@ pub(super) fn put_whiteout(
     let Whiteout { ino, uid, gid } = whiteout;
     let gid = inherited_group(directory).unwrap_or(gid);
     let (quota, owners) = (directory.quota, charges.rules().owners);
-    let identity = Identity { uid, gid, quota, owners, ..Identity::new(FileKind::CharDevice, parent, now) };
+    let flags = directory.flags.inherited(FileKind::CharDevice);
+    let identity = Identity { uid, gid, quota, owners, flags, ..Identity::new(FileKind::CharDevice, parent, now) };
     let mut inode = Inode::new(ino, identity);
     acls::inherit(transaction, &mut inode, (parent, directory), NO_UMASK)?;
     put_new(transaction, charges, ino, &inode.identity);

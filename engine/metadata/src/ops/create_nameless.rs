@@ -19,11 +19,12 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &CreateNameless)
     if directory.is_trash() {
         return Err(Errno::EPERM.into());
     }
+    parent.refuse(InodeFlags::IMMUTABLE)?;
     let identity = Identity {
         mode: mode & 0o7777,
         uid,
         gid: inherited_group(&parent).unwrap_or(gid),
-        flags: InodeFlags::NEVER_NAMED,
+        flags: parent.flags.inherited(FileKind::Regular).with(InodeFlags::NEVER_NAMED, true),
         nlink: 0,
         quota: parent.quota,
         owners: rules.owners,

@@ -13,7 +13,7 @@ use crate::keys::{self, Accumulator, Key};
 use crate::records::decode_slices;
 use crate::{Fallocate, Fallocated, MetaReply, MetaResult};
 use shoal_kv::{Direction, Transaction};
-use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX};
+use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX, InodeFlags};
 use std::ops::Range;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Fallocate) -> MetaResult<MetaReply> {
@@ -21,6 +21,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Fallocate) -> M
     let mut charges = Charges::new(session::require(transaction, session)?);
     let identity = inode::identity(transaction, ino)?;
     inode::require_regular(&identity)?;
+    identity.refuse(if start < end { InodeFlags::PROTECTION } else { InodeFlags::IMMUTABLE })?;
     if end.max(length_min) > FILE_BYTES_MAX {
         return Err(Errno::EFBIG.into());
     }

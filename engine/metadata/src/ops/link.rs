@@ -13,7 +13,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Link) -> MetaRe
     let mut identity = inode::identity(transaction, *ino)?;
     let (_, directory) = parent::require_free_name(transaction, *session, *parent, name)?;
     match identity.nlink {
-        _ if identity.is_directory() => return Err(Errno::EPERM.into()),
+        _ if identity.is_directory() || identity.flags.any(InodeFlags::PROTECTION) => return Err(Errno::EPERM.into()),
         0 => stop_sustaining(transaction, *ino, *session, &mut identity)?,
         LINKS_MAX.. => return Err(Errno::EMLINK.into()),
         _ => identity.linked = true,

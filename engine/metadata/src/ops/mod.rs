@@ -39,6 +39,7 @@ mod replace_slices;
 mod rmdir;
 mod session;
 mod set_attributes;
+pub(crate) mod set_flags;
 pub(crate) mod set_lock;
 mod set_trash;
 mod set_xattr;
@@ -67,6 +68,7 @@ pub(crate) fn run(transaction: &mut dyn Transaction, operation: &MetaOp) -> Meta
         MetaOp::Rmdir(operation) => rmdir::run(transaction, operation),
         MetaOp::Rename(operation) => rename::run(transaction, operation),
         MetaOp::SetAttributes(operation) => set_attributes::run(transaction, operation),
+        MetaOp::SetFlags(operation) => set_flags::run(transaction, operation),
         MetaOp::NoteAccesses(operation) => note_accesses::run(transaction, operation),
         MetaOp::SetXattr(operation) => set_xattr::run(transaction, operation),
         MetaOp::RemoveXattr(operation) => remove_xattr::run(transaction, operation),

@@ -1,10 +1,12 @@
-//! Access times of many inodes at once. Of each inode only its existence is read, so that readers and writers of one
+//! Access times of many inodes at once. Of each inode only its identity is read, so that readers and writers of one
 //! file or directory don't conflict.
 
 use super::session;
 use crate::keys::{Accumulator, Key};
+use crate::records::Identity;
 use crate::{MetaReply, MetaResult, NoteAccesses};
 use shoal_kv::Transaction;
+use shoal_types::InodeFlags;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &NoteAccesses) -> MetaResult<MetaReply> {
     session::require(transaction, operation.session)?;
@@ -12,7 +14,8 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &NoteAccesses) -
     let identities = transaction.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
     for ((ino, time), identity) in operation.accesses.iter().zip(identities) {
         // A record of an inode that is gone would stay for ever.
-        if identity.is_some() {
+        let Some(identity) = identity else { continue };
+        if !Identity::decode(&identity)?.flags.has(InodeFlags::NO_ACCESS_TIME) {
             transaction.max(&Key::Accumulator(*ino, Accumulator::Atime).encode(), time.as_nanos());
         }
     }

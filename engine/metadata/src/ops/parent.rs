@@ -6,16 +6,15 @@
 
 use super::{session, trash};
 use crate::MetaResult;
-use crate::inode;
 use crate::keys::{Accumulator, Key};
 use crate::records::{Dirent, Identity, Rules, damaged};
 use shoal_kv::{KvResult, Transaction};
-use shoal_types::{Errno, FileKind, Ino, Name, SessionId, Timestamp};
+use shoal_types::{Errno, FileKind, Ino, InodeFlags, Name, SessionId, Timestamp};
 
 /// Where a new name shall stand: the directory's identity, and what to count. One round trip.
 ///
 /// `ESTALE` for a session that has ended, `ENOENT` for a directory that is gone or removed, `ENOTDIR`; `EEXIST` where the
-/// name is taken; `EPERM` in the trash.
+/// name is taken; `EPERM` in the trash and in an immutable directory.
 pub(super) fn require_free_name(
     transaction: &mut dyn Transaction,
     session: SessionId,
@@ -32,22 +31,27 @@ pub(super) fn require_free_name(
     if parent.is_trash() {
         return Err(Errno::EPERM.into());
     }
+    identity.refuse(InodeFlags::IMMUTABLE)?;
     Ok((rules, identity))
 }
 
-/// What a name stands for. An entry that is there needs no look at its directory.
+/// What a name stands for that is to be taken away. One round trip.
 ///
-/// `ESTALE` for a session that has ended, `ENOENT`, `ENOTDIR`; `EPERM` for the trash, which no entry names.
+/// `ESTALE` for a session that has ended, `ENOENT`, `ENOTDIR`; `EPERM` for the trash, which no entry names, and in a
+/// directory that keeps its names.
 pub(super) fn find_name(
     transaction: &mut dyn Transaction,
     session: SessionId,
     parent: Ino,
     name: &Name,
 ) -> MetaResult<(Rules, Dirent)> {
-    let keys = [Key::Session(session).encode(), Key::dirent(parent, name).encode()];
-    let [record, dirent] = get_all(transaction, &keys)?;
+    let keys = [Key::Session(session).encode(), Key::dirent(parent, name).encode(), Key::Identity(parent).encode()];
+    let [record, dirent, directory] = get_all(transaction, &keys)?;
     let rules = session::alive(record.as_deref())?;
-    Ok((rules, found(transaction, parent, name, dirent)?))
+    let directory = directory.map(|bytes| Identity::decode(&bytes)).transpose()?;
+    let found = found(transaction, (parent, directory.as_ref()), name, dirent)?;
+    directory.iter().try_for_each(|directory| directory.refuse(InodeFlags::PROTECTION))?;
+    Ok((rules, found))
 }
 
 /// What a rename is about.
@@ -57,6 +61,7 @@ pub(super) struct BothNames {
     pub source: Dirent,
     /// What the new name stands for, if it's taken.
     pub target: Option<Dirent>,
+    pub old_directory: Identity,
     pub new_directory: Identity,
 }
 
@@ -73,23 +78,39 @@ pub(super) fn find_both_names(
     let keys = [
         Key::Session(session).encode(),
         Key::dirent(old_parent, old_name).encode(),
-        Key::Identity(new_parent).encode(),
+        Key::Identity(old_parent).encode(),
         Key::dirent(new_parent, new_name).encode(),
+        Key::Identity(new_parent).encode(),
     ];
-    let [record, old, directory, new] = get_all(transaction, &keys)?;
-    let rules = session::alive(record.as_deref())?;
-    let source = found(transaction, old_parent, old_name, old)?;
-    let new_directory = living_directory(directory)?;
-    Ok(BothNames { rules, source, target: new.map(|bytes| Dirent::decode(&bytes)).transpose()?, new_directory })
+    // Of one directory its identity is asked for once.
+    let keys = if old_parent == new_parent { &keys[..4] } else { &keys[..] };
+    let mut values = transaction.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?.into_iter();
+    let mut next = || values.next().flatten();
+    let rules = session::alive(next().as_deref())?;
+    let (old, old_directory, new) = (next(), next(), next());
+    let new_directory = if old_parent == new_parent { old_directory.clone() } else { next() };
+    let old_directory = old_directory.map(|bytes| Identity::decode(&bytes)).transpose()?;
+    let source = found(transaction, (old_parent, old_directory.as_ref()), old_name, old)?;
+    let new_directory = living_directory(new_directory)?;
+    let target = new.map(|bytes| Dirent::decode(&bytes)).transpose()?;
+    let old_directory = old_directory.ok_or_else(|| {
+        damaged("a directory entry", format!("directory {old_parent} has one and does not exist; see fsck"))
+    })?;
+    Ok(BothNames { rules, source, target, old_directory, new_directory })
 }
 
 /// Only where there is no such entry does it matter what the parent is.
-fn found(transaction: &mut dyn Transaction, parent: Ino, name: &Name, dirent: Option<Vec<u8>>) -> MetaResult<Dirent> {
-    match dirent {
-        Some(bytes) => Ok(Dirent::decode(&bytes)?),
-        None if trash::is_trash(transaction, parent, name)? => Err(Errno::EPERM.into()),
-        None if inode::identity(transaction, parent)?.is_directory() => Err(Errno::ENOENT.into()),
-        None => Err(Errno::ENOTDIR.into()),
+fn found(
+    transaction: &mut dyn Transaction,
+    (parent, directory): (Ino, Option<&Identity>),
+    name: &Name,
+    dirent: Option<Vec<u8>>,
+) -> MetaResult<Dirent> {
+    match (dirent, directory) {
+        (Some(bytes), _) => Ok(Dirent::decode(&bytes)?),
+        (None, _) if trash::is_trash(transaction, parent, name)? => Err(Errno::EPERM.into()),
+        (None, Some(directory)) if !directory.is_directory() => Err(Errno::ENOTDIR.into()),
+        (None, _) => Err(Errno::ENOENT.into()),
     }
 }
 

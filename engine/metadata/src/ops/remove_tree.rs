@@ -5,6 +5,9 @@
 //! name, and goes where files go. Any mount may take the next step, at any time. Directories stand at the queue's
 //! beginning: nobody needs time to say that he reads in one.
 //!
+//! That nothing below it is protected is for who asks to find out (`Metadata::has_protected`); what is protected only since
+//! then goes with the rest.
+//!
 //! Nothing is made in a directory without a name. Below it directories still have theirs, until they are taken out.
 
 use super::charges::Charges;
@@ -14,7 +17,7 @@ use crate::keys::{self, Key};
 use crate::records::{Dirent, Identity};
 use crate::{MetaReply, MetaResult, RemoveTree, Removed};
 use shoal_kv::{Direction, Transaction};
-use shoal_types::{Errno, FileKind, Ino, Timestamp};
+use shoal_types::{Errno, FileKind, Ino, InodeFlags, Timestamp};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &RemoveTree) -> MetaResult<MetaReply> {
     let RemoveTree { parent, name, ino, keep, session, now } = operation;
@@ -30,6 +33,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &RemoveTree) -> 
     }
     let mut charges = Charges::new(rules);
     let mut identity = parent::named_identity(transaction, *ino)?;
+    identity.refuse(InodeFlags::PROTECTION)?;
     trash::lose_name(transaction, *ino, &mut identity);
     identity.ctime = *now;
     let keep = *keep && trash::keeps(transaction, rules, *parent)?;

@@ -6,12 +6,15 @@ use crate::inode;
 use crate::keys::Key;
 use crate::{MetaReply, MetaResult, RemoveXattr};
 use shoal_kv::Transaction;
-use shoal_types::Errno;
+use shoal_types::{Errno, InodeFlags, XattrName};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &RemoveXattr) -> MetaResult<MetaReply> {
     let RemoveXattr { ino, name, session, now } = operation;
     session::require(transaction, *session)?;
     let mut identity = inode::identity(transaction, *ino)?;
+    // An append takes the capability away, and is let in.
+    let appended = name.is(XattrName::CAPABILITY);
+    identity.refuse(if appended { InodeFlags::IMMUTABLE } else { InodeFlags::PROTECTION })?;
     let xattrs = Xattrs::load(transaction, *ino, &identity)?;
     match xattrs.remove_and_save(transaction, &mut identity, name) {
         true => {

@@ -20,7 +20,7 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rename) -> Meta
         return Err(Errno::EINVAL.into());
     }
     let Rename { old_parent, old_name, new_parent, new_name, session, .. } = operation;
-    let BothNames { rules, source, target, new_directory } =
+    let BothNames { rules, source, target, old_directory, new_directory } =
         parent::find_both_names(transaction, *session, (*old_parent, old_name), (*new_parent, new_name))?;
     if operation.no_replace && target.is_some() {
         return Err(Errno::EEXIST.into());
@@ -30,16 +30,29 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rename) -> Meta
     }
     refuse_trash(transaction, operation, source)?;
     refuse_loops(transaction, operation, source, target)?;
+    if target.is_some_and(|target| target.ino == source.ino) {
+        return Ok(MetaReply::Renamed(Renamed { moved: source.ino, replaced: None }));
+    }
+    old_directory.refuse(InodeFlags::PROTECTION)?;
+    new_directory.refuse(if target.is_some() { InodeFlags::PROTECTION } else { InodeFlags::IMMUTABLE })?;
+    let moved = movable(transaction, source.ino)?;
     let mut charges = Charges::new(rules);
+    let directories = (&old_directory, &new_directory);
     let replaced = match target {
-        Some(target) if target.ino == source.ino => None,
         Some(target) if operation.exchange => {
-            Some(exchange(transaction, &mut charges, operation, (source, target), &new_directory)?)
+            Some(exchange(transaction, &mut charges, operation, ((source, moved), target), directories)?)
         }
-        _ => replace(transaction, &mut charges, operation, (source, target), &new_directory)?,
+        _ => replace(transaction, &mut charges, operation, ((source, moved), target), directories)?,
     };
     charges.settle(transaction, Fit::Whole)?;
     Ok(MetaReply::Renamed(Renamed { moved: source.ino, replaced }))
+}
+
+/// The identity of what gets another name: `EPERM` for what is protected.
+fn movable(transaction: &mut dyn Transaction, ino: Ino) -> MetaResult<Identity> {
+    let identity = parent::named_identity(transaction, ino)?;
+    identity.refuse(InodeFlags::PROTECTION)?;
+    Ok(identity)
 }
 
 /// Things come into the trash by being removed, and leave it by being moved. Nothing takes its place, or that of an hour.
@@ -99,13 +112,13 @@ fn exchange(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
     operation: &Rename,
-    (source, target): (Dirent, Dirent),
-    new_directory: &Identity,
+    ((source, moved), target): ((Dirent, Identity), Dirent),
+    (old_directory, new_directory): (&Identity, &Identity),
 ) -> MetaResult<Removed> {
     let Rename { old_parent, old_name, new_parent, new_name, now, .. } = operation;
-    place(transaction, charges, operation, source.ino, (*old_parent, *new_parent), new_directory)?;
-    let old_directory = inode::identity(transaction, *old_parent)?;
-    place(transaction, charges, operation, target.ino, (*new_parent, *old_parent), &old_directory)?;
+    let moved_back = movable(transaction, target.ino)?;
+    place(transaction, charges, operation, (source.ino, moved), (*old_parent, *new_parent), new_directory)?;
+    place(transaction, charges, operation, (target.ino, moved_back), (*new_parent, *old_parent), old_directory)?;
     parent::put_name(transaction, *new_parent, new_name, source.ino, source.kind);
     parent::put_name(transaction, *old_parent, old_name, target.ino, target.kind);
     parent::touch(transaction, *old_parent, Counts::default().lose(source.kind).gain(target.kind), *now);
@@ -117,18 +130,17 @@ fn replace(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
     operation: &Rename,
-    (source, target): (Dirent, Option<Dirent>),
-    new_directory: &Identity,
+    ((source, moved), target): ((Dirent, Identity), Option<Dirent>),
+    (old_directory, new_directory): (&Identity, &Identity),
 ) -> MetaResult<Option<Removed>> {
     let Rename { old_parent, old_name, new_parent, new_name, now, .. } = operation;
     let replaced = target.map(|target| drop_target(transaction, charges, operation, source, target)).transpose()?;
-    place(transaction, charges, operation, source.ino, (*old_parent, *new_parent), new_directory)?;
+    place(transaction, charges, operation, (source.ino, moved), (*old_parent, *new_parent), new_directory)?;
     parent::delete_name(transaction, *old_parent, old_name);
     parent::put_name(transaction, *new_parent, new_name, source.ino, source.kind);
     let mut old_counts = Counts::default().lose(source.kind);
     if let Some(whiteout) = operation.whiteout {
-        let directory = inode::identity(transaction, *old_parent)?;
-        create::put_whiteout(transaction, charges, whiteout, *old_parent, &directory, *now)?;
+        create::put_whiteout(transaction, charges, whiteout, *old_parent, old_directory, *now)?;
         parent::put_name(transaction, *old_parent, old_name, whiteout.ino, FileKind::CharDevice);
         old_counts = old_counts.gain(FileKind::CharDevice);
     }
@@ -152,7 +164,6 @@ fn drop_target(
         (true, false) => Err(Errno::ENOTDIR.into()),
         (false, true) => Err(Errno::EISDIR.into()),
         (false, false) => unlink::drop_name(transaction, charges, target.ino, from, open, *now),
-        (true, true) if !rmdir::is_empty(transaction, target.ino)? => Err(Errno::ENOTEMPTY.into()),
         (true, true) => rmdir::drop_directory(transaction, charges, target.ino, from, open, *now),
     }
 }
@@ -162,11 +173,11 @@ fn place(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
     operation: &Rename,
-    ino: Ino,
+    (ino, identity): (Ino, Identity),
     (from, to): (Ino, Ino),
     directory: &Identity,
 ) -> MetaResult<()> {
-    let mut identity = Identity { parent: to, ctime: operation.now, ..parent::named_identity(transaction, ino)? };
+    let mut identity = Identity { parent: to, ctime: operation.now, ..identity };
     if identity.flags.has(InodeFlags::TRASHED) {
         trash::leave(transaction, ino, &mut identity);
         identity.nlink = 1;

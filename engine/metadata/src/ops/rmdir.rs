@@ -9,16 +9,13 @@ use super::{orphan, trash};
 use crate::keys;
 use crate::{MetaReply, MetaResult, Removed, Rmdir};
 use shoal_kv::{Direction, KvResult, Transaction};
-use shoal_types::{Errno, FileKind, Ino, Name, SessionId, Timestamp};
+use shoal_types::{Errno, FileKind, Ino, InodeFlags, Name, SessionId, Timestamp};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Rmdir) -> MetaResult<MetaReply> {
     let Rmdir { parent, name, open, session, now } = operation;
     let (rules, found) = parent::find_name(transaction, *session, *parent, name)?;
     if found.kind != FileKind::Directory {
         return Err(Errno::ENOTDIR.into());
-    }
-    if !is_empty(transaction, found.ino)? {
-        return Err(Errno::ENOTEMPTY.into());
     }
     let mut charges = Charges::new(rules);
     let removed = drop_directory(transaction, &mut charges, found.ino, (*parent, name), (open, *session), *now)?;
@@ -33,7 +30,8 @@ pub(super) fn is_empty(transaction: &mut dyn Transaction, ino: Ino) -> KvResult<
     Ok(transaction.scan(&keys::dirents(ino), 1, Direction::Forward)?.is_empty())
 }
 
-/// What becomes of a directory that has been found empty, by losing its name. The name itself is the caller's.
+/// What becomes of a directory by losing its name. The name itself is the caller's. `EPERM` for one that is protected,
+/// `ENOTEMPTY`.
 pub(super) fn drop_directory(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
@@ -43,6 +41,10 @@ pub(super) fn drop_directory(
     now: Timestamp,
 ) -> MetaResult<Removed> {
     let mut identity = parent::named_identity(transaction, ino)?;
+    identity.refuse(InodeFlags::PROTECTION)?;
+    if !is_empty(transaction, ino)? {
+        return Err(Errno::ENOTEMPTY.into());
+    }
     trash::lose_name(transaction, ino, &mut identity);
     identity.ctime = now;
     if trash::keeps(transaction, charges.rules(), from.0)? {

@@ -14,9 +14,10 @@ use shoal_kv::Transaction;
 use shoal_types::{Ino, InodeFlags, XattrName, without_set_id};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &SetAttributes) -> MetaResult<MetaReply> {
-    let SetAttributes { ino, mode, uid, gid, atime, mtime, drop_privileges, exempt, session, now } = operation;
+    let SetAttributes { ino, mode, uid, gid, atime, mtime, drop_privileges, exempt, despite, session, now } = operation;
     let rules = session::require(transaction, *session)?;
     let before = inode::identity(transaction, *ino)?;
+    before.refuse(InodeFlags::PROTECTION.without(*despite))?;
     let mut identity = before.clone();
     if let Some(mode) = mode {
         identity.mode = mode & 0o7777;

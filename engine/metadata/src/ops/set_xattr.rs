@@ -6,11 +6,13 @@ use crate::inode;
 use crate::keys::Key;
 use crate::{MetaReply, MetaResult, SetXattr};
 use shoal_kv::Transaction;
+use shoal_types::InodeFlags;
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &SetXattr) -> MetaResult<MetaReply> {
     let SetXattr { ino, name, value, mode, drop_setgid, session, now } = operation;
     session::require(transaction, *session)?;
     let mut identity = inode::identity(transaction, *ino)?;
+    identity.refuse(InodeFlags::PROTECTION)?;
     let changed = match name.is_acl() {
         true => acls::set(transaction, *ino, &mut identity, (name, value), *drop_setgid)?,
         false => {

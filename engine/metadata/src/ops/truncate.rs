@@ -12,12 +12,13 @@ use crate::keys::{Accumulator, Key};
 use crate::records::{Identity, decode_slices};
 use crate::{MetaReply, MetaResult, Truncate, Truncated};
 use shoal_kv::Transaction;
-use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX};
+use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX, InodeFlags};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Truncate) -> MetaResult<MetaReply> {
     let mut charges = Charges::new(session::require(transaction, operation.session)?);
     let mut inode = inode::load(transaction, operation.ino)?;
     inode::require_regular(&inode.identity)?;
+    inode.identity.refuse(InodeFlags::PROTECTION)?;
     if operation.length > FILE_BYTES_MAX {
         return Err(Errno::EFBIG.into());
     }

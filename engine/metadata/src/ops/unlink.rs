@@ -6,7 +6,7 @@ use super::{orphan, trash};
 use crate::keys::Key;
 use crate::{MetaReply, MetaResult, Removed, Unlink};
 use shoal_kv::Transaction;
-use shoal_types::{Errno, FileKind, Ino, Name, SessionId, Timestamp};
+use shoal_types::{Errno, FileKind, Ino, InodeFlags, Name, SessionId, Timestamp};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Unlink) -> MetaResult<MetaReply> {
     let Unlink { parent, name, open, session, now } = operation;
@@ -22,7 +22,8 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Unlink) -> Meta
     Ok(MetaReply::Removed(removed))
 }
 
-/// What becomes of an inode, no directory, by losing this name. The name itself is the caller's.
+/// What becomes of an inode, no directory, by losing this name. The name itself is the caller's. `EPERM` for one that is
+/// protected.
 pub(super) fn drop_name(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
@@ -32,6 +33,7 @@ pub(super) fn drop_name(
     now: Timestamp,
 ) -> MetaResult<Removed> {
     let mut identity = parent::named_identity(transaction, ino)?;
+    identity.refuse(InodeFlags::PROTECTION)?;
     let last = trash::lose_name(transaction, ino, &mut identity);
     identity.ctime = now;
     if !last {

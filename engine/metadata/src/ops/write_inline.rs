@@ -11,13 +11,14 @@ use crate::keys::{self, Accumulator, Key};
 use crate::records::{Identity, decode_content, encode_content};
 use crate::{MetaReply, MetaResult, WriteInline};
 use shoal_kv::{Direction, Transaction};
-use shoal_types::{Ino, Timestamp, VolumeSettings};
+use shoal_types::{Ino, InodeFlags, Timestamp, VolumeSettings};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &WriteInline) -> MetaResult<MetaReply> {
     let mut charges = Charges::exempt(session::require(transaction, operation.session)?, operation.exempt);
     let ino = operation.ino;
     let inode = inode::load(transaction, ino)?;
     inode::require_regular(&inode.identity)?;
+    inode.identity.refuse(InodeFlags::IMMUTABLE)?;
     let length = end(operation).max(inode.length);
     let length_max = operation.inline_max.max(operation.staging.file_bytes_max).min(VolumeSettings::INLINE_BYTES_MAX);
     if length > u64::from(length_max) || has_chunks(transaction, ino)? {

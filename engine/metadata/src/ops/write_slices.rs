@@ -14,13 +14,14 @@ use crate::keys::{Accumulator, Key};
 use crate::records::{decode_slices, encode_slices, is_sound};
 use crate::{MetaError, MetaReply, MetaResult, WriteSlices};
 use shoal_kv::{Transaction, limits};
-use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX, Slice, Timestamp};
+use shoal_types::{CHUNK_BYTES, Errno, FILE_BYTES_MAX, InodeFlags, Slice, Timestamp};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &WriteSlices) -> MetaResult<MetaReply> {
     let rules = session::require(transaction, operation.session)?;
     let ino = operation.ino;
     let identity = inode::identity(transaction, ino)?;
     inode::require_regular(&identity)?;
+    identity.refuse(InodeFlags::IMMUTABLE)?;
     check(operation)?;
     // Beyond a limit, what these slices cover is given back first: writing over what is there needs no more room.
     let mut charges = Charges::exempt(rules, operation.exempt);

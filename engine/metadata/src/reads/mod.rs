@@ -5,6 +5,7 @@ mod clones;
 mod content;
 mod directory;
 mod feed;
+mod flags;
 mod locks;
 mod lookup;
 mod path;

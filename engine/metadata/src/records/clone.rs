@@ -7,7 +7,7 @@ use super::{body, damaged, decode_cold, encode_cold};
 use crate::inode::Inode;
 use serde::{Deserialize, Serialize};
 use shoal_kv::KvResult;
-use shoal_types::{Ino, SessionId};
+use shoal_types::{Ino, InodeFlags, SessionId};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CloneRecord {
@@ -24,6 +24,8 @@ pub struct CloneRecord {
     pub bytes: u64,
     /// A file whose lists take more than one transaction.
     pub file: Option<CloneFile>,
+    /// Those that the parent had when it began: the copy inherits some.
+    pub flags: InodeFlags,
 }
 
 /// Stored by position: add at the end only.

@@ -422,8 +422,9 @@ fn what_a_clone_notes_has_its_golden_bytes() {
         entries: 300,
         bytes: 4096,
         file: Some(file),
+        flags: InodeFlags(300),
     };
-    let golden = "010402010102ac0280200107ac020903016e01ac02030105";
+    let golden = "010402010102ac0280200107ac020903016e01ac02030105ac02";
     check_exact(&record, golden, CloneRecord::encode, CloneRecord::decode);
     let directory = (Ino(0x0102_0304_0506_0708), b"place".to_vec());
     let encode = |(source, place): &(Ino, Vec<u8>)| encode_clone_directory(*source, place);

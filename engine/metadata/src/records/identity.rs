@@ -10,7 +10,7 @@
 use super::fields::{push_time, time_at, u16_at, u32_at, u64_at};
 use super::{body, damaged};
 use shoal_kv::KvResult;
-use shoal_types::{FileKind, Ino, InodeFlags, Timestamp};
+use shoal_types::{Errno, FileKind, FsResult, Ino, InodeFlags, Timestamp};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
@@ -119,6 +119,11 @@ impl Identity {
 
     pub fn is_directory(&self) -> bool {
         self.kind == FileKind::Directory
+    }
+
+    /// `EPERM` if it has one of these flags: what is asked for is what they forbid.
+    pub fn refuse(&self, flags: InodeFlags) -> FsResult<()> {
+        if self.flags.any(flags) { Err(Errno::EPERM) } else { Ok(()) }
     }
 }
 

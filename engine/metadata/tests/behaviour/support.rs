@@ -114,6 +114,7 @@ impl Mount {
             atime: None,
             mtime: Some(mtime),
             exempt: false,
+            despite: Default::default(),
             session: self.session,
             now,
         };

@@ -73,6 +73,7 @@ fn every_kind_of_change_is_told_once_and_refusals_are_not() {
         mtime: None,
         drop_privileges: false,
         exempt: false,
+        despite: Default::default(),
         session: volume.session,
         now: at(3),
     }));

@@ -515,6 +515,7 @@ fn an_hour_can_be_hidden_from_others_by_its_mode_and_keeps_it() {
         mtime: None,
         drop_privileges: false,
         exempt: true,
+        despite: Default::default(),
         session: volume.session,
         now: at(6),
     };

@@ -75,9 +75,10 @@ impl Driver {
         let open: Vec<Ino> = self.open.keys().copied().collect();
         let operation = self.chooser.operation(&self.oracle, &open);
         if let MetaOp::RemoveTree(remove) = &operation
-            && self.is_open_within(remove.ino)
+            && (self.is_open_within(remove.ino) || self.is_protected_below(remove.ino))
         {
-            // It would go bit by bit, as its files are closed; the oracle knows no such thing.
+            // It would go bit by bit, as its files are closed; the oracle knows no such thing. And who asks for it looks for
+            // what is protected before.
             return;
         }
         let mut expected = model::expect(&mut self.oracle, &operation);
@@ -144,6 +145,7 @@ impl Driver {
             MetaOp::RemoveTree(operation) => vec![operation.parent],
             MetaOp::Rename(operation) => vec![operation.old_parent, operation.new_parent],
             MetaOp::SetAttributes(operation) => vec![operation.ino],
+            MetaOp::SetFlags(operation) => vec![operation.ino],
             MetaOp::SetXattr(operation) => vec![operation.ino],
             MetaOp::RemoveXattr(operation) => vec![operation.ino],
             MetaOp::Truncate(operation) => vec![operation.ino],
@@ -210,6 +212,11 @@ impl Driver {
     fn is_open_within(&self, ino: Ino) -> bool {
         let below = self.oracle.read_directory(ino).unwrap_or_default();
         self.open.contains_key(&ino) || below.into_iter().any(|(_, ino, _)| self.is_open_within(ino))
+    }
+
+    fn is_protected_below(&self, ino: Ino) -> bool {
+        let below = self.oracle.read_directory(ino).unwrap_or_default();
+        below.into_iter().any(|(_, ino, _)| self.oracle.is_protected_within(ino))
     }
 
     /// As the maintenance of a mount does it; what is queued on the way too.

@@ -37,14 +37,25 @@ fn judge(seeds: Range<u64>, steps: usize, open: impl Fn(u64) -> Arc<dyn Kv>) {
 
 /// What a run must have met, or it has not looked hard enough.
 const EVERY_OUTCOME: &[(&str, &[Option<Errno>])] = &[
-    ("Create", &[None, Some(Errno::ENOENT), Some(Errno::ENOTDIR), Some(Errno::EEXIST), Some(Errno::ENAMETOOLONG)]),
+    (
+        "Create",
+        &[
+            None,
+            Some(Errno::EPERM),
+            Some(Errno::ENOENT),
+            Some(Errno::ENOTDIR),
+            Some(Errno::EEXIST),
+            Some(Errno::ENAMETOOLONG),
+        ],
+    ),
     ("Link", &[None, Some(Errno::ENOENT), Some(Errno::ENOTDIR), Some(Errno::EEXIST), Some(Errno::EPERM)]),
-    ("Unlink", &[None, Some(Errno::ENOENT), Some(Errno::ENOTDIR), Some(Errno::EISDIR)]),
-    ("Rmdir", &[None, Some(Errno::ENOENT), Some(Errno::ENOTDIR), Some(Errno::ENOTEMPTY)]),
+    ("Unlink", &[None, Some(Errno::EPERM), Some(Errno::ENOENT), Some(Errno::ENOTDIR), Some(Errno::EISDIR)]),
+    ("Rmdir", &[None, Some(Errno::EPERM), Some(Errno::ENOENT), Some(Errno::ENOTDIR), Some(Errno::ENOTEMPTY)]),
     (
         "Rename",
         &[
             None,
+            Some(Errno::EPERM),
             Some(Errno::ENOENT),
             Some(Errno::ENOTDIR),
             Some(Errno::EISDIR),
@@ -54,12 +65,14 @@ const EVERY_OUTCOME: &[(&str, &[Option<Errno>])] = &[
         ],
     ),
     ("RemoveTree", &[None, Some(Errno::ENOENT), Some(Errno::ENOTDIR)]),
-    ("SetAttributes", &[None, Some(Errno::ENOENT)]),
+    ("SetAttributes", &[None, Some(Errno::EPERM), Some(Errno::ENOENT)]),
+    ("SetFlags", &[None, Some(Errno::ENOENT), Some(Errno::EPERM), Some(Errno::EOPNOTSUPP)]),
     ("NoteAccesses", &[None]),
     (
         "SetXattr",
         &[
             None,
+            Some(Errno::EPERM),
             Some(Errno::ENOENT),
             Some(Errno::EEXIST),
             Some(Errno::ENODATA),
@@ -94,7 +107,7 @@ fn metadata_agrees_with_the_oracle_in_memory() {
 
 #[test]
 fn metadata_agrees_with_the_oracle_through_conflicts_and_unknown_results() {
-    judge(100..130, 400, |seed| {
+    judge(100..145, 400, |seed| {
         MemoryKv::with_faults(Faults { seed, conflict_rate: 0.2, unknown_rate: 0.3, ..Faults::default() })
     });
 }
@@ -102,5 +115,5 @@ fn metadata_agrees_with_the_oracle_through_conflicts_and_unknown_results() {
 #[test]
 fn metadata_agrees_with_the_oracle_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    judge(200..214, 400, |seed| SqliteKv::open(&folder.path().join(format!("{seed}.db")), true).unwrap());
+    judge(200..224, 400, |seed| SqliteKv::open(&folder.path().join(format!("{seed}.db")), true).unwrap());
 }

@@ -25,6 +25,7 @@ pub fn expect(oracle: &mut Oracle, operation: &MetaOp) -> FsResult<MetaReply> {
         }
         MetaOp::Rename(rename) => expect_rename(oracle, rename).map(MetaReply::Renamed),
         MetaOp::SetAttributes(o) => {
+            oracle.refuse(o.ino, InodeFlags::PROTECTION.without(o.despite))?;
             if o.drop_privileges {
                 // The mode comes first, and what has become privileged by it is so no more.
                 let mode = o.mode.or_else(|| oracle.get_attributes(o.ino).ok().map(|found| found.mode));
@@ -34,6 +35,7 @@ pub fn expect(oracle: &mut Oracle, operation: &MetaOp) -> FsResult<MetaReply> {
             }
             attributes(oracle.set_attributes(o.ino, o.mode, o.uid, o.gid, o.atime, o.mtime, o.now))
         }
+        MetaOp::SetFlags(o) => attributes(oracle.set_flags(o.ino, o.flags, o.decided, o.now)),
         MetaOp::NoteAccesses(o) => {
             for (ino, time) in &o.accesses {
                 oracle.note_access(*ino, *time);
@@ -91,7 +93,7 @@ pub fn kept(reply: MetaReply) -> MetaReply {
 
 /// The oracle counts whole pages, which is its own business, and knows no trash.
 pub fn without_allocated(attributes: Attributes) -> Attributes {
-    Attributes { allocated: 0, flags: attributes.flags.only(InodeFlags::ABOUT_XATTRS), ..attributes }
+    Attributes { allocated: 0, flags: attributes.flags.without(InodeFlags::TRASHED), ..attributes }
 }
 
 fn attributes(result: FsResult<Attributes>) -> FsResult<MetaReply> {

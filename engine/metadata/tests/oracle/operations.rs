@@ -3,10 +3,12 @@
 use shoal_kv::Random;
 use shoal_metadata::{
     Create, CreateNameless, Fallocate, Link, MetaOp, NoteAccesses, RemoveTree, RemoveXattr, Rename, Rmdir,
-    SetAttributes, SetXattr, Truncate, Unlink, WriteInline,
+    SetAttributes, SetFlags, SetXattr, Truncate, Unlink, WriteInline,
 };
 use shoal_oracle::Oracle;
-use shoal_types::{Acl, AclEntry, AclTag, FileKind, Ino, Name, SessionId, Timestamp, Whiteout, XattrMode, XattrName};
+use shoal_types::{
+    Acl, AclEntry, AclTag, FileKind, Ino, InodeFlags, Name, SessionId, Timestamp, Whiteout, XattrMode, XattrName,
+};
 
 pub struct Chooser {
     pub random: Random,
@@ -20,7 +22,7 @@ impl Chooser {
     pub fn operation(&mut self, oracle: &Oracle, open: &[Ino]) -> MetaOp {
         let (session, now, open) = (self.session, self.tick(), open.to_vec());
         let (parent, name) = (self.directory(oracle), self.name());
-        match self.random.below(34) {
+        match self.random.below(37) {
             0..=7 => MetaOp::Create(self.create(parent, name, now)),
             8 | 9 => MetaOp::Link(Link { ino: self.ino(oracle), parent, name, session, now }),
             10..=12 => MetaOp::Unlink(Unlink { parent, name, open, session, now }),
@@ -47,6 +49,7 @@ impl Chooser {
                 let ino = oracle.lookup(parent, &name).map_or(Ino::ROOT, |found| found.ino);
                 MetaOp::RemoveTree(RemoveTree { parent, name, ino, keep: false, session, now })
             }
+            32..=34 => MetaOp::SetFlags(self.set_flags(oracle, now)),
             _ => MetaOp::WriteInline(self.write(oracle, now)),
         }
     }
@@ -118,9 +121,26 @@ impl Chooser {
             mtime: self.random.chance(0.5).then_some(far),
             drop_privileges: self.random.chance(0.3),
             exempt: false,
+            despite: [0, 0, InodeFlags::APPEND_ONLY.0].map(InodeFlags)[self.below(3)],
             session: self.session,
             now,
         }
+    }
+
+    /// Mostly off again, so that much goes on.
+    fn set_flags(&mut self, oracle: &Oracle, now: Timestamp) -> SetFlags {
+        let notes =
+            InodeFlags(self.random.next_u64() as u32).only(InodeFlags::BY_USERS.without(InodeFlags::PROTECTION));
+        let protection = [InodeFlags::IMMUTABLE, InodeFlags::APPEND_ONLY, InodeFlags::PROTECTION];
+        let protected = oracle.inodes().into_iter().find(|ino| oracle.refuse(*ino, InodeFlags::PROTECTION).is_err());
+        let (ino, flags) = match protected {
+            Some(ino) if self.random.chance(0.5) => (ino, InodeFlags::default()),
+            Some(ino) if self.random.chance(0.3) => (ino, InodeFlags(notes.0 | InodeFlags::IMMUTABLE.0)),
+            _ if self.random.chance(0.5) => (self.ino(oracle), protection[self.below(3)]),
+            _ => (self.ino(oracle), notes),
+        };
+        let decided = [InodeFlags::BY_USERS, InodeFlags::BY_EXTENDED][self.below(2)];
+        SetFlags { ino, flags, decided, session: self.session, now }
     }
 
     fn set_xattr(&mut self, oracle: &Oracle, now: Timestamp) -> SetXattr {

@@ -5,7 +5,7 @@ use super::{SUPERUSER, VolumeService};
 use crate::transport::{Reply, ReplyBody};
 use shoal_client::{AttributeChanges, NewTime};
 use shoal_fuse_protocol::{Header, SetAttributes, SetTime, attr_out, statx_out};
-use shoal_types::{FsResult, Ino};
+use shoal_types::{FsResult, Ino, InodeFlags};
 
 impl VolumeService {
     pub(super) async fn getattr(&self, ino: Ino) -> FsResult<[u8; 104]> {
@@ -53,6 +53,22 @@ fn attribute_changes(changes: &SetAttributes) -> AttributeChanges {
         mtime: changes.mtime.map(new_time),
         drop_privileges: changes.kill_suidgid,
         exempt: false,
+        despite: allowed(changes),
+    }
+}
+
+/// Flags that don't stand against it. An append-only inode may be touched. A kernel with write-back cache keeps the
+/// modification time itself; it tells it with the change time, alone when it writes it back, and when a file is touched.
+fn allowed(changes: &SetAttributes) -> InodeFlags {
+    let SetAttributes { mode, uid, gid, size, atime, mtime, ctime, .. } = changes;
+    if mode.is_some() || uid.is_some() || gid.is_some() || size.is_some() {
+        return InodeFlags::default();
+    }
+    match (atime, mtime) {
+        (Some(SetTime::Now), Some(SetTime::Now)) => InodeFlags::APPEND_ONLY,
+        (Some(SetTime::Now), Some(_)) if ctime.is_some() => InodeFlags::APPEND_ONLY,
+        (None, Some(_)) if ctime.is_some() => InodeFlags::PROTECTION,
+        _ => InodeFlags::default(),
     }
 }
 
@@ -92,7 +108,31 @@ mod tests {
             mtime: Some(NewTime::At(at)),
             drop_privileges: true,
             exempt: false,
+            despite: InodeFlags::default(),
         };
         assert_eq!(attribute_changes(&asked), expected);
+    }
+
+    #[test]
+    fn only_being_touched_and_what_the_kernel_writes_back_stand_above_flags() {
+        use SetTime::{At, Now};
+        let time = Timestamp::new(5, 6);
+        let none = SetAttributes::default();
+        let times = |atime, mtime| SetAttributes { atime, mtime, ..SetAttributes::default() };
+        let kept = |changes: SetAttributes| SetAttributes { ctime: Some(time), ..changes };
+        for (changes, despite) in [
+            (none, InodeFlags::default()),
+            (times(Some(Now), Some(Now)), InodeFlags::APPEND_ONLY),
+            (times(Some(Now), None), InodeFlags::default()),
+            (times(Some(Now), Some(At(time))), InodeFlags::default()),
+            (times(None, Some(At(time))), InodeFlags::default()),
+            (kept(times(None, Some(At(time)))), InodeFlags::PROTECTION),
+            (kept(times(Some(Now), Some(At(time)))), InodeFlags::APPEND_ONLY),
+            (kept(times(Some(At(time)), Some(At(time)))), InodeFlags::default()),
+            (SetAttributes { mode: Some(0), ..kept(times(None, Some(At(time)))) }, InodeFlags::default()),
+            (SetAttributes { size: Some(0), ..times(Some(Now), Some(Now)) }, InodeFlags::default()),
+        ] {
+            assert_eq!(attribute_changes(&changes).despite, despite, "{changes:?}");
+        }
     }
 }

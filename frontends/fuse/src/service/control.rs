@@ -1,21 +1,24 @@
-//! IOCTL: what our own programs ask for (`shoal_fuse_protocol::control`, and `clone`). Any other is ENOTTY, as on every file system.
+//! IOCTL: what our own programs ask for (`shoal_fuse_protocol::control`; `clone` is in `clone.rs`), and flags (`flags.rs`).
+//! Any other is ENOTTY, as on every file system.
 
 use super::trash::is_hour;
 use super::{SUPERUSER, VolumeService};
 use crate::transport::{Reply, ReplyBody};
 use shoal_client::{CacheOrder, Compacted, TrashName, Warmed};
 use shoal_fuse_protocol::control::{
-    CACHE_DONE, COMPACTED, CacheOrder as Order, ControlRequest, IOCTL_OUT, REMOVALS_MAX, origin_output,
+    CACHE_DONE, COMPACTED, CacheOrder as Order, ControlRequest, REMOVALS_MAX, origin_output,
 };
-use shoal_fuse_protocol::{CloneRequest, Header};
+use shoal_fuse_protocol::ioctl::IOCTL_OUT;
+use shoal_fuse_protocol::{Header, IoctlRequest};
 use shoal_types::{Errno, FsResult, Ino, Name};
 use std::ops::Range;
 
 impl VolumeService {
     pub(super) async fn ioctl<R: Reply>(&self, header: &Header, ino: Ino, command: u32, input: &[u8], reply: R) {
-        let answer = match CloneRequest::parse(command, input) {
-            Ok(request) => self.clone_tree(header, ino, request).await,
-            Err(Errno::ENOTTY) => self.control(header, ino, command, input).await,
+        let answer = match IoctlRequest::parse(command, input) {
+            Ok(IoctlRequest::Control(request)) => self.control(header, ino, request).await,
+            Ok(IoctlRequest::Clone(request)) => self.clone_tree(header, ino, request).await,
+            Ok(IoctlRequest::Flags(request)) => self.flags(header, ino, request).await,
             Err(errno) => Err(errno),
         };
         match answer {
@@ -24,8 +27,8 @@ impl VolumeService {
         }
     }
 
-    async fn control(&self, header: &Header, ino: Ino, command: u32, input: &[u8]) -> FsResult<Vec<u8>> {
-        match ControlRequest::parse(command, input)? {
+    async fn control(&self, header: &Header, ino: Ino, request: ControlRequest<'_>) -> FsResult<Vec<u8>> {
+        match request {
             ControlRequest::RemoveTree { name, keep } => {
                 self.remove_tree(header, ino, &Name::new(name)?, keep).await.map(|()| Vec::new())
             }
@@ -41,9 +44,6 @@ impl VolumeService {
 
     /// It costs transfers, so only the file's owner and the superuser may ask for it.
     async fn compact(&self, header: &Header, ino: Ino, first: u64) -> FsResult<Vec<u8>> {
-        if self.read_only {
-            return Err(Errno::EROFS);
-        }
         let owner = self.volume.get_attributes(ino).await?.uid;
         if header.uid != SUPERUSER && header.uid != owner {
             return Err(Errno::EPERM);
@@ -77,9 +77,6 @@ impl VolumeService {
 
     /// `EBUSY` for the root of the mount, `EPERM` for the trash and its hours.
     async fn remove_tree(&self, header: &Header, ino: Ino, name: &Name, keep: bool) -> FsResult<()> {
-        if self.read_only {
-            return Err(Errno::EROFS);
-        }
         if ino == self.nodes.root {
             return Err(Errno::EBUSY);
         }

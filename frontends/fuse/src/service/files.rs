@@ -8,10 +8,10 @@ use super::passthrough::{Version, Way};
 use super::read_only::wants_to_write;
 use crate::transport::{Reply, ReplyBody};
 use rustix::fs::OFlags;
-use shoal_client::{RemovedFiles, SeekTo};
+use shoal_client::{Access, RemovedFiles, SeekTo};
 use shoal_fuse_protocol::abi::{fopen, whence};
 use shoal_fuse_protocol::{Header, lseek_out, open_backed_out, open_out};
-use shoal_types::{Errno, FsResult, Ino};
+use shoal_types::{Errno, FsResult, Ino, InodeFlags};
 
 /// Of a file just created: nobody can have cached anything wrong about it.
 pub(super) const WRITER_FLAGS: u32 = fopen::KEEP_CACHE | fopen::PARALLEL_DIRECT_WRITES;
@@ -22,11 +22,11 @@ const BACKED_FLAGS: u32 = fopen::NOFLUSH;
 impl VolumeService {
     pub(super) async fn open(&self, header: &Header, ino: Ino, flags: u32, kill_suidgid: bool) -> FsResult<[u8; 16]> {
         if kill_suidgid {
-            self.drop_privileges(header, ino).await?;
+            // It truncates, which no protected file lets in.
+            self.drop_privileges(header, ino, InodeFlags::default()).await?;
         }
-        let truncate = OFlags::from_bits_retain(flags).contains(OFlags::TRUNC);
         let removed = self.removed_files(header);
-        let opened = self.volume.open(ino, truncate, removed).await;
+        let opened = self.volume.open(ino, access(flags), removed).await;
         let opened = opened.inspect_err(|errno| self.note_refusal(header, removed, *errno))?;
         if self.volume.may_mislead_kernel() {
             // It does not ask for a file's length because it's opened: whoever reads gets that of now.
@@ -111,6 +111,13 @@ impl VolumeService {
     pub(super) async fn fsync<R: Reply>(&self, ino: Ino, reply: R) {
         self.volume.fsync(ino, move |result| reply.send(result.map(|()| ReplyBody::Empty))).await;
     }
+}
+
+/// By the flags of open(2).
+fn access(flags: u32) -> Access {
+    let flags = OFlags::from_bits_retain(flags);
+    let write = flags & OFlags::ACCMODE != OFlags::RDONLY;
+    Access { write, append: flags.contains(OFlags::APPEND), truncate: flags.contains(OFlags::TRUNC) }
 }
 
 /// O_DIRECT needs nothing here: the kernel does it by itself. A reader has nothing to flush at close, and no record locks

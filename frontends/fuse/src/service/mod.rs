@@ -11,7 +11,7 @@
 //! sets are kept.
 //!
 //! Groups of requests, one a file: `entries`, `attributes`, `xattrs`, `privileges`, `remove`, `files`, `locks`,
-//! `read_write`, `ranges`, `directories`, `statfs`, `control`, `clone`; `unsupported` tells about the rest.
+//! `read_write`, `ranges`, `directories`, `statfs`, `control`, `clone`, `flags`; `unsupported` tells about the rest.
 
 mod attach;
 mod attributes;
@@ -20,6 +20,7 @@ mod control;
 mod directories;
 mod entries;
 mod files;
+mod flags;
 mod identity;
 mod kernel_pages;
 mod locks;

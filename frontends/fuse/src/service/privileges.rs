@@ -15,7 +15,7 @@ impl VolumeService {
     /// not for appenders, whose writes bypass its cache.
     pub(super) async fn drop_for_write(&self, header: &Header, ino: Ino, flags: WriteFlags) -> FsResult<()> {
         if flags.write & WRITE_KILL_SUIDGID != 0 {
-            return self.drop_privileges(header, ino).await;
+            return self.drop_privileges(header, ino, InodeFlags::APPEND_ONLY).await;
         }
         if !flags.appends() || !self.volume.get_attributes(ino).await?.flags.has(InodeFlags::CAPABILITY) {
             return Ok(());
@@ -27,14 +27,14 @@ impl VolumeService {
     }
 
     /// Before a WRITE, or an OPEN that truncates. The reply to come carries no attributes, and whoever runs the file
-    /// meanwhile must not get what the kernel remembers of them.
-    pub(super) async fn drop_privileges(&self, header: &Header, ino: Ino) -> FsResult<()> {
+    /// meanwhile must not get what the kernel remembers of them. `despite`: what the change to come is let in by.
+    pub(super) async fn drop_privileges(&self, header: &Header, ino: Ino, despite: InodeFlags) -> FsResult<()> {
         let attributes = self.volume.get_attributes(ino).await?;
         if !attributes.is_privileged() && !has_bare_setgid(&attributes) {
             return Ok(());
         }
-        self.drop_setgid_of_stranger(header, &attributes).await?;
-        let changes = AttributeChanges { drop_privileges: true, ..AttributeChanges::default() };
+        self.drop_setgid_of_stranger(header, &attributes, despite).await?;
+        let changes = AttributeChanges { drop_privileges: true, despite, ..AttributeChanges::default() };
         self.volume.set_attributes(ino, changes).await?;
         if let Err(error) = self.notifier.invalidate_attributes(self.nodes.node(ino)?) {
             tracing::warn!(%ino, %error, "the kernel may run a file with set-id bits that are gone");
@@ -47,7 +47,7 @@ impl VolumeService {
     pub(super) async fn drop_privileges_for_range(&self, header: &Header, ino: Ino) -> FsResult<()> {
         match header.uid {
             SUPERUSER => Ok(()),
-            _ => self.drop_privileges(header, ino).await,
+            _ => self.drop_privileges(header, ino, InodeFlags::APPEND_ONLY).await,
         }
     }
 
@@ -56,16 +56,21 @@ impl VolumeService {
     pub(super) async fn drop_for_setattr(&self, header: &Header, ino: Ino, changes: &SetAttributes) -> FsResult<()> {
         if changes.kill_suidgid && header.uid != SUPERUSER {
             let attributes = self.volume.get_attributes(ino).await?;
-            self.drop_setgid_of_stranger(header, &attributes).await?;
+            self.drop_setgid_of_stranger(header, &attributes, InodeFlags::default()).await?;
         }
         Ok(())
     }
 
     /// A setgid bit without group execution stays for members of the group, of whom the kernel does not tell.
-    async fn drop_setgid_of_stranger(&self, header: &Header, attributes: &Attributes) -> FsResult<()> {
+    async fn drop_setgid_of_stranger(
+        &self,
+        header: &Header,
+        attributes: &Attributes,
+        despite: InodeFlags,
+    ) -> FsResult<()> {
         if has_bare_setgid(attributes) && !self.is_member(header, attributes.gid) {
             let mode = Some(attributes.mode & !SETGID);
-            let changes = AttributeChanges { mode, ..AttributeChanges::default() };
+            let changes = AttributeChanges { mode, despite, ..AttributeChanges::default() };
             self.volume.set_attributes(attributes.ino, changes).await?;
         }
         Ok(())

@@ -1,12 +1,12 @@
 //! Which requests would change something: a read-only mount refuses them, although the kernel does so before.
 
 use rustix::fs::OFlags;
-use shoal_fuse_protocol::{CLONE_BEGIN, Operation};
+use shoal_fuse_protocol::{Operation, ioctl};
 
 pub(super) fn changes_something(operation: &Operation<'_>) -> bool {
     match operation {
         Operation::Open { flags, .. } => wants_to_write(*flags),
-        Operation::Ioctl { command, .. } => *command == CLONE_BEGIN,
+        Operation::Ioctl { command, .. } => ioctl::changes_something(*command),
         Operation::Setattr(_)
         | Operation::Symlink { .. }
         | Operation::Mknod { .. }

@@ -27,6 +27,7 @@ impl Shard {
     ) -> FsResult<u64> {
         let file = self.file(ino).await?;
         let data = of_its_own(data);
+        self.refresh_protection(&file).await?;
         self.reserve_whole(&file, data.len(), exempt, now).await?;
         self.make_room(data.len()).await;
         // A mount that is cut off could commit late what stands in its buffer. Only who shares a host with the store can't be.
@@ -36,6 +37,7 @@ impl Shard {
                 let end = file.content.borrow().length;
                 self.buffer(&file, end, data, exempt, now)?;
                 self.watch_appended(&file);
+                self.sync_if_flagged(&file).await?;
                 return Ok(end);
             }
             // The last thing another mount did is still to be seen.
@@ -48,6 +50,9 @@ impl Shard {
         let appended = self.append_stored(&file, &data, exempt, now).await;
         self.write_budget.release(data.len());
         file.reserved.borrow_mut().give_back(data.len());
+        if appended.is_ok() {
+            self.sync_if_flagged(&file).await?;
+        }
         appended
     }
 

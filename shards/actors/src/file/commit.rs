@@ -121,11 +121,11 @@ impl Shard {
         file.progress.notify();
     }
 
-    /// A limit has been reached, by others: writes are held against it before they are acknowledged. What is buffered is
-    /// dropped, as a file system drops pages that it can't write back, and the next flush is told. To keep it and try again
+    /// A limit has been reached, or the file been made immutable, by others: writes are held against both before they are
+    /// acknowledged. What is buffered is dropped, as a file system drops pages that it can't write back, and the next flush is told. To keep it and try again
     /// would take the buffer from those who have room.
     fn drop_refused(self: &Rc<Self>, file: &Rc<FileState>, error: Errno) {
-        tracing::warn!(ino = %file.ino, %error, "acknowledged writes are dropped: a limit has been reached");
+        tracing::warn!(ino = %file.ino, %error, "acknowledged writes are dropped: the volume refuses them");
         let batches: Vec<_> = file.content.borrow().sealed.iter().cloned().collect();
         file.open.refused.store(error.0, SeqCst);
         let uploaded = batches.iter().filter_map(|batch| match &*batch.state.borrow() {
@@ -167,7 +167,9 @@ impl Shard {
             false => self.slices_operation(file, ready),
         };
         let reply = match self.try_mutate(operation, Durability::Visible).await {
-            Err(MetaError::Refused(error @ (Errno::EDQUOT | Errno::ENOSPC))) => return Ok(Committed::Refused(error)),
+            Err(MetaError::Refused(error @ (Errno::EDQUOT | Errno::ENOSPC | Errno::EPERM))) => {
+                return Ok(Committed::Refused(error));
+            }
             reply => reply?,
         };
         if reply.is_not_inline() {
@@ -272,7 +274,7 @@ impl Shard {
 enum Committed {
     Done,
     NotInline,
-    /// By a limit.
+    /// By a limit, or because the file is immutable.
     Refused(Errno),
 }
 

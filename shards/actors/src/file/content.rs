@@ -4,7 +4,7 @@ use crate::open_files::Pending;
 use crate::{Shard, limits};
 use bytes::Bytes;
 use shoal_file_data::{DirtyMap, ResolvedChunk};
-use shoal_types::{Errno, FsResult, Ino, ObjectId, Slice, Timestamp};
+use shoal_types::{Errno, FsResult, Ino, InodeFlags, ObjectId, Slice, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -36,6 +36,8 @@ pub(super) struct Content {
     pub failures: u64,
     pub failure: Option<Errno>,
     pub gone: bool,
+    /// As of the last look at the store.
+    pub flags: InodeFlags,
 }
 
 /// One chunk's slice list, and the same resolved.
@@ -91,12 +93,14 @@ impl Content {
             failures: 0,
             failure: None,
             gone: false,
+            flags: loaded.attributes.flags,
         })
     }
 
     /// Takes over the committed layers of a fresh look at the store; what is buffered stays on top.
     pub fn replace_committed(&mut self, fresh: Content) {
         self.committed_length = fresh.committed_length;
+        self.flags = fresh.flags;
         self.inline = fresh.inline;
         self.has_chunks = fresh.has_chunks;
         self.chunks.clear();

@@ -58,6 +58,8 @@ impl Shard {
     ) -> FsResult<u64> {
         let step = {
             let file = self.file(to.0).await?;
+            self.refresh_protection(&file).await?;
+            self.require_writable(&file, to.1)?;
             let end = to.1.checked_add(length).ok_or(Errno::EFBIG)?;
             self.change_stored(&file, to.1..end, self.share_stored(&file, from, to.1, length, now)).await?
         };

@@ -111,6 +111,7 @@ impl Shard {
             compacting: RefCell::new(HashSet::new()),
             uses: Cell::new(0),
             closing: Cell::new(false),
+            freezing: Cell::new(false),
             forgotten: Cell::new(false),
         })
     }

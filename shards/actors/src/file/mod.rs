@@ -12,6 +12,7 @@ mod content;
 mod copy_range;
 mod fallocate;
 mod fetch;
+mod flags;
 mod lend;
 mod lifecycle;
 mod read;
@@ -69,6 +70,8 @@ pub(crate) struct FileState {
     uses: Cell<u32>,
     /// A task stores the rest after the last close.
     closing: Cell<bool>,
+    /// It's being made immutable.
+    freezing: Cell<bool>,
     /// No longer on the shard's list: whoever still holds it must leave no trace.
     forgotten: Cell<bool>,
 }

@@ -23,10 +23,12 @@ impl Shard {
             return Ok(0);
         }
         let file = self.file(ino).await?;
+        self.refresh_protection(&file).await?;
         let written = self.reserve(&file, data.len(), exempt, now).await?;
         let data = of_its_own(data.slice(..written));
         self.make_room(written).await;
         self.buffer(&file, offset, data, exempt, now)?;
+        self.sync_if_flagged(&file).await?;
         Ok(written as u32)
     }
 
@@ -45,7 +47,7 @@ impl Shard {
         let refusal = match (file.is_gone(), self.shared.closing.load(SeqCst)) {
             (true, _) => Err(Errno::ESTALE),
             (false, true) => Err(Errno::ENOTCONN),
-            (false, false) => end_of(offset, &data),
+            (false, false) => self.require_writable(file, offset).and_then(|()| end_of(offset, &data)),
         };
         let end = refusal.inspect_err(|_| {
             self.write_budget.release(written);

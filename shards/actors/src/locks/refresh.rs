@@ -64,13 +64,17 @@ impl Shard {
 
     /// Before exclusive use ends: what was written under it can be seen by every mount.
     pub(super) async fn commit_written(self: &Rc<Self>, ino: Ino) -> FsResult<()> {
-        if self.shared.kernel_pages.get().is_some_and(|pages| pages.keep_writes()) {
+        if self.kernel_keeps_writes() {
             self.forget_kernel_pages(ino).await;
         }
         self.flush_owned(ino).await
     }
 
-    async fn forget_kernel_pages(&self, ino: Ino) {
+    pub(crate) fn kernel_keeps_writes(&self) -> bool {
+        self.shared.kernel_pages.get().is_some_and(|pages| pages.keep_writes())
+    }
+
+    pub(crate) async fn forget_kernel_pages(&self, ino: Ino) {
         let Some(pages) = self.shared.kernel_pages.get() else { return };
         let (sender, receiver) = oneshot::channel();
         let done = move || {

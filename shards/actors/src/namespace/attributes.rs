@@ -43,7 +43,8 @@ impl Shard {
         // Most files have nothing to drop, and then there need not be a transaction for it.
         let drop_privileges = changes.drop_privileges && self.get_attributes(ino).await?.is_privileged();
         let mut rest = AttributeChanges { length: None, drop_privileges, ..changes };
-        let nothing = AttributeChanges { exempt: changes.exempt, ..AttributeChanges::default() };
+        let AttributeChanges { exempt, despite, .. } = changes;
+        let nothing = AttributeChanges { exempt, despite, ..AttributeChanges::default() };
         if rest == nothing && changes.length.is_none() {
             return self.get_attributes(ino).await;
         }
@@ -91,6 +92,7 @@ impl Shard {
             mtime: time(changes.mtime),
             drop_privileges: changes.drop_privileges,
             exempt: changes.exempt,
+            despite: changes.despite,
             session: self.shared.session,
             now,
         };

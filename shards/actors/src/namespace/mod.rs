@@ -7,6 +7,7 @@ mod content;
 mod create;
 mod directory;
 mod directory_attributes;
+mod flags;
 mod link;
 mod lookup;
 mod open;
@@ -16,7 +17,7 @@ mod trash;
 mod volume;
 mod xattrs;
 
-use shoal_types::{Attributes, FileKind, Timestamp};
+use shoal_types::{Attributes, Errno, FileKind, FsResult, InodeFlags, Timestamp};
 
 /// What the creator decides about a new inode.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,6 +47,8 @@ pub struct AttributeChanges {
     pub drop_privileges: bool,
     /// On behalf of the superuser: limits of users and groups don't stand against a new owner.
     pub exempt: bool,
+    /// Flags of the inode that don't stand against it.
+    pub despite: InodeFlags,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +71,28 @@ pub enum RemovedFiles {
     /// It was found by a name that may have been given to another file since: `ESTALE` has it looked up again.
     Refused,
     Opened,
+}
+
+/// What a file is opened for, beside being read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Access {
+    pub write: bool,
+    /// `O_APPEND`
+    pub append: bool,
+    /// `O_TRUNC`
+    pub truncate: bool,
+}
+
+impl Access {
+    /// `EPERM` where the file's flags forbid it.
+    fn check(self, flags: InodeFlags) -> FsResult<()> {
+        let forbidden = match self {
+            Access { write: true, append: false, .. } | Access { truncate: true, .. } => InodeFlags::PROTECTION,
+            Access { write: true, .. } => InodeFlags::IMMUTABLE,
+            _ => InodeFlags::default(),
+        };
+        if flags.any(forbidden) { Err(Errno::EPERM) } else { Ok(()) }
+    }
 }
 
 /// An open file or directory.

@@ -5,7 +5,7 @@
 //! comes too late for the name can still take the inode off the removal queue.
 
 use super::lookup::has_lost_its_name;
-use super::{Opened, RemovedFiles};
+use super::{Access, Opened, RemovedFiles};
 use crate::message::Message;
 use crate::open_files::OpenFile;
 use crate::shard::Shard;
@@ -43,15 +43,17 @@ impl Drop for Handle {
 }
 
 impl Shard {
-    /// Close-to-open: the content seen afterwards is at least what any mount had closed before. `truncate` as `O_TRUNC`.
+    /// Close-to-open: the content seen afterwards is at least what any mount had closed before. `EPERM` for what the
+    /// file's flags forbid.
     /// Without a name only as `removed` says.
-    pub async fn open(self: &Rc<Self>, ino: Ino, truncate: bool, removed: RemovedFiles) -> FsResult<Opened> {
+    pub async fn open(self: &Rc<Self>, ino: Ino, access: Access, removed: RemovedFiles) -> FsResult<Opened> {
         let epoch = self.shared.exact_epoch();
         let handle = self.count_handle(ino);
         let mut attributes = self.living_attributes(ino, &handle, removed).await?;
+        access.check(attributes.flags)?;
         self.revalidate(&handle.file, epoch).await?;
         // Also of an empty file: its times move.
-        if truncate {
+        if access.truncate {
             attributes = self.truncate(ino, 0, now()).await?;
         }
         let keep_cache = self.kept_pages.note_open(ino, epoch);

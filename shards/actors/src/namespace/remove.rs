@@ -38,8 +38,10 @@ impl Shard {
     }
 
     /// Removes a directory with all that lies below it, if the name stands for this one: it's gone from the name space at
-    /// once. With `keep` it goes to the trash, if there is one.
+    /// once. With `keep` it goes to the trash, if there is one. `EPERM` if anything in it, or it itself, is immutable or
+    /// append-only.
     pub async fn remove_tree(self: &Rc<Self>, parent: Ino, name: &Name, ino: Ino, keep: bool) -> FsResult<()> {
+        self.require_unprotected_below(ino).await?;
         let (before, now) = (self.directory_before(parent), now());
         let operation = RemoveTree { parent, name: name.clone(), ino, keep, session: self.shared.session, now };
         self.mutate(MetaOp::RemoveTree(operation), Durability::Visible).await?;

@@ -207,7 +207,9 @@ fn a_mount_on_a_server_knows_when_it_is_alone_and_a_newcomer_waits_for_it() {
 fn who_opens_what_was_replaced_is_sent_to_look_again() {
     let far = Far::new();
     let ((first, _), (second, _)) = (far.mount(Consistency::Coherent), far.mount(Consistency::Coherent));
-    let refused = |ino| on(&second, 0, move |local| async move { local.open(ino, false, RemovedFiles::Refused).await });
+    let refused = |ino| {
+        on(&second, 0, move |local| async move { local.open(ino, Access::default(), RemovedFiles::Refused).await })
+    };
     for _ in 0..20 {
         let old = create_open(&first, 0, "file");
         close(&first, 0, old);

@@ -353,6 +353,7 @@ impl Simulation {
             mtime: None,
             drop_privileges: false,
             exempt: false,
+            despite: Default::default(),
             session: self.mounts[index].session,
             now: self.timestamp(),
         };

@@ -5,6 +5,7 @@ mod compacting;
 mod copying;
 mod failing_store;
 mod feed;
+mod flags;
 mod limits;
 mod locks;
 mod many_sessions;
@@ -20,8 +21,8 @@ mod two_mounts;
 mod warming;
 
 use crate::{
-    AccessTimes, AttributeChanges, Config, Fallocate, Fallocation, KernelTimeouts, NewInode, RemovedFiles, Shard,
-    Shards,
+    Access, AccessTimes, AttributeChanges, Config, Fallocate, Fallocation, KernelTimeouts, NewInode, RemovedFiles,
+    Shard, Shards,
 };
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -147,7 +148,7 @@ fn unlink(volume: &Shards, shard: usize, called: &str) {
 }
 
 fn open(volume: &Shards, shard: usize, ino: Ino) -> FsResult<crate::Opened> {
-    on(volume, shard, move |local| async move { local.open(ino, false, RemovedFiles::Opened).await })
+    on(volume, shard, move |local| async move { local.open(ino, Access::default(), RemovedFiles::Opened).await })
 }
 
 fn close(volume: &Shards, shard: usize, ino: Ino) {

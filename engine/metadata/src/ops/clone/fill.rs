@@ -23,7 +23,8 @@ pub(in super::super) fn fill(transaction: &mut dyn Transaction, operation: &Fill
     let record = under_way(transaction, operation.clone, operation.session)?;
     let FillClone { caller, session, now, .. } = operation;
     let stage_above = stage::threshold(transaction)?;
-    let copy = Copy { caller, quota: record.quota, rules, stage_above, session: *session, now: *now };
+    let (quota, flags) = (record.quota, record.flags);
+    let copy = Copy { caller, quota, flags, rules, stage_above, session: *session, now: *now };
     let mut step = Step {
         clone: operation.clone,
         copy,

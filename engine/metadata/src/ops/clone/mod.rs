@@ -44,17 +44,19 @@ pub(super) fn begin(transaction: &mut dyn Transaction, operation: &BeginClone) -
     source.permit(caller)?;
     let mut charges = Charges::exempt(rules, caller.is_superuser());
     let stage_above = stage::threshold(transaction)?;
-    let copy = Copy { caller, quota: directory.quota, rules, stage_above, session: *session, now: *now };
+    let (quota, flags) = (directory.quota, directory.flags.only(InodeFlags::BY_USERS));
+    let copy = Copy { caller, quota, flags, rules, stage_above, session: *session, now: *now };
     let allocated = copy.put(transaction, &mut charges, &source, *root, beside_identity.parent)?;
     charges.settle(transaction, Fit::Whole)?;
     let record = CloneRecord {
         session: *session,
         state: CloneState::Filling,
         parent: beside_identity.parent,
-        quota: directory.quota,
+        quota,
         entries: 1,
         bytes: allocated,
         file: rest_of(&source, *root, (Ino(0), b"")),
+        flags,
     };
     if kind == FileKind::Directory {
         let work = encode_clone_directory(source.inode.ino, b"");
@@ -119,6 +121,8 @@ fn progress(record: &CloneRecord, next_inode: u64, filled: bool, refusal: Option
 struct Copy<'a> {
     caller: &'a Caller,
     quota: Option<Ino>,
+    /// Of the directory that the copy is to appear in.
+    flags: InodeFlags,
     rules: Rules,
     /// Files with more inline bytes are staged.
     stage_above: Option<u32>,
@@ -158,6 +162,7 @@ impl Copy<'_> {
             atime: shown.atime,
             mtime: shown.mtime,
             quota: self.quota,
+            flags: self.flags.inherited(shown.kind),
             owners: self.rules.owners,
             ..Identity::new(shown.kind, parent, self.now)
         }

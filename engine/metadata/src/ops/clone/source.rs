@@ -97,7 +97,7 @@ impl Source {
     /// Writes everything under another number. `identity` is the copy's, but for what tells of attributes. What it allocates
     /// is in the books.
     pub fn put(&self, transaction: &mut dyn Transaction, books: &mut Books, target: Ino, identity: &mut Identity) {
-        identity.flags = self.put_xattrs(transaction, target);
+        identity.flags = self.put_xattrs(transaction, target, identity.flags);
         transaction.put(&Key::Identity(target).encode(), &identity.encode());
         if self.inode.length > 0 && !identity.is_directory() {
             let length = Key::Accumulator(target, Accumulator::Length).encode();
@@ -119,7 +119,7 @@ impl Source {
         self.inline.as_ref().map_or(0, |inline| (inline.len() as i64 - FORMAT_BYTES) as u32)
     }
 
-    fn put_xattrs(&self, transaction: &mut dyn Transaction, target: Ino) -> InodeFlags {
+    fn put_xattrs(&self, transaction: &mut dyn Transaction, target: Ino, flags: InodeFlags) -> InodeFlags {
         let mut index = XattrIndex::default();
         for (name, value) in &self.xattrs {
             transaction.put(&Key::Xattr(target, name.as_bytes()).encode(), value);
@@ -128,7 +128,7 @@ impl Source {
         if !index.0.is_empty() {
             transaction.put(&Key::XattrIndex(target).encode(), &index.encode());
         }
-        index.flags(InodeFlags::default())
+        index.flags(flags)
     }
 }
 

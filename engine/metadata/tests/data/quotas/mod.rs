@@ -102,6 +102,7 @@ impl Volume {
             mtime: None,
             drop_privileges: false,
             exempt,
+            despite: Default::default(),
             session: self.session,
             now: at(4),
         };
