@@ -4,10 +4,11 @@
 
 mod sandbox;
 
-use sandbox::{Sandbox, kill, noise};
+use sandbox::{Sandbox, in_namespace, kill, noise};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
@@ -198,6 +199,109 @@ fn two_mounts_share_a_cache_folder_and_neither_harms_the_other() {
     assert_eq!(cached_files(&cache), 2);
     sandbox.umount(&a);
     sandbox.umount(&b);
+}
+
+/// The files in a folder and below.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        match entry.unwrap().path() {
+            path if path.is_dir() => found.extend(files_in(&path)),
+            path => found.push(path),
+        }
+    }
+    found
+}
+
+/// As if the machine had lost its power: nothing was synced there, so each part of a cache file may be as it was before, or
+/// never written. `before` is what the files held then.
+fn tear(cache: &Path, before: &HashMap<PathBuf, Vec<u8>>, seed: u64) {
+    let mut dice = noise(1 << 20, seed).into_iter().cycle();
+    for path in files_in(cache).into_iter().filter(|path| path.extension().is_some()) {
+        let mut bytes = fs::read(&path).unwrap();
+        let old = before.get(&path).map_or(&[][..], |old| old);
+        let mut damaged = false;
+        for (number, sector) in bytes.chunks_mut(512).enumerate() {
+            if number.is_multiple_of(128) {
+                damaged = dice.next() < Some(100);
+            }
+            match dice.next() {
+                Some(0..60) if damaged => sector.fill(0),
+                Some(60..160) if damaged => {
+                    let from = (number * 512).min(old.len())..(number * 512 + sector.len()).min(old.len());
+                    sector[..from.len()].copy_from_slice(&old[from]);
+                }
+                _ => {}
+            }
+        }
+        let length = bytes.len();
+        bytes.truncate(if dice.next() < Some(20) { length / 2 } else { length });
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+/// With `SHOAL_LONG=1`, 60 rounds of it.
+#[test]
+fn a_killed_daemon_and_a_torn_cache_give_nobody_wrong_bytes() {
+    const FILES: u64 = 12;
+    let rounds = if std::env::var_os("SHOAL_LONG").is_some_and(|value| value == "1") { 60 } else { 3 };
+    let mut sandbox = Sandbox::new();
+    let url = sandbox.format("a.db");
+    let cache = sandbox.path("torn");
+    let mut expected: Vec<Vec<u8>> = (0..FILES).map(|number| noise(1 << (14 + number % 9), number)).collect();
+    for round in 0..rounds {
+        let point = sandbox.mount(&url, "mnt", &["--cache-dir", path(&cache), "--cache-size", "64M"]);
+        for (number, content) in expected.iter_mut().enumerate() {
+            let file = point.join(number.to_string());
+            if round > 0 {
+                assert!(fs::read(&file).unwrap() == *content, "round {round}, file {number}\n{}", sandbox.logs());
+            }
+            if round == 0 || number % 3 == round as usize % 3 {
+                let at = content.len() / 3;
+                let patch = noise(content.len() / 4, 1000 * round + number as u64);
+                content[at..at + patch.len()].copy_from_slice(&patch);
+                let open = File::options().create(true).truncate(false).write(true).open(&file).unwrap();
+                open.write_all_at(content, 0).unwrap();
+                open.sync_all().unwrap();
+            }
+        }
+        let before: HashMap<_, _> =
+            files_in(&cache).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        sandbox.ends(&["warmup", path(&point)], 0);
+        kill(sandbox.daemon_of(&point), "KILL");
+        sandbox.ends(&["umount", path(&point)], 0);
+        tear(&cache, &before, round);
+    }
+    let point = sandbox.mount(&url, "mnt", &["--cache-dir", path(&cache)]);
+    for (number, content) in expected.iter().enumerate() {
+        assert!(fs::read(point.join(number.to_string())).unwrap() == *content, "at the end, file {number}");
+    }
+    sandbox.umount(&point);
+}
+
+#[test]
+fn a_full_cache_disk_takes_what_it_can_and_more_when_there_is_room() {
+    let mut sandbox = Sandbox::new();
+    let url = filled(&mut sandbox);
+    let (disk, point) = (sandbox.folder("disk"), sandbox.mount_point("mnt"));
+    let script = r#"
+        set -eu
+        mount -t tmpfs -o size=20m none "$disk"
+        "$shoal" mount "$url" "$point" --shards 1 --cache-dir "$disk" --cache-free-ratio 0 --log-file "$disk.log"
+        sum=$(sha256sum < "$point/d/large")
+        code=0; "$shoal" warmup --pin "$point/d/large" 2> said || code=$?
+        cat said
+        test "$code" = 7
+        "$shoal" warmup --check "$point/d/large"
+        test "$("$shoal" warmup --check "$point/d/large" | cut -c1-3)" -gt 10
+        mount -o remount,size=200m "$disk"
+        "$shoal" warmup --pin "$point/d/large"
+        "$shoal" warmup --check "$point/d/large" | grep "^100 %"
+        test "$(sha256sum < "$point/d/large")" = "$sum"
+        "$shoal" umount "$point"
+        ! grep "cache disk fails" "$disk.log"
+    "#;
+    in_namespace(&sandbox, script, &[("url", &url), ("disk", path(&disk)), ("point", path(&point))]);
 }
 
 #[test]

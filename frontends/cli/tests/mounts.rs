@@ -4,7 +4,7 @@
 
 mod sandbox;
 
-use sandbox::{SHOAL, Sandbox, await_end, kill, noise, text};
+use sandbox::{SHOAL, Sandbox, await_end, in_namespace, kill, noise, text};
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
@@ -503,14 +503,6 @@ fn a_user_without_rights_mounts_through_fusermount3() {
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-}
-
-/// Mounts of the script's own disappear with its last process.
-fn in_namespace(sandbox: &Sandbox, script: &str, variables: &[(&str, &str)]) {
-    let mut command = sandbox.command("unshare");
-    command.args(["-m", "sh", "-c", script]).env("shoal", SHOAL).envs(variables.iter().copied());
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}{}{}", text(&output.stdout), text(&output.stderr), sandbox.logs());
 }
 
 /// Test folders are for their owner only; here others have to get through.

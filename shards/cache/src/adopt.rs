@@ -10,7 +10,6 @@ use crate::limits::{ADOPTED_BLOCKS_PER_STEP, ADOPTED_FILES_PER_STEP};
 use crate::part::CachePart;
 use shoal_types::{BLOCK_BYTES, Ino};
 use std::io;
-use std::sync::atomic::Ordering::SeqCst;
 
 #[derive(Default)]
 pub(crate) struct Adoption {
@@ -87,7 +86,7 @@ impl CachePart {
             };
             if units != 0 {
                 let added = self.clock.borrow_mut().add(ino, block, units, Warmth::Cold);
-                self.usage.fetch_add(added, SeqCst);
+                self.count(added);
             }
         }
         if count == ADOPTED_BLOCKS_PER_STEP {
@@ -122,7 +121,7 @@ impl CachePart {
             return Ok(());
         }
         let (bytes, _) = clock.remove(ino);
-        self.usage.fetch_sub(bytes, SeqCst);
+        self.discount(bytes);
         DiskFile::unlink(&self.shared.slot, ino)
     }
 }

@@ -2,15 +2,19 @@
 //!
 //! `<slot folder>/<first byte of Ino::mix(), two hex digits>/<inode, hex>.data` and `.index`.
 
+use crate::fault::{Step, check};
 use crate::index_entry::{ENTRY_BYTES, Entry, Found, Header};
+use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
-use shoal_runtime::{AlignedBuffer, RingFile, read_at};
+use rustix::io::Errno;
+use shoal_runtime::{AlignedBuffer, RingFile, read_at, write_bytes_at};
 use shoal_types::Ino;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 pub(crate) struct DiskFile {
     ino: Ino,
@@ -21,11 +25,14 @@ pub(crate) struct DiskFile {
     /// The cache folder lies on tmpfs. The ring has no way to read that but a kernel thread for each request; a copy
     /// made here and now costs less than the two wake-ups.
     in_memory: bool,
+    /// What the last read that failed ended with; 0 for none that was not told.
+    read_error: AtomicI32,
 }
 
 impl DiskFile {
     /// What an earlier use left; `None` if that is nothing, or nothing we can read.
     pub fn open(slot: &Path, ino: Ino) -> io::Result<Option<Self>> {
+        check(Step::Open)?;
         let index = match open(&path(slot, ino, "index"), OFlags::empty()) {
             Ok(index) => index,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -37,7 +44,7 @@ impl DiskFile {
         }
         let Some(header) = Header::decode(&found, ino) else { return Ok(None) };
         match open_data(&path(slot, ino, "data"), OFlags::empty()) {
-            Ok(data) => Ok(Some(DiskFile { ino, in_memory: is_in_memory(&data)?, data, index, header })),
+            Ok(data) => Self::new(ino, data, index, header).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -45,6 +52,7 @@ impl DiskFile {
 
     /// New, empty files; what stood there is gone.
     pub fn create(slot: &Path, ino: Ino, header: Header) -> io::Result<Self> {
+        check(Step::Create)?;
         let index_path = path(slot, ino, "index");
         let folder = index_path.parent().expect("index files lie in a folder");
         match std::fs::create_dir(folder) {
@@ -56,10 +64,16 @@ impl DiskFile {
         let data = open_data(&path(slot, ino, "data"), OFlags::CREATE)?;
         let index = open(&index_path, OFlags::CREATE | OFlags::EXCL)?;
         index.write_all_at(&header.encode(ino), 0)?;
-        Ok(DiskFile { ino, in_memory: is_in_memory(&data)?, data, index, header })
+        Self::new(ino, data, index, header)
+    }
+
+    fn new(ino: Ino, data: RingFile, index: File, header: Header) -> io::Result<Self> {
+        let in_memory = is_in_memory(&data)?;
+        Ok(DiskFile { ino, data, index, header, in_memory, read_error: AtomicI32::new(0) })
     }
 
     pub fn write_header(&self, header: Header) -> io::Result<()> {
+        check(Step::WriteIndex)?;
         self.index.write_all_at(&header.encode(self.ino), 0)
     }
 
@@ -70,16 +84,38 @@ impl DiskFile {
         count: usize,
         offset: u64,
     ) -> (io::Result<usize>, AlignedBuffer) {
-        if !self.in_memory {
-            return read_at(&self.data, buffer, 0..count, offset).await;
+        let (result, buffer) = match check(Step::ReadData) {
+            Err(error) => (Err(error), buffer),
+            Ok(()) if self.in_memory => {
+                let mut buffer = buffer;
+                buffer.set_len(count);
+                let read = rustix::io::pread(&*self.data, &mut buffer[..], offset);
+                (read.map_err(io::Error::from), buffer)
+            }
+            Ok(()) => read_at(&self.data, buffer, 0..count, offset).await,
+        };
+        if let Some(error) = result.as_ref().err().and_then(Errno::from_io_error) {
+            self.read_error.store(error.raw_os_error(), SeqCst);
         }
-        let mut buffer = buffer;
-        buffer.set_len(count);
-        let read = rustix::io::pread(&*self.data, &mut buffer[..], offset);
-        (read.map_err(io::Error::from), buffer)
+        (result, buffer)
+    }
+
+    /// The last error that a reader has met, on whichever shard; told once.
+    pub fn take_read_error(&self) -> Option<io::Error> {
+        match self.read_error.load(SeqCst) {
+            0 => None,
+            _ => Some(io::Error::from_raw_os_error(self.read_error.swap(0, SeqCst))),
+        }
+    }
+
+    /// Writes data bytes at `offset`, in one kernel request: the count may be short.
+    pub async fn write_data(&self, bytes: Bytes, offset: u64) -> io::Result<usize> {
+        check(Step::WriteData)?;
+        write_bytes_at(&self.data, bytes, offset).await
     }
 
     pub fn read_entry(&self, block: u64) -> io::Result<Option<Entry>> {
+        check(Step::ReadIndex)?;
         let mut bytes = [0; ENTRY_BYTES];
         read_up_to(&self.index, &mut bytes, entry_at(block))?;
         match Entry::decode(&bytes, self.ino, block) {
@@ -90,6 +126,7 @@ impl DiskFile {
 
     /// Up to `count` entries from block `first` on, until the end of the index.
     pub fn read_entries(&self, first: u64, count: u64) -> io::Result<Vec<Found>> {
+        check(Step::ReadIndex)?;
         let mut bytes = vec![0; count as usize * ENTRY_BYTES];
         let present = read_up_to(&self.index, &mut bytes, entry_at(first))?;
         let (entries, _) = bytes[..present].as_chunks::<ENTRY_BYTES>();
@@ -97,10 +134,12 @@ impl DiskFile {
     }
 
     pub fn write_entry(&self, block: u64, entry: &Entry) -> io::Result<()> {
+        check(Step::WriteIndex)?;
         self.index.write_all_at(&entry.encode(self.ino, block), entry_at(block))
     }
 
     pub fn clear_entry(&self, block: u64) -> io::Result<()> {
+        check(Step::WriteIndex)?;
         self.index.write_all_at(&[0; ENTRY_BYTES], entry_at(block))
     }
 
@@ -111,6 +150,7 @@ impl DiskFile {
 
     /// Removes both files; it is fine if they do not exist.
     pub fn unlink(slot: &Path, ino: Ino) -> io::Result<()> {
+        check(Step::Unlink)?;
         for kind in ["index", "data"] {
             match std::fs::remove_file(path(slot, ino, kind)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -128,6 +168,7 @@ pub(crate) const FOLDERS: u32 = 256;
 
 /// Every inode that has a file in one of the folders, each once.
 pub(crate) fn list_folder(slot: &Path, folder: u32) -> io::Result<Vec<Ino>> {
+    check(Step::List)?;
     let entries = match std::fs::read_dir(slot.join(format!("{folder:02x}"))) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -158,7 +199,7 @@ fn entry_at(block: u64) -> u64 {
 
 fn open_data(path: &Path, extra: OFlags) -> io::Result<RingFile> {
     let direct = match open(path, extra | OFlags::DIRECT) {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => open(path, extra)?,
+        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => open(path, extra)?,
         opened => opened?,
     };
     Ok(Arc::new(direct.into()))

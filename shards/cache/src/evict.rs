@@ -1,4 +1,4 @@
-//! Making room: by the bound on bytes, by the free space of the disk, by the bound on what is kept account of.
+//! Making room: by the bound on bytes (of all shards' parts of a folder together), by the free space of the disk, by the bound on what is kept account of.
 //!
 //! What is new never takes the place of a pinned file. But the bounds hold for pinned files too: when those alone are
 //! above one, because it was lowered or others fill the disk, they go like any.
@@ -8,6 +8,7 @@ use crate::disk_file::DiskFile;
 use crate::janitor::Punch;
 use crate::limits::{FREE_SPACE_EVICTION_BYTES_MAX, FREE_SPACE_SAMPLE_BYTES, RECORDS_MAX, ROOM_ROUNDS_MAX};
 use crate::part::CachePart;
+use crate::slot::Shared;
 use crate::units::bytes_of;
 use futures_channel::oneshot;
 use rustix::fs::fstatvfs;
@@ -32,13 +33,13 @@ impl CachePart {
     /// Makes room for these units and takes it; `false` if there is none to be had.
     pub(crate) async fn reserve(&self, ino: Ino, block: u64, units: u64) -> bool {
         self.sample_free_space(bytes_of(units));
-        for _ in 0..ROOM_ROUNDS_MAX {
+        for round in 0..ROOM_ROUNDS_MAX {
             let bytes = self.clock.borrow().missing_bytes(ino, block, units);
             let need = self.room_needed(bytes);
-            if need == 0 {
-                // No await since the look, so the bound holds also for stores side by side.
+            if need == 0 && self.take(bytes, round == 0) {
+                // No await since the look, so that is what it takes.
                 let added = self.clock.borrow_mut().add(ino, block, units, Warmth::Fresh);
-                self.usage.fetch_add(added, SeqCst);
+                assert!(added == bytes, "what was missing is what is added");
                 return true;
             }
             if !self.evict(need, Pinned::Stay).await {
@@ -53,14 +54,57 @@ impl CachePart {
         self.sample_free_space(FREE_SPACE_SAMPLE_BYTES);
         let need = self.room_needed(0);
         if need > 0 {
-            self.evict(need, Pinned::GoLast).await;
+            self.evict(need, Pinned::Stay).await;
+        }
+        let excess = self.shared.usage.load(SeqCst).saturating_sub(self.shared.bytes_max).min(self.surplus(0));
+        let excess = excess.max(self.free_space.shortage.get());
+        if excess > 0 {
+            self.evict(excess, Pinned::GoLast).await;
         }
     }
 
     fn room_needed(&self, bytes: u64) -> u64 {
-        let over = (self.usage() + bytes).saturating_sub(self.shared.part_bytes_max);
+        let Shared { usage, bytes_max, lacking, .. } = &*self.shared;
+        let reserved = self.reserved(bytes);
+        let over = (usage.load(SeqCst) + bytes + reserved).saturating_sub(*bytes_max);
+        // What others have too much is not ours to mend.
+        let over = over.min(self.surplus(bytes).max(bytes) + reserved);
+        if over > 0 && self.is_within_share(bytes) {
+            lacking.fetch_max(over, SeqCst);
+        }
         let unaccountable = u64::from(self.clock.borrow().blocks() >= RECORDS_MAX);
         over.max(self.free_space.shortage.get()).max(unaccountable)
+    }
+
+    /// The bound is that of all parts together, so looking and taking are one. Who got room within its share without making
+    /// any lacks nothing.
+    fn take(&self, bytes: u64, at_once: bool) -> bool {
+        let Shared { usage, bytes_max, lacking, .. } = &*self.shared;
+        let reserved = self.reserved(bytes);
+        let fits = |all: u64| (all + bytes + reserved <= *bytes_max).then_some(all + bytes);
+        if usage.fetch_update(SeqCst, SeqCst, fits).is_err() {
+            return false;
+        }
+        if at_once && self.is_within_share(bytes) {
+            lacking.store(0, SeqCst);
+        }
+        self.usage.fetch_add(bytes, SeqCst);
+        true
+    }
+
+    /// What has to stay free when this part takes so much more: a part that has more than its share gives to those that
+    /// lack some of theirs, when it takes more and now and then.
+    fn reserved(&self, bytes: u64) -> u64 {
+        if self.is_within_share(bytes) { 0 } else { self.shared.lacking.load(SeqCst) }
+    }
+
+    /// By so much more, it would have more than its share by this.
+    fn surplus(&self, bytes: u64) -> u64 {
+        (self.usage() + bytes).saturating_sub(self.shared.share_bytes)
+    }
+
+    fn is_within_share(&self, bytes: u64) -> bool {
+        self.surplus(bytes) == 0
     }
 
     fn sample_free_space(&self, bytes: u64) {
@@ -125,7 +169,7 @@ impl CachePart {
                 Err(error) => self.note(&error),
             },
         }
-        self.usage.fetch_sub(bytes_of(victim.units), SeqCst);
+        self.discount(bytes_of(victim.units));
         None
     }
 

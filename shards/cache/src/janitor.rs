@@ -51,6 +51,7 @@ fn work(punches: &Receiver<Punch>) {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let result = fallocate(&*punch.data, flags, punch.block * BLOCK_BYTES, BLOCK_BYTES);
         punch.usage.fetch_sub(bytes_of(punch.units), SeqCst);
+        punch.slot.usage.fetch_sub(bytes_of(punch.units), SeqCst);
         punch.busy.end(punch.ino, punch.block, u64::MAX);
         drop(punch.slot);
         // Nobody need wait for it: the store that asked may have been given up.

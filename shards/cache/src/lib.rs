@@ -15,6 +15,7 @@ mod cache_file;
 mod clock;
 mod disk_file;
 mod evict;
+mod fault;
 mod folders;
 mod index_entry;
 mod janitor;

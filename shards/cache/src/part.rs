@@ -96,7 +96,7 @@ impl CachePart {
         let Some(entry) = entry.flatten() else { return state.load(0, 0) };
         if entry.valid != 0 {
             let added = self.clock.borrow_mut().add(file.ino(), block, entry.valid, Warmth::Fresh);
-            self.usage.fetch_add(added, SeqCst);
+            self.count(added);
         }
         state.load(entry.identity, entry.valid);
         state.approve(entry.valid & self.clock.borrow().verified(file.ino(), block));
@@ -122,7 +122,7 @@ impl CachePart {
         if let Some(file) = &open {
             file.kill();
         }
-        self.usage.fetch_sub(bytes, SeqCst);
+        self.discount(bytes);
         let on_disk = bytes > 0 || pinned || open.is_some_and(|file| file.disk().is_some());
         if !on_disk && self.adoption.borrow().is_done() {
             return;
@@ -144,6 +144,17 @@ impl CachePart {
         }
     }
 
+    /// So many bytes more, or less, are on disk.
+    pub(crate) fn count(&self, bytes: u64) {
+        self.usage.fetch_add(bytes, SeqCst);
+        self.shared.usage.fetch_add(bytes, SeqCst);
+    }
+
+    pub(crate) fn discount(&self, bytes: u64) {
+        self.usage.fetch_sub(bytes, SeqCst);
+        self.shared.usage.fetch_sub(bytes, SeqCst);
+    }
+
     /// Bytes on disk, as far as they're known yet.
     pub fn usage(&self) -> u64 {
         self.usage.load(SeqCst)
@@ -152,6 +163,13 @@ impl CachePart {
     /// The disk has failed; nothing more is stored in this run.
     pub fn is_degraded(&self) -> bool {
         self.degraded.get()
+    }
+
+    /// Notes what readers of a file have met.
+    pub(crate) fn hear_of_readers(&self, file: &CacheFile) {
+        if let Some(error) = file.disk().and_then(|disk| disk.take_read_error()) {
+            self.note(&error);
+        }
     }
 
     /// What an I/O error means: a lack of room or of descriptors passes, anything else turns the part off.

@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
@@ -40,7 +41,13 @@ pub(crate) struct Shared {
     pub folder: usize,
     pub folders: usize,
     pub shards: usize,
-    pub part_bytes_max: u64,
+    /// What all parts may take together, and what each may always take.
+    pub bytes_max: u64,
+    pub share_bytes: u64,
+    /// Bytes on disk, of all parts.
+    pub usage: AtomicU64,
+    /// What a part lacks that has less than its share, because others have more than theirs.
+    pub lacking: AtomicU64,
     pub free_space_min: f64,
     pub verify_always: bool,
     pub janitor: Janitor,
@@ -48,7 +55,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub fn open(config: &CacheConfig, folder: usize, volume_uuid: &str, shards: usize) -> io::Result<Arc<Self>> {
-        let CacheFolder { path, bytes_max } = &config.folders[folder];
+        let CacheFolder { path, bytes_max } = config.folders[folder].clone();
         let (slot, lock) = take_slot(&path.join(volume_uuid), &config.mount)?;
         Ok(Arc::new(Shared {
             slot,
@@ -56,7 +63,10 @@ impl Shared {
             folder,
             folders: config.folders.len(),
             shards,
-            part_bytes_max: bytes_max / shards as u64,
+            bytes_max,
+            share_bytes: bytes_max / shards as u64,
+            usage: AtomicU64::new(0),
+            lacking: AtomicU64::new(0),
             free_space_min: config.free_space_min,
             verify_always: config.verify_always,
             janitor: Janitor::start()?,

@@ -10,7 +10,7 @@ use crate::part::{CachePart, is_one_of};
 use crate::units::{UNIT_BYTES, UNITS_PER_BLOCK, mask};
 use bytes::Bytes;
 use rustix::io::Errno;
-use shoal_runtime::{AlignedBuffer, write_bytes_at};
+use shoal_runtime::AlignedBuffer;
 use shoal_types::BLOCK_BYTES;
 use std::io;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ impl CachePart {
         assert!(bytes.len() <= whole && bytes.len() > whole - UNIT_BYTES as usize, "bytes end in the last unit");
         let units = mask(first_unit..first_unit + unit_count);
         let Some(state) = file.table.get(block) else { return };
+        self.hear_of_readers(file);
         if self.is_degraded() || file.is_lent() || !is_wanted(file, &state, units) {
             return;
         }
@@ -107,7 +108,7 @@ fn whole_units(bytes: Bytes, count: u32) -> Bytes {
 async fn write_whole(disk: &DiskFile, mut bytes: Bytes, mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         // A short direct write goes on at a page; what is written twice is the same.
-        let written = write_bytes_at(&disk.data, bytes.clone(), offset).await?;
+        let written = disk.write_data(bytes.clone(), offset).await?;
         let written = if written == bytes.len() { written } else { written & !4095 };
         if written == 0 {
             return Err(Errno::NOSPC.into());

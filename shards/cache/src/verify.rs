@@ -16,6 +16,7 @@ impl CachePart {
     /// Returns the good ones: they may be read by any shard. The block must have been identified.
     pub async fn verify_units(&self, file: &Arc<CacheFile>, block: u64, units: u64) -> u64 {
         let Some(state) = file.table.get(block) else { return 0 };
+        self.hear_of_readers(file);
         if file.is_dead() || state.identity().is_none() {
             return 0;
         }
@@ -26,6 +27,7 @@ impl CachePart {
         }
         let version = state.version();
         let good = self.good_units(file, &state, block, unchecked).await;
+        self.hear_of_readers(file);
         if state.version() != version {
             // Changed meanwhile: what was read says nothing about what is there now.
             return units & state.ready();

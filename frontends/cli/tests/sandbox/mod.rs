@@ -199,6 +199,14 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Mounts of the script's own disappear with its last process.
+pub fn in_namespace(sandbox: &Sandbox, script: &str, variables: &[(&str, &str)]) {
+    let mut command = sandbox.command("unshare");
+    command.args(["-m", "sh", "-c", script]).env("shoal", SHOAL).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}{}{}", text(&output.stdout), text(&output.stderr), sandbox.logs());
+}
+
 /// Sends a signal by its name and waits until the process has ended.
 pub fn kill(pid: u32, signal: &str) {
     let status = Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap();

@@ -52,6 +52,60 @@ fn a_block_that_was_read_again_outlives_one_that_was_read_through_once() {
 }
 
 #[test]
+fn a_shard_takes_what_others_leave_and_gives_way_when_they_want_their_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&config(folder.path(), 8 * UNIT_BYTES), "volume", 2).unwrap();
+    on_shard(move || async move {
+        let parts = [0, 1].map(|shard| cache.of_shard(shard).0.remove(0).expect("the folder can be written"));
+        let inodes = [0, 1].map(|shard| (1..).map(Ino).find(|ino| ino.mix() % 2 == shard).unwrap());
+        let files = [0, 1].map(|shard| parts[shard].open_file(inodes[shard]));
+        let used = || parts.each_ref().map(|part| part.usage() / UNIT_BYTES);
+        for block in 0..10 {
+            fill(&parts[0], &files[0], block, 1, 1).await;
+        }
+        assert_eq!(used(), [8, 0], "all of it, although half is its share");
+        fill(&parts[1], &files[1], 0, 1, 1).await;
+        assert_eq!(used(), [8, 0], "there was no room, and that is noted");
+        fill(&parts[0], &files[0], 10, 1, 1).await;
+        assert_eq!(used(), [7, 0], "whoever has more than its share leaves what another one lacks");
+        for block in 0..10 {
+            fill(&parts[1], &files[1], block, 1, 1).await;
+            assert_eq!(files[1].valid_units(block), 1);
+            parts[0].adopt_step().await;
+        }
+        assert_eq!(used(), [4, 4]);
+        fill(&parts[0], &files[0], 11, 1, 1).await;
+        assert_eq!((used(), files[0].valid_units(11)), ([4, 4], 1), "who has just its share makes room of its own");
+    });
+}
+
+#[test]
+fn a_lower_bound_is_met_by_all_shards_together() {
+    let folder = tempfile::tempdir().unwrap();
+    for (bytes_max, expected) in [(1 << 30, [6, 3]), (8 * UNIT_BYTES, [5, 3])] {
+        let cache = Cache::open(&config(folder.path(), bytes_max), "volume", 2).unwrap();
+        on_shard(move || async move {
+            let parts = [0, 1].map(|shard| cache.of_shard(shard).0.remove(0).expect("the folder can be written"));
+            let inodes = [0, 1].map(|shard| (1..).map(Ino).find(|ino| ino.mix() % 2 == shard).unwrap());
+            for shard in [0, 1] {
+                let file = parts[shard].open_file(inodes[shard]);
+                for block in 0..[6, 3][shard] {
+                    // The second run finds them.
+                    if bytes_max == 1 << 30 {
+                        fill(&parts[shard], &file, block, 1, 1).await;
+                    }
+                }
+                adopt(&parts[shard]).await;
+            }
+            for part in parts.iter().rev() {
+                part.adopt_step().await;
+            }
+            assert_eq!(parts.each_ref().map(|part| part.usage() / UNIT_BYTES), expected);
+        });
+    }
+}
+
+#[test]
 fn what_is_larger_than_the_cache_is_not_cached() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 2 * UNIT_BYTES);

@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where what it stands on is missing")]
 
 mod damage;
+mod dice;
+mod disk_errors;
 mod eviction;
 mod folders;
 mod lending;
 mod lifetime;
 mod pins;
+mod power_loss;
 mod racing;
+mod work;
 
 use crate::{Cache, CacheConfig, CacheFile, CacheFolder, CachePart, CacheRead, UNIT_BYTES};
 use bytes::Bytes;

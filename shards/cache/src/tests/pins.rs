@@ -35,6 +35,26 @@ fn nothing_new_takes_the_place_of_a_pinned_file() {
 }
 
 #[test]
+fn a_shard_that_lacks_its_share_gets_nothing_from_pinned_files_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&config(folder.path(), 6 * UNIT_BYTES), "volume", 2).unwrap();
+    on_shard(move || async move {
+        let parts = [0, 1].map(|shard| cache.of_shard(shard).0.remove(0).expect("the folder can be written"));
+        let inodes = [0, 1].map(|shard| (1..).map(Ino).find(|ino| ino.mix() % 2 == shard).unwrap());
+        let pinned = fill_file(&parts[0], inodes[0], 6).await;
+        assert!(parts[0].set_pinned(&pinned, true));
+        for _ in 0..3 {
+            assert_eq!(fill_file(&parts[1], inodes[1], 1).await.valid_units(0), 0);
+            parts[0].adopt_step().await;
+            assert_eq!(pinned.valid_units(0), 0b11_1111);
+        }
+        assert!(parts[0].set_pinned(&pinned, false));
+        parts[0].adopt_step().await;
+        assert_eq!(fill_file(&parts[1], inodes[1], 1).await.valid_units(0), 1);
+    });
+}
+
+#[test]
 fn pins_are_there_again_after_a_restart_whether_anything_is_cached_or_not() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 30);
