@@ -73,6 +73,9 @@ fn a_tree_is_the_same_after_moves_between_all_pairs_of_engines() {
         run(Command::new("setfattr").args(["-n", "user.a", "-v", "b"]).arg(root.join("again")));
         run(Command::new("setfacl").args(["-m", "u:1:r"]).arg(root.join("again")));
         fs::write(root.join("large"), vec![7; 5 << 20]).expect("write");
+        run(Command::new("chattr").arg("+dA").arg(root.join("large")));
+        // The last: nothing of it changes any more.
+        run(Command::new("chattr").arg("+i").arg(root.join("again")));
         digest(root)
     });
     let urls = [bed.url(), redis.url("volume"), postgres.url("volume"), mariadb.url("volume")];
@@ -94,5 +97,13 @@ fn a_tree_is_the_same_after_moves_between_all_pairs_of_engines() {
         let list = run(Command::new("getfacl").arg("-cn").arg(root.join("again")));
         assert!(list.contains("user:1:r--"), "{list}");
         assert!(fs::read(root.join("large")).expect("read") == vec![7; 5 << 20]);
+        let flags = run(Command::new("lsattr").arg("-d").args([root.join("again"), root.join("large")]));
+        let letters = |line: &str| line.split(' ').next().map(|letters| letters.replace('-', ""));
+        let letters: Vec<_> = flags.lines().filter_map(letters).collect();
+        assert_eq!(letters, ["i", "dA"]);
+        fs::remove_file(root.join("again")).expect_err("it is immutable");
+        // The mark that makes trees be looked through has come along.
+        let rmr = bed.shoal(&["rmr".as_ref(), root.join("tree").as_os_str()]);
+        assert!(rmr.code != Some(0), "one of its names is in there");
     });
 }

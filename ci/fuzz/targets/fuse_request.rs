@@ -4,9 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use shoal_fuse_protocol::control::ControlRequest;
-use shoal_fuse_protocol::{
-    CloneOut, CloneRequest, Config, FlagsRequest, IoctlRequest, Operation, Request, negotiate,
-};
+use shoal_fuse_protocol::{CloneOut, CloneRequest, Config, FlagsRequest, IoctlRequest, Operation, Request, negotiate};
 use shoal_types::{Acl, InodeFlags, XattrName};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -27,7 +25,9 @@ fuzz_target!(|bytes: &[u8]| {
                 Ok(IoctlRequest::Clone(CloneRequest::Begin { name })) => {
                     assert!(!name.as_bytes().contains(&0) && !name.as_bytes().contains(&b'/'));
                 }
-                Ok(IoctlRequest::Flags(FlagsRequest::Set { flags, .. })) => assert_eq!(flags.without(InodeFlags::BY_USERS).0, 0),
+                Ok(IoctlRequest::Flags(FlagsRequest::Set { flags, .. })) => {
+                    assert_eq!(flags.without(InodeFlags::BY_USERS).0, 0)
+                }
                 _ => {}
             }
             let _ = CloneOut::decode(input);

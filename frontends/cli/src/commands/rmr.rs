@@ -25,7 +25,8 @@ Examples:
   shoal rmr --skip-trash --wait /mnt/builds/*
 
 Needed are the rights that rm -r needs. For users other than root every
-directory is looked at first, which takes the longer the more there are.")]
+directory is looked at first, which takes the longer the more there are.
+A tree in which anything is immutable or append-only (chattr) is refused.")]
 pub struct Arguments {
     /// Directories on mounts of Shoal volumes; anything else is removed as rm does
     #[arg(value_name = "PATH", required = true)]
