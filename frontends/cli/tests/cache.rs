@@ -50,6 +50,9 @@ fn warmed_files_are_read_without_the_store_and_pins_outlive_a_remount() {
     assert!(err.contains("3 files: 70.1 MiB of 70.1 MiB in the cache"), "{err}");
     sandbox.ends(&["warmup", "--pin", path(&folder)], 0);
     assert_eq!(check(&sandbox, &folder)[..4], ["100 %", "70.1 MiB of 70.1 MiB", "3 files", "3 pinned"]);
+    let found = &sandbox.json(&["warmup", "--check", path(&folder)])[0];
+    let bytes = 70 * MIB + 100_000;
+    assert_eq!((&found["cached"], &found["bytes"], &found["pinned"]), (&bytes.into(), &bytes.into(), &3.into()));
     fs::write(point.join("other"), noise(60 * MIB, 4)).unwrap();
     let (_, err) = sandbox.ends(&["warmup", path(&point.join("other"))], 0);
     assert!(err.contains("1 file: 60 MiB of 60 MiB"), "its end took the place of its beginning: {err}");

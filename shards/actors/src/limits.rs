@@ -95,8 +95,9 @@ pub(crate) const COMPACT_WORK_TIME: Duration = Duration::from_millis(200);
 /// How long one call counts or fills a file's cached bytes, and how many blocks it has on their way.
 pub(crate) const WARM_WORK_TIME: Duration = Duration::from_millis(500);
 pub(crate) const WARM_BLOCKS_AT_ONCE: usize = 8;
-/// Pinned files looked at together, whether they are still there.
-pub(crate) const PINS_LOOKED_AT_ONCE: usize = 256;
+/// Pinned files looked at together, whether they are still there: so many of each shard and cache folder at each look at the
+/// cache's disk.
+pub(crate) const PINS_LOOKED_AT_ONCE: usize = 32;
 /// Times a list that grows all the while is rewritten before others have their turn.
 pub(crate) const COMPACTION_ROUNDS_MAX: u32 = 8;
 /// The longest list; a commit that would make it longer waits for it to be rewritten. The store takes some 3,500.

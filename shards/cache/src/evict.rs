@@ -1,4 +1,5 @@
-//! Making room: by the bound on bytes (of all shards' parts of a folder together), by the free space of the disk, by the bound on what is kept account of.
+//! Making room: by the bound on bytes (of all shards' parts of a folder together), by the free space of the disk, by the
+//! bound on what is kept account of.
 //!
 //! What is new never takes the place of a pinned file. But the bounds hold for pinned files too: when those alone are
 //! above one, because it was lowered or others fill the disk, they go like any.

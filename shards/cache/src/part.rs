@@ -172,10 +172,19 @@ impl CachePart {
         }
     }
 
-    /// What an I/O error means: a lack of room or of descriptors passes, anything else turns the part off.
+    /// What an I/O error means: a lack of room, of memory or of descriptors passes, anything else turns the part off.
     pub(crate) fn note(&self, error: &io::Error) {
         use rustix::io::Errno;
-        let passing = [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE, Errno::FBIG, Errno::INTR];
+        let passing = [
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::AGAIN,
+            Errno::FBIG,
+            Errno::INTR,
+        ];
         if is_one_of(error, &passing) {
             tracing::debug!(%error, "not cached");
         } else if !self.degraded.replace(true) {

@@ -53,9 +53,11 @@ impl CachePart {
     /// Unpins the file and drops all that is cached of it. Blocks that are being stored just now stay; a file that is
     /// lent is dropped when it was given back (see `give_back`).
     pub async fn drop_file(&self, file: &Arc<CacheFile>) {
-        if !self.set_pinned(file, false) {
+        if self.is_degraded() || file.is_dead() {
             return;
         }
+        // Also where the disk is too full for that to be written: the file is dropped to make room.
+        self.set_pinned(file, false);
         if file.is_lent() {
             return file.drop_when_returned.store(true, SeqCst);
         }

@@ -84,8 +84,10 @@ fn take_slot(volume: &Path, mount: &str) -> io::Result<(PathBuf, File)> {
     for slot in slots(volume) {
         std::fs::create_dir_all(&slot)?;
         if let Some(lock) = lock_slot(&slot)? {
-            lock.set_len(0)?;
-            lock.write_all_at(mount.as_bytes(), 0)?;
+            if let Err(error) = lock.set_len(0).and_then(|()| lock.write_all_at(mount.as_bytes(), 0)) {
+                // On a full disk it is of use all the same.
+                tracing::debug!(%error, slot = %slot.display(), "the slot can't be given its mount's name");
+            }
             return Ok((slot, lock));
         }
     }

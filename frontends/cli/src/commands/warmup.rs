@@ -2,7 +2,7 @@
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::{columns, count, print, say};
+use crate::output::{columns, count, print, print_json, say};
 use crate::progress::Progress;
 use crate::size::ByteCount;
 use rustix::fs::{Mode, OFlags};
@@ -34,6 +34,8 @@ Examples:
 Trees are walked through on their own mount, without following symbolic links.
 Whoever may read a file may have it fetched; to pin, unpin and evict it is for
 its owner, for the user who mounted the volume, and for root.
+--check --json prints a list of objects; names stay, new ones may come:
+  path, files, pinned (files), cached (bytes), bytes (that could be cached)
 Exit code 7: not all of it has room in the cache (for --check: 0).")]
 pub struct Arguments {
     /// Files and directories on mounts of Shoal volumes
@@ -54,6 +56,9 @@ pub struct Arguments {
     /// Only tell how much of each PATH is cached
     #[arg(long, group = "doing")]
     pub check: bool,
+    /// For programs
+    #[arg(long, requires = "check")]
+    pub json: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,7 +121,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
         work.find_all(&arguments, &sender);
         drop(sender);
     });
-    work.tell(&arguments.paths)
+    work.tell(&arguments)
 }
 
 impl Doing {
@@ -270,12 +275,15 @@ impl Work {
         *lock(&self.exit) = failure.exit;
     }
 
-    fn tell(self, paths: &[PathBuf]) -> Outcome<Exit> {
+    fn tell(self, arguments: &Arguments) -> Outcome<Exit> {
         let (sums, exit) = (self.sums.into_inner().expect(UNPOISONED), self.exit.into_inner().expect(UNPOISONED));
         drop(self.progress);
         if self.doing == Doing::Check {
-            let rows: Vec<_> = sums.iter().zip(paths).filter(|(sum, _)| !sum.refused).map(row).collect();
-            print(columns(&rows))?;
+            let found: Vec<_> = sums.iter().zip(&arguments.paths).filter(|(sum, _)| !sum.refused).collect();
+            match arguments.json {
+                true => print_json(&found.into_iter().map(for_programs).collect::<Vec<_>>())?,
+                false => print(columns(&found.into_iter().map(row).collect::<Vec<_>>()))?,
+            }
             return Ok(exit);
         }
         let total = |of: fn(&Sum) -> u64| sums.iter().map(of).sum::<u64>();
@@ -311,6 +319,11 @@ fn row((sum, path): (&Sum, &PathBuf)) -> Vec<String> {
         format!("{} pinned", sum.pinned),
         path.display().to_string(),
     ]
+}
+
+fn for_programs((sum, path): (&Sum, &PathBuf)) -> serde_json::Value {
+    let Sum { files, pinned, cached, bytes, .. } = sum;
+    serde_json::json!({ "path": path, "files": files, "pinned": pinned, "cached": cached, "bytes": bytes })
 }
 
 /// The next file would be refused for the same reason.

@@ -77,6 +77,7 @@ impl Shard {
             }
             CacheOrder::Pin | CacheOrder::Unpin => match part.set_pinned(&place.cache, order == CacheOrder::Pin) {
                 true => Warmed::default(),
+                false if part.is_degraded() => return Err(Errno::ENODEV),
                 false => return Err(Errno::ENOSPC),
             },
             CacheOrder::Drop => {
