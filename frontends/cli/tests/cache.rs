@@ -4,14 +4,17 @@
 
 mod sandbox;
 
-use sandbox::{Sandbox, in_namespace, kill, noise};
+use sandbox::{SHOAL, Sandbox, in_namespace, kill, noise, text};
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
+/// `nobody`.
+const SOMEBODY: u32 = 65_534;
 
 fn path(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -305,6 +308,35 @@ fn a_full_cache_disk_takes_what_it_can_and_more_when_there_is_room() {
         ! grep "cache disk fails" "$disk.log"
     "#;
     in_namespace(&sandbox, script, &[("url", &url), ("disk", path(&disk)), ("point", path(&point))]);
+}
+
+#[test]
+fn others_may_warm_what_they_may_read_and_pin_only_what_is_theirs() {
+    let mut sandbox = Sandbox::new();
+    fs::set_permissions(sandbox.path(""), Permissions::from_mode(0o755)).unwrap();
+    let url = filled(&mut sandbox);
+    let point = sandbox.mount(&url, "mnt", &["--allow-other"]);
+    fs::set_permissions(point.join("d/large"), Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(point.join("d/small"), Permissions::from_mode(0o644)).unwrap();
+    fs::write(point.join("d/own"), noise(200_000, 5)).unwrap();
+    chown(point.join("d/own"), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    let folder = sandbox.folder("somebody");
+    fs::copy(SHOAL, folder.join("shoal")).unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    let somebody = |what: &str, name: &str| {
+        let mut command = sandbox.command(path(&folder.join("shoal")));
+        command.current_dir("/").args(["warmup", what, path(&point.join("d").join(name))]);
+        let output = command.uid(SOMEBODY).gid(SOMEBODY).output().unwrap();
+        (output.status.code().unwrap(), text(&output.stderr))
+    };
+    let codes = |name| ["--threads=2", "--check", "--pin", "--unpin", "--evict"].map(|what| somebody(what, name).0);
+    assert_eq!(codes("small"), [0, 0, 5, 5, 5]);
+    assert_eq!(codes("own"), [0; 5]);
+    assert_eq!(codes("large"), [5; 5]);
+    assert!(somebody("--evict", "small").1.contains("its owner"));
+    assert_eq!(check(&sandbox, &point.join("d/small"))[0], "100 %");
+    assert_eq!(check(&sandbox, &point.join("d/own"))[0], "0 %");
+    sandbox.umount(&point);
 }
 
 #[test]
