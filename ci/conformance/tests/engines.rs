@@ -2,7 +2,7 @@
 //! everything that was closed is there.
 
 use shoal_ci_conformance::{assert_same_tree, copy_tree};
-use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, Server};
+use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, RedisCluster, Server};
 use shoal_ci_testbed::Bed;
 use std::path::Path;
 
@@ -40,6 +40,11 @@ fn a_tree_survives_killed_daemons_and_servers(mut server: Server<impl Program>) 
 #[test]
 fn redis() {
     a_tree_survives_killed_daemons_and_servers(Server::start(Redis { password: Some("right"), ..Redis::default() }));
+}
+
+#[test]
+fn redis_cluster() {
+    a_tree_survives_killed_daemons_and_servers(Server::start(RedisCluster));
 }
 
 #[test]

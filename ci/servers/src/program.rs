@@ -87,12 +87,8 @@ impl<P: Program> Server<P> {
         self.kill();
         self.child = Some(self.spawn());
         let deadline = Instant::now() + START_TIME_MAX;
-        loop {
-            if self.answers() {
-                return;
-            }
-            let log = || std::fs::read_to_string(self.log()).unwrap_or_default();
-            assert!(Instant::now() < deadline, "no answer after {START_TIME_MAX:?}: {}", log());
+        while !self.answers() {
+            self.assert_before(deadline);
             // It ends at once while processes of the one that was killed still hold its data, for a moment.
             let child = self.child.as_mut().expect("it was just started");
             if child.try_wait().expect("a child can be asked").is_some() {
@@ -100,6 +96,20 @@ impl<P: Program> Server<P> {
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Until it answers, after something that has made it stop.
+    pub fn wait(&self) {
+        let deadline = Instant::now() + START_TIME_MAX;
+        while !self.answers() {
+            self.assert_before(deadline);
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn assert_before(&self, deadline: Instant) {
+        let log = || std::fs::read_to_string(self.log()).unwrap_or_default();
+        assert!(Instant::now() < deadline, "no answer after {START_TIME_MAX:?}: {}", log());
     }
 
     fn spawn(&self) -> Child {
@@ -180,7 +190,7 @@ fn have_files_of_its_own() -> io::Result<()> {
     Ok(())
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("the loopback has free ports");
     listener.local_addr().expect("a bound socket has an address").port()
 }

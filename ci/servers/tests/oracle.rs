@@ -15,7 +15,7 @@ mod operations;
 mod tree;
 
 use driver::Driver;
-use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, Server as Process};
+use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, RedisCluster, Server as Process};
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
@@ -38,6 +38,11 @@ fn judge<S: Server>(process: &Process<impl Program>) {
 #[test]
 fn metadata_agrees_with_the_oracle_on_redis() {
     judge::<RedisServer>(&Process::start(Redis::default()));
+}
+
+#[test]
+fn metadata_agrees_with_the_oracle_on_a_redis_cluster() {
+    judge::<RedisServer>(&Process::start(RedisCluster));
 }
 
 #[test]

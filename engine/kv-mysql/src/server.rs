@@ -36,6 +36,7 @@ impl Server for MysqlServer {
 
     fn at(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
         address.check_options(&[&["prefix"][..], &Tls::OPTIONS].concat())?;
+        address.require_one_host()?;
         let tls = address.tls(false)?.map(secured);
         let user = address.user.as_deref().ok_or_else(|| AddressError("it names no user".into()))?;
         if address.path.is_empty() || address.path.contains('/') {

@@ -2,7 +2,7 @@
 
 use crate::error::{self, unexpected};
 use crate::scripts::{self, Script, Scripts};
-use crate::server::Names;
+use crate::server::{Names, Replicas};
 use redis::{Cmd, Connection as Wire, Value};
 use shoal_kv::limits::VALUE_BYTES_MAX;
 use shoal_kv::{Direction, Effect, KeyRange, KvError, Update, WriteSet};
@@ -15,19 +15,44 @@ pub struct RedisConnection {
     names: Arc<Names>,
     slot: u64,
     slot_name: String,
+    replicas: Replicas,
 }
 
 impl RedisConnection {
-    pub(crate) fn new(mut wire: Wire, scripts: Scripts, names: Arc<Names>, slot: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        wire: Wire,
+        scripts: Scripts,
+        names: Arc<Names>,
+        slot: u64,
+        replicas: Replicas,
+    ) -> Result<Self, Failure> {
         let slot_name = names.slot(slot);
+        let mut connection = RedisConnection { wire, scripts, names, slot, slot_name, replicas };
         redis::cmd("SET")
-            .arg(&slot_name)
+            .arg(&connection.slot_name)
             .arg(0)
             .arg("EX")
             .arg(SLOT_SECONDS)
-            .exec(&mut wire)
+            .exec(&mut connection.wire)
             .map_err(error::translate)?;
-        Ok(RedisConnection { wire, scripts, names, slot, slot_name })
+        connection.wait_for_replicas()?;
+        Ok(connection)
+    }
+
+    /// What was written over this connection survives a fail-over from here on. If it's not known to, it counts as not
+    /// known to have happened, also to who asks later.
+    fn wait_for_replicas(&mut self) -> Result<(), Failure> {
+        let Replicas { count, answer_max } = self.replicas;
+        if count == 0 {
+            return Ok(());
+        }
+        let patience = answer_max.as_millis() as u64 / 2;
+        let reached: u32 =
+            redis::cmd("WAIT").arg(count).arg(patience).query(&mut self.wire).map_err(error::translate)?;
+        match reached >= count {
+            true => Ok(()),
+            false => Err(Failure::Lost(format!("redis: {reached} of {count} replicas have it after {patience} ms"))),
+        }
     }
 
     fn call(&self, script: Script) -> Cmd {
@@ -112,7 +137,10 @@ impl Connection for RedisConnection {
             _ => return Err(unexpected("a commit's answer is no list")),
         };
         match answer.as_slice() {
-            [Value::BulkString(word)] if word == b"done" => Ok(CommitEnd::Done),
+            [Value::BulkString(word)] if word == b"done" => {
+                self.wait_for_replicas()?;
+                Ok(CommitEnd::Done)
+            }
             [Value::BulkString(word)] if word == b"moved" => Ok(CommitEnd::Moved),
             [Value::BulkString(word)] if word == b"slot" => Ok(CommitEnd::NoSlot),
             [Value::BulkString(word), Value::BulkString(key), Value::Int(bytes)] if word == b"damaged" => {
@@ -134,7 +162,9 @@ impl Connection for RedisConnection {
     fn close_slot(&mut self, slot: u64) -> Result<Option<u64>, Failure> {
         let mut command = self.scripts.call(Script::CloseSlot, &[&self.names.slot(slot)]);
         command.arg(SLOT_SECONDS);
-        match scripts::run(&mut self.wire, &command)? {
+        let answer = scripts::run(&mut self.wire, &command)?;
+        self.wait_for_replicas()?;
+        match answer {
             Value::Nil => Ok(None),
             Value::Int(number) => Ok(Some(number.cast_unsigned())),
             _ => Err(unexpected("a slot's number")),

@@ -30,8 +30,9 @@ fn of_server(kind: ServerErrorKind, text: String) -> Failure {
         | ServerErrorKind::ClusterDown
         | ServerErrorKind::MasterDown
         | ServerErrorKind::NoScript => Failure::Later(text),
-        // A replica, perhaps of the server that was the primary here: the next connection may find another.
-        ServerErrorKind::ReadOnly => Failure::Lost(text),
+        // A replica, perhaps of the server that was the primary here, or a node that has given the keys to another: the next
+        // connection may find that one.
+        ServerErrorKind::ReadOnly | ServerErrorKind::Moved | ServerErrorKind::Ask => Failure::Lost(text),
         ServerErrorKind::NoPerm => Failure::Refused(KvError::Permission(text)),
         _ => Failure::Refused(KvError::Other(text)),
     }

@@ -1,7 +1,9 @@
-//! Metadata on a Redis server (6.2 or later; also Valkey): one process of its own, or the primary of a Sentinel group.
+//! Metadata on a Redis server (6.2 or later; also Valkey): one by itself, the primary of a group that Sentinels watch, or a node
+//! of a cluster ([`place`]).
 //!
-//! `redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?prefix=NAME]`, and `rediss://` with TLS. Everything of a volume lies in keys that
-//! begin with `{NAME}`, so that they share a hash slot:
+//! `redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?prefix=NAME]`, and `rediss://` with TLS; `redis-sentinel://` and
+//! `redis-cluster://` with several hosts to ask. Everything of a volume lies in keys that begin with `{NAME}`, so that they
+//! share a hash slot:
 //!
 //! | key | holds |
 //! |---|---|
@@ -18,6 +20,7 @@ mod connection;
 mod durability;
 mod error;
 mod listener;
+mod place;
 mod scripts;
 mod server;
 mod snapshot;

@@ -4,25 +4,21 @@ use crate::connection::RedisConnection;
 use crate::durability::Durability;
 use crate::error;
 use crate::listener::RedisListener;
+use crate::place::Places;
 use crate::scripts::Scripts;
 use crate::snapshot::RedisSnapshot;
-use redis::io::tcp::TcpSettings;
-use redis::{
-    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates,
-};
 use shoal_kv::{KvResult, Snapshot};
 use shoal_kv_remote::{Address, AddressError, Commits, Failure, Listener, Server, Tls};
 use std::hash::{BuildHasher, RandomState};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub struct RedisServer {
-    place: ConnectionInfo,
-    tls: Option<Tls>,
+    places: Places,
     names: Arc<Names>,
-    answer_max: Duration,
+    /// That must have a commit before it counts as done.
+    replicas: Replicas,
     /// Numbers for slots that nobody else uses.
     slots: (RandomState, AtomicU64),
 }
@@ -47,30 +43,8 @@ impl RedisServer {
         Durability::of(&mut self.open().map_err(Failure::into_error)?)
     }
 
-    /// Reads the files that TLS needs.
-    fn client(&self) -> Result<Client, Failure> {
-        let place = self.place.clone();
-        let Some(Tls { ca, identity }) = &self.tls else { return Client::open(place).map_err(error::translate) };
-        Tls::install_cryptography();
-        let read = |path: &PathBuf| Tls::read(path).map_err(Failure::Refused);
-        let client_tls = match identity {
-            Some((certificate, key)) => {
-                Some(ClientTlsConfig { client_cert: read(certificate)?, client_key: read(key)? })
-            }
-            None => None,
-        };
-        let certificates = TlsCertificates { client_tls, root_cert: ca.as_ref().map(read).transpose()? };
-        Client::build_with_tls(place, certificates).map_err(error::translate)
-    }
-
     fn open(&self) -> Result<redis::Connection, Failure> {
-        let connection = self.client()?.get_connection_with_timeout(self.answer_max).map_err(error::translate)?;
-        let limits = |connection: &redis::Connection| {
-            connection.set_read_timeout(Some(self.answer_max))?;
-            connection.set_write_timeout(Some(self.answer_max))
-        };
-        limits(&connection).map_err(error::translate)?;
-        Ok(connection)
+        self.places.connect()
     }
 
     fn new_slot(&self) -> u64 {
@@ -83,31 +57,16 @@ impl Server for RedisServer {
     type Connection = RedisConnection;
 
     fn at(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
-        address.check_options(&[&["prefix"][..], &Tls::OPTIONS].concat())?;
-        let tls = address.tls(address.scheme == "rediss")?;
-        let database = match address.path.as_str() {
-            "" => 0,
-            path => path.parse().map_err(|_| AddressError("the path is the number of a database, like /0".into()))?,
-        };
-        let mut login = RedisConnectionInfo::default().set_db(database).set_skip_set_lib_name();
-        if let Some(user) = &address.user {
-            login = login.set_username(user);
-        }
-        if let Some(password) = &address.password {
-            login = login.set_password(password);
-        }
-        let (host, port) = (address.host.clone(), address.port.unwrap_or(PORT_DEFAULT));
-        let place = match tls {
-            Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
-            None => ConnectionAddr::Tcp(host, port),
-        };
-        let tcp = TcpSettings::default().set_nodelay(true);
-        let info = |place: ConnectionAddr| -> redis::RedisResult<ConnectionInfo> {
-            Ok(place.into_connection_info()?.set_tcp_settings(tcp).set_redis_settings(login))
-        };
-        let place = info(place).map_err(|error| AddressError(error.to_string()))?;
+        address.check_options(&[&["prefix", "group", "replicas"][..], &Tls::OPTIONS].concat())?;
         let names = Arc::new(Names::new(address.prefix()?));
-        Ok(RedisServer { place, tls, names, answer_max, slots: (RandomState::new(), AtomicU64::new(0)) })
+        let places = Places::at(address, &names.commits, answer_max)?;
+        let replicas = match address.option("replicas").map(str::parse) {
+            None => 0,
+            Some(Ok(count)) => count,
+            Some(Err(_)) => return Err(AddressError("replicas is a number".into())),
+        };
+        let replicas = Replicas { count: replicas, answer_max };
+        Ok(RedisServer { places, names, replicas, slots: (RandomState::new(), AtomicU64::new(0)) })
     }
 
     /// Keys need no preparing.
@@ -116,7 +75,10 @@ impl Server for RedisServer {
     }
 
     fn durability_warning(&self) -> KvResult<Option<String>> {
-        Ok(self.durability()?.warning())
+        let losing = self.places.may_move() && self.replicas.count == 0;
+        let fail_over = losing.then(|| FAIL_OVER_WARNING.to_string());
+        let warnings: Vec<String> = self.durability()?.warning().into_iter().chain(fail_over).collect();
+        Ok((!warnings.is_empty()).then(|| warnings.join("; and ")))
     }
 
     fn destroy(&self) -> KvResult<()> {
@@ -137,7 +99,7 @@ impl Server for RedisServer {
     fn connect(&self) -> Result<RedisConnection, Failure> {
         let mut connection = self.open()?;
         let scripts = Scripts::load(&mut connection)?;
-        RedisConnection::new(connection, scripts, self.names.clone(), self.new_slot())
+        RedisConnection::new(connection, scripts, self.names.clone(), self.new_slot(), self.replicas)
     }
 
     fn listen(&self, to: Commits) -> KvResult<Option<Box<dyn Listener>>> {
@@ -172,4 +134,12 @@ impl Names {
     }
 }
 
-const PORT_DEFAULT: u16 = 6379;
+/// How many replicas must have a commit, and how long a server's answer may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Replicas {
+    pub count: u32,
+    pub answer_max: Duration,
+}
+
+const FAIL_OVER_WARNING: &str = "a fail-over loses the acknowledged changes that had not reached the replica; only with replicas=1 \
+                                 (or more) in the URL is each change on so many before it counts as done";

@@ -1,4 +1,4 @@
-//! Where a server is: `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/PATH][?NAME=VALUE&…]`.
+//! Where a server is: `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…][/PATH][?NAME=VALUE&…]`.
 //!
 //! Shown and debugged without the password, whoever prints it. User, password and values may be percent-encoded.
 
@@ -14,6 +14,8 @@ pub struct Address {
     /// A name or an address; IPv6 without its brackets.
     pub host: String,
     pub port: Option<u16>,
+    /// Further ones, of kinds that take several.
+    pub other_hosts: Vec<(String, Option<u16>)>,
     /// Without the slash before it.
     pub path: String,
     pub options: BTreeMap<String, String>,
@@ -44,11 +46,11 @@ impl Address {
             text += &password.map(|password| format!(":{}", encoded(password))).unwrap_or_default();
             text.push('@');
         }
-        match self.host.contains(':') {
-            true => text += &format!("[{}]", self.host),
-            false => text += &self.host,
+        for (number, (host, port)) in self.hosts().enumerate() {
+            let separator = if number == 0 { "" } else { "," };
+            let host = if host.contains(':') { format!("[{host}]") } else { host.into() };
+            text += &format!("{separator}{host}{}", port.map(|port| format!(":{port}")).unwrap_or_default());
         }
-        text += &self.port.map(|port| format!(":{port}")).unwrap_or_default();
         if !self.path.is_empty() {
             text += &format!("/{}", encoded(&self.path));
         }
@@ -56,6 +58,19 @@ impl Address {
             text += &format!("{}{name}={}", if number == 0 { '?' } else { '&' }, encoded(value));
         }
         text
+    }
+
+    pub fn hosts(&self) -> impl Iterator<Item = (&str, Option<u16>)> {
+        let others = self.other_hosts.iter().map(|(host, port)| (host.as_str(), *port));
+        std::iter::once((self.host.as_str(), self.port)).chain(others)
+    }
+
+    /// For kinds that take one.
+    pub fn require_one_host(&self) -> Result<(), AddressError> {
+        match self.other_hosts.is_empty() {
+            true => Ok(()),
+            false => Err(AddressError("it names several hosts, and this kind takes one".into())),
+        }
     }
 
     pub fn option(&self, name: &str) -> Option<&str> {
@@ -92,13 +107,24 @@ impl FromStr for Address {
             Some((user, password)) => (decoded_part(user)?, decoded_part(password)?),
             None => (None, None),
         };
-        let (host, port) = split_place(place)?;
+        let mut hosts = place.split(',').map(split_place);
+        let (host, port) = hosts.next().expect("a split gives at least one")?;
+        let other_hosts = hosts.collect::<Result<_, _>>()?;
         let mut options = BTreeMap::new();
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').ok_or_else(|| wrong("an option has no value"))?;
             options.insert(name.to_string(), decoded(value)?);
         }
-        Ok(Address { scheme: scheme.to_string(), user, password, host, port, path: decoded(path)?, options })
+        Ok(Address {
+            scheme: scheme.to_string(),
+            user,
+            password,
+            host,
+            port,
+            other_hosts,
+            path: decoded(path)?,
+            options,
+        })
     }
 }
 
@@ -184,6 +210,16 @@ mod tests {
         assert_eq!((address.host.as_str(), address.port), ("::1", Some(7)));
         assert_eq!(address.to_string(), "redis://[::1]:7");
         assert_eq!(address.prefix(), Ok("shoal"));
+    }
+
+    #[test]
+    fn several_hosts_are_told_apart_and_shown_again() {
+        let address = parse("redis-cluster://u:p@a,[::1]:7,b:8/0");
+        let hosts: Vec<_> = address.hosts().collect();
+        assert_eq!(hosts, [("a", None), ("::1", Some(7)), ("b", Some(8))]);
+        assert_eq!(address.to_string(), "redis-cluster://u@a,[::1]:7,b:8/0");
+        assert!(address.require_one_host().is_err() && parse("redis://a").require_one_host().is_ok());
+        assert!("redis-cluster://a,,b".parse::<Address>().is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! META-URLs of engines on a server: `redis://`, `rediss://`, `postgres://`, `mysql://`.
+//! META-URLs of engines on a server: `redis://`, `rediss://`, `redis-sentinel://`, `redis-cluster://`, `postgres://`, `mysql://`.
 //!
 //! A password comes from the URL, or else from the environment: `SHOAL_META_PASSWORD`, or the file that
 //! `SHOAL_META_PASSWORD_FILE` names. It is never shown. What is kept of a URL with a password (the orders of a daemon, the
@@ -32,9 +32,11 @@ trait Engine {
 
 type At = fn(&Address) -> Result<Box<dyn Engine>, AddressError>;
 
-const ENGINES: [(&str, At); 5] = [
+const ENGINES: [(&str, At); 7] = [
     ("redis", at::<RedisServer>),
     ("rediss", at::<RedisServer>),
+    ("redis-sentinel", at::<RedisServer>),
+    ("redis-cluster", at::<RedisServer>),
     ("postgres", at::<PostgresServer>),
     ("postgresql", at::<PostgresServer>),
     ("mysql", at::<MysqlServer>),

@@ -27,7 +27,7 @@ fn count(kv: &Arc<dyn Kv>, who: u32, number: u32) -> KvResult<()> {
         assert!(!attempt.maybe_committed, "the engine knows what has become of earlier runs");
         transaction.add(b"sum", 1);
         transaction.put(&record(who, number), b"");
-        transaction.append(format!("list {who}").as_bytes(), &number.to_be_bytes());
+        transaction.append(format!("list {who} {}", number / 1000).as_bytes(), &number.to_be_bytes());
         Ok(((), Verdict::Commit))
     })
 }
@@ -159,17 +159,26 @@ pub fn a_killed_server_loses_nothing_that_was_acknowledged<S: Server>(
     process: &mut Process<impl Program>,
 ) {
     let url = process.url(&fresh_prefix());
-    let kv = open(connect(&url, Duration::from_secs(10)), Duration::from_secs(120));
-    let acknowledged = count_while(
-        &kv,
-        |_| true,
-        || {
-            for _ in 0..4 {
-                thread::sleep(Duration::from_millis(400));
-                process.restart();
-            }
-        },
-    );
+    deaths_at_lose_nothing(connect, &url, || {
+        for _ in 0..4 {
+            thread::sleep(Duration::from_millis(400));
+            process.restart();
+        }
+    });
+}
+
+/// Of one of several servers.
+pub fn deaths_lose_nothing_that_was_acknowledged<S: Server>(
+    connect: Connect<S>,
+    process: &Process<impl Program>,
+    deaths: impl FnOnce(),
+) {
+    deaths_at_lose_nothing(connect, &process.url(&fresh_prefix()), deaths);
+}
+
+fn deaths_at_lose_nothing<S: Server>(connect: Connect<S>, url: &str, deaths: impl FnOnce()) {
+    let kv = open(connect(url, Duration::from_secs(10)), Duration::from_secs(120));
+    let acknowledged = count_while(&kv, |_| true, deaths);
     assert!(acknowledged.len() > 20, "there was something to lose");
     check_counts(&kv, acknowledged);
 }

@@ -1,5 +1,7 @@
 //! What the tests of all engines share.
 
+// Not every engine is put to each of them.
+#[allow(dead_code)]
 pub mod failures;
 
 use shoal_ci_servers::{Program, Server};
