@@ -41,6 +41,7 @@ mod state_file;
 mod storage;
 mod storage_secrets;
 mod transport;
+mod tree;
 mod verify_cache;
 mod volume;
 

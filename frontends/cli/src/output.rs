@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use shoal_types::FileKind;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
@@ -42,6 +43,19 @@ pub fn columns(rows: &[Vec<String>]) -> String {
 /// `1 file`, `2 files`.
 pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// What an inode is, in words that stay.
+pub fn kind(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Regular => "file",
+        FileKind::Directory => "directory",
+        FileKind::Symlink => "symlink",
+        FileKind::Fifo => "fifo",
+        FileKind::Socket => "socket",
+        FileKind::CharDevice => "character device",
+        FileKind::BlockDevice => "block device",
+    }
 }
 
 #[cfg(test)]

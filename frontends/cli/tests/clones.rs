@@ -4,7 +4,7 @@
 
 mod sandbox;
 
-use sandbox::{SHOAL, Sandbox, kill, noise, text};
+use sandbox::{SHOAL, Sandbox, kill, noise, text, wait_until};
 use std::fs::{self, File, Permissions};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -43,14 +43,6 @@ fn assert_same(sandbox: &Sandbox, one: &Path, other: &Path) {
     rsync.args(["-aHAXn", "--checksum", "--delete", "--itemize-changes"]);
     let output = rsync.arg(format!("{}/", one.display())).arg(format!("{}/", other.display())).output().unwrap();
     assert_eq!((text(&output.stdout), text(&output.stderr)), (String::new(), String::new()));
-}
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(60), "still waiting until {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn inodes(sandbox: &Sandbox, url: &str) -> u64 {

@@ -5,14 +5,13 @@
 mod sandbox;
 
 use rustix::fs::statvfs;
-use sandbox::{Sandbox, noise, text};
+use sandbox::{Sandbox, noise, text, wait_until};
 use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Output;
-use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 const EDQUOT: i32 = 122;
@@ -38,15 +37,6 @@ fn fill(path: &Path, piece: usize) -> (u64, i32) {
                 return (length, error.raw_os_error().unwrap());
             }
         }
-    }
-}
-
-/// Within seconds a mount obeys what was changed under it.
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(20), "still waiting until {what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

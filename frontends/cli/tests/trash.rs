@@ -5,7 +5,7 @@
 
 mod sandbox;
 
-use sandbox::{Sandbox, kill, noise, refusal, text};
+use sandbox::{Sandbox, kill, noise, refusal, text, wait_until};
 use shoal_kv::{Durability, Kv};
 use shoal_kv_sqlite::SqliteKv;
 use shoal_metadata::{
@@ -19,7 +19,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 const SOMEBODY: u32 = 65_534;
 
@@ -52,14 +52,6 @@ fn names(folder: &Path) -> Vec<String> {
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
-}
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(600);
-    while !condition() {
-        assert!(Instant::now() < deadline, "still waiting until {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn end(sandbox: &Sandbox, url: &str, point: &Path) {

@@ -5,12 +5,9 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{count, say};
 use crate::progress::Progress;
 use crate::size::ByteCount;
-use rustix::fs::{Mode, OFlags};
+use crate::tree::{self, Files};
 use shoal_fuse::control::{self, Compaction};
-use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Rewrite files that consist of many pieces
@@ -58,34 +55,16 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     Ok(exit)
 }
 
-/// A tree, by a list of what is still to be looked at: it may be deeper than a stack.
 fn compact(top: &Path, sum: &mut Sum, progress: &Progress) -> Outcome<()> {
-    let looking = |path: &Path, error: &io::Error| Failure::of_io(path, "looking at it", error);
-    let device = fs::symlink_metadata(top).map_err(|error| looking(top, &error))?.dev();
-    let mut paths = vec![top.to_owned()];
-    while let Some(path) = paths.pop() {
-        let metadata = match fs::symlink_metadata(&path) {
-            // Removed meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path != top => continue,
-            metadata => metadata.map_err(|error| looking(&path, &error))?,
-        };
-        if metadata.dev() != device {
-            continue;
-        }
-        if metadata.is_dir() {
-            for entry in fs::read_dir(&path).map_err(|error| looking(&path, &error))? {
-                paths.push(entry.map_err(|error| looking(&path, &error))?.path());
-            }
-        } else if metadata.is_file() {
-            compact_file(&path, sum)?;
-            progress.set(sum.files);
-        }
+    for file in Files::below(top)? {
+        compact_file(&file?.0, sum)?;
+        progress.set(sum.files);
     }
     Ok(())
 }
 
 fn compact_file(path: &Path, sum: &mut Sum) -> Outcome<()> {
-    let file = match open(path) {
+    let file = match tree::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file.map_err(|error| Failure::of_io(path, "opening it", &error))?,
     };
@@ -101,11 +80,6 @@ fn compact_file(path: &Path, sum: &mut Sum) -> Outcome<()> {
     sum.files += 1;
     sum.rewritten += u64::from(rewritten);
     Ok(())
-}
-
-fn open(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
 fn explain(path: &Path, error: &io::Error) -> Failure {

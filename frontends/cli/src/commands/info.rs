@@ -168,7 +168,7 @@ impl Info {
         Info {
             path,
             inode: attributes.ino.0,
-            kind: kind(attributes.kind),
+            kind: output::kind(attributes.kind),
             mode: format!("{:04o}", attributes.mode),
             uid: attributes.uid,
             gid: attributes.gid,
@@ -184,18 +184,6 @@ impl Info {
             entries: None,
             chunks: Vec::new(),
         }
-    }
-}
-
-fn kind(kind: FileKind) -> &'static str {
-    match kind {
-        FileKind::Regular => "file",
-        FileKind::Directory => "directory",
-        FileKind::Symlink => "symlink",
-        FileKind::Fifo => "fifo",
-        FileKind::Socket => "socket",
-        FileKind::CharDevice => "character device",
-        FileKind::BlockDevice => "block device",
     }
 }
 

@@ -5,11 +5,11 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{columns, count, print, print_json, say};
 use crate::progress::Progress;
 use crate::size::ByteCount;
-use rustix::fs::{Mode, OFlags};
+use crate::tree::{self, Files};
 use rustix::io::Errno as OsError;
 use shoal_fuse::control::{self, CacheOrder};
 use std::collections::HashSet;
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -149,7 +149,6 @@ impl Work {
         }
     }
 
-    /// A tree, by a list of what is still to be looked at: it may be deeper than a stack.
     fn find(
         &self,
         of: usize,
@@ -158,26 +157,12 @@ impl Work {
         seen: &mut HashSet<(u64, u64)>,
         pieces: &SyncSender<Piece>,
     ) -> Outcome<()> {
-        let looking = |path: &Path, error: &io::Error| Failure::of_io(path, "looking at it", error);
-        let device = fs::symlink_metadata(top).map_err(|error| looking(top, &error))?.dev();
-        let mut paths = vec![top.to_owned()];
-        while let Some(path) = paths.pop() {
+        for file in Files::below(top)? {
+            let (path, metadata) = file?;
             if lock(&self.sums)[of].refused {
-                return Ok(());
+                break;
             }
-            let metadata = match fs::symlink_metadata(&path) {
-                // Removed meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && path != top => continue,
-                metadata => metadata.map_err(|error| looking(&path, &error))?,
-            };
-            if metadata.dev() != device {
-                continue;
-            }
-            if metadata.is_dir() {
-                for entry in fs::read_dir(&path).map_err(|error| looking(&path, &error))? {
-                    paths.push(entry.map_err(|error| looking(&path, &error))?.path());
-                }
-            } else if metadata.is_file() && (metadata.nlink() == 1 || seen.insert((metadata.dev(), metadata.ino()))) {
+            if metadata.nlink() == 1 || seen.insert((metadata.dev(), metadata.ino())) {
                 self.cut(of, path, &metadata, threads, pieces);
             }
         }
@@ -231,8 +216,7 @@ impl Work {
     }
 
     fn work_on(&self, piece: &Piece) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file: OwnedFd = rustix::fs::open(&piece.path, flags, Mode::empty())?;
+        let file = tree::open(&piece.path)?;
         let whole = |order| control::cache(&file, order, 0..0).map(|_| ());
         let is_first = piece.range.start == 0;
         match self.doing {

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::mounted;
-use crate::output::say;
+use crate::output::{self, say};
 use crate::sessions::{self, Here};
 use crate::signals;
 use crate::volume::{self, Opened};
@@ -16,7 +16,7 @@ use shoal_client::SESSION_EXPIRY;
 use shoal_kv::Durability;
 use shoal_metadata::feed::{Change, Event, Follower};
 use shoal_metadata::{EndSession, Heartbeat, MetaError, MetaOp, MetaResult, Metadata, RegisterSession, SessionKind};
-use shoal_types::{Errno, FileKind, Ino, Name, SessionId};
+use shoal_types::{Errno, Ino, Name, SessionId};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,8 @@ Examples:
   path      within the volume, from its root
   from      of what was renamed: its path before
   inode
-  kind      of what was created: file, directory, symlink, fifo, socket, device
+  kind      of what was created: file, directory, symlink, fifo, socket, character device,
+            block device
   session   who did it, as in `shoal status`")]
 pub struct Arguments {
     /// A file or folder of a mounted volume
@@ -169,7 +170,7 @@ impl<'a> Watching<'a> {
             Change::Joined | Change::Left | Change::Accessed { .. } => return Ok(true),
             Change::Created { parent, name, ino, kind } => {
                 let Some(path) = self.paths.add(*parent, name, *ino)? else { return Ok(true) };
-                told("created", path, None, *ino, Some(kind_name(*kind)))
+                told("created", path, None, *ino, Some(output::kind(*kind)))
             }
             Change::Linked { parent, name, ino } => {
                 let Some(path) = self.paths.add(*parent, name, *ino)? else { return Ok(true) };
@@ -326,17 +327,6 @@ fn below<'p>(path: &'p [u8], above: &[u8]) -> Option<&'p [u8]> {
 
 fn shown(path: Vec<u8>) -> String {
     String::from_utf8(path).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-fn kind_name(kind: FileKind) -> &'static str {
-    match kind {
-        FileKind::Regular => "file",
-        FileKind::Directory => "directory",
-        FileKind::Symlink => "symlink",
-        FileKind::Fifo => "fifo",
-        FileKind::Socket => "socket",
-        FileKind::CharDevice | FileKind::BlockDevice => "device",
-    }
 }
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);

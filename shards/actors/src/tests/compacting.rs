@@ -1,6 +1,7 @@
 //! Slice lists stay short, and rewriting them changes no byte.
 
 use super::*;
+use shoal_kv::{MemoryOptions, MemoryStore};
 
 fn large_blocks(mut config: Config) -> Config {
     config.settings.block_bytes = 4 << 20;
@@ -90,9 +91,9 @@ fn whoever_asks_for_it_gets_short_lists_and_the_room_of_what_is_covered() {
 
 #[test]
 fn nothing_is_lost_that_is_written_while_a_file_is_compacted() {
-    let (kv, store) = (MemoryKv::new(), Arc::new(TestStore::new(0.0)));
-    format(&*kv);
-    let volumes: Vec<Shards> = (0..2).map(|_| Shards::start(config(kv.clone(), &store, 2)).unwrap()).collect();
+    let (server, store) = (MemoryStore::new(MemoryOptions::default()), Arc::new(TestStore::new(0.0)));
+    format(&*server.client());
+    let volumes: Vec<Shards> = (0..2).map(|_| Shards::start(config(server.client(), &store, 2)).unwrap()).collect();
     let ino = create_open(&volumes[0], 0, "f");
     let mut expected = vec![7; 200_000];
     write(&volumes[0], 0, ino, 0, expected.clone()).unwrap();
@@ -117,7 +118,7 @@ fn nothing_is_lost_that_is_written_while_a_file_is_compacted() {
     for volume in &volumes {
         assert!(read(volume, 0, ino, 0, 1 << 20).unwrap() == expected);
     }
-    let findings = shoal_metadata::check::run(&Metadata::new(kv.clone()), &mut |_| {}).unwrap().findings;
+    let findings = shoal_metadata::check::run(&Metadata::new(server.client()), &mut |_| {}).unwrap().findings;
     assert_eq!(findings, []);
     volumes.into_iter().for_each(|volume| volume.stop().unwrap());
 }

@@ -1,6 +1,7 @@
 //! Flags that users set, as far as shards have a part in them.
 
 use super::*;
+use shoal_kv::{MemoryOptions, MemoryStore};
 use shoal_types::InodeFlags;
 
 const LENGTH: usize = 300 << 10;
@@ -128,10 +129,10 @@ fn a_tree_in_which_something_is_protected_is_not_removed_as_a_whole() {
 #[test]
 fn what_another_mount_has_buffered_when_a_file_becomes_immutable_is_refused_and_its_writer_told() {
     let store = Arc::new(TestStore::new(0.0));
-    let kv = MemoryKv::new();
-    format(&*kv);
-    let first = Shards::start(config(kv.clone(), &store, 1)).unwrap();
-    let second = Shards::start(config(kv, &store, 1)).unwrap();
+    let server = MemoryStore::new(MemoryOptions::default());
+    format(&*server.client());
+    // Each with a client of its own: changes of one are foreign to the other.
+    let [first, second] = [(); 2].map(|()| Shards::start(config(server.client(), &store, 1)).unwrap());
     let ino = create_open(&first, 0, "file");
     write(&first, 0, ino, 0, b"before".to_vec()).unwrap();
     flush(&first, 0, ino).unwrap();
