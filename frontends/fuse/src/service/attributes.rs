@@ -10,20 +10,20 @@ use shoal_types::{FsResult, Ino, InodeFlags};
 impl VolumeService {
     pub(super) async fn getattr(&self, ino: Ino) -> FsResult<[u8; 104]> {
         let attributes = self.volume.get_attributes(ino).await?;
-        Ok(attr_out(self.volume.timeouts(ino, None).attributes, &attributes))
+        Ok(attr_out(self.volume.timeouts((ino, attributes.kind), None).attributes, &attributes))
     }
 
     /// The kernel asks this way only for a time of birth.
     pub(super) async fn statx(&self, ino: Ino) -> FsResult<[u8; 288]> {
         let attributes = self.volume.get_attributes(ino).await?;
-        Ok(statx_out(self.volume.timeouts(ino, None).attributes, &attributes))
+        Ok(statx_out(self.volume.timeouts((ino, attributes.kind), None).attributes, &attributes))
     }
 
     pub(super) async fn setattr(&self, header: &Header, ino: Ino, changes: &SetAttributes) -> FsResult<[u8; 104]> {
         self.drop_for_setattr(header, ino, changes).await?;
         let changes = AttributeChanges { exempt: header.uid == SUPERUSER, ..attribute_changes(changes) };
         let attributes = self.volume.set_attributes(ino, changes).await?;
-        Ok(attr_out(self.volume.timeouts(ino, None).attributes, &attributes))
+        Ok(attr_out(self.volume.timeouts((ino, attributes.kind), None).attributes, &attributes))
     }
 
     async fn read_link(&self, ino: Ino) -> FsResult<Vec<u8>> {

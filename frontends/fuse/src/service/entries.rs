@@ -47,8 +47,8 @@ impl VolumeService {
     }
 
     /// For how long a reply may be believed. Where callers are checked here, each step of their paths has to come here.
-    fn timeouts(&self, ino: Ino, at: Option<(Ino, &Name)>) -> KernelTimeouts {
-        let timeouts = self.volume.timeouts(ino, at);
+    fn timeouts(&self, inode: (Ino, FileKind), at: Option<(Ino, &Name)>) -> KernelTimeouts {
+        let timeouts = self.volume.timeouts(inode, at);
         match self.squash.is_on() {
             true => KernelTimeouts { entries: Duration::ZERO, ..timeouts },
             false => timeouts,
@@ -64,7 +64,7 @@ impl VolumeService {
     pub(super) fn entry(&self, attributes: &Attributes, at: Option<(Ino, &Name)>) -> FsResult<EntryOut> {
         let timeouts = match trash::is_trash(attributes) {
             true => KernelTimeouts::default(),
-            false => self.timeouts(attributes.ino, at),
+            false => self.timeouts((attributes.ino, attributes.kind), at),
         };
         let validity = Validity { entry: timeouts.entries, attributes: timeouts.attributes };
         Ok(entry_out(self.nodes.node(attributes.ino)?, GENERATION, validity, attributes))

@@ -28,7 +28,7 @@ impl VolumeService {
         let removed = self.removed_files(header);
         let opened = self.volume.open(ino, access(flags), removed).await;
         let opened = opened.inspect_err(|errno| self.note_refusal(header, removed, *errno))?;
-        if self.volume.may_mislead_kernel() {
+        if self.volume.may_mislead_kernel_about_lengths() {
             // It does not ask for a file's length because it's opened: whoever reads gets that of now.
             let known = self.nodes.node(ino).map(|node| self.notifier.invalidate_attributes(node));
             if let Ok(Err(error)) = known {

@@ -7,7 +7,7 @@ use crate::shared::Shared;
 use futures_channel::oneshot;
 use futures_util::future::join_all;
 use shoal_metadata::QuotaInfo;
-use shoal_types::{Consistency, Errno, FsResult, Ino, Name, VolumeSettings};
+use shoal_types::{Consistency, Errno, FileKind, FsResult, Ino, Name, VolumeSettings};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,14 +27,21 @@ impl Shard {
 
     /// For how long a reply about an inode that goes out now, found under this name if any, may be believed. To be asked
     /// after the reply's content has been read.
-    pub fn timeouts(&self, ino: Ino, at: Option<(Ino, &Name)>) -> KernelTimeouts {
+    ///
+    /// While others live the kernel is told to ask each time for what it tells about regular files. It could be notified of
+    /// changes, but it passes over a reply that is on its way when a notification comes, and goes by the length it had: a read
+    /// after an open, or after a lock, would miss what was written before.
+    pub fn timeouts(&self, (ino, kind): (Ino, FileKind), at: Option<(Ino, &Name)>) -> KernelTimeouts {
         let timeouts = self.believed();
         if timeouts == KernelTimeouts::default() || self.shared.is_alone() {
             return timeouts;
         }
         let kernel = &self.shared.feed.kernel;
         KernelTimeouts {
-            attributes: kernel.tell_attributes(ino, timeouts.attributes),
+            attributes: match kind {
+                FileKind::Regular if self.shared.feed.consistency != Consistency::Relaxed => Duration::ZERO,
+                _ => kernel.tell_attributes(ino, timeouts.attributes),
+            },
             entries: at.map_or(Duration::ZERO, |(parent, name)| kernel.tell_entry(parent, name, timeouts.entries)),
         }
     }
@@ -50,6 +57,11 @@ impl Shard {
     /// The kernel may know names and attributes that other mounts have changed.
     pub fn may_mislead_kernel(&self) -> bool {
         self.shared.feed.consistency.follows() && !self.shared.is_alone()
+    }
+
+    /// It may also know the length of a file that others have written.
+    pub fn may_mislead_kernel_about_lengths(&self) -> bool {
+        self.shared.feed.consistency == Consistency::Relaxed && !self.shared.is_alone()
     }
 
     fn believed(&self) -> KernelTimeouts {

@@ -86,7 +86,8 @@ impl Far {
 }
 
 fn timeouts(volume: &Shards, ino: Ino) -> KernelTimeouts {
-    on(volume, 1, move |local| async move { local.timeouts(ino, Some((Ino::ROOT, &name("any")))) })
+    let inode = (ino, FileKind::Directory);
+    on(volume, 1, move |local| async move { local.timeouts(inode, Some((Ino::ROOT, &name("any")))) })
 }
 
 fn set_mode(volume: &Shards, ino: Ino, mode: u16) {
@@ -226,4 +227,16 @@ fn who_opens_what_was_replaced_is_sent_to_look_again() {
     }
     second.stop().unwrap();
     first.stop().unwrap();
+}
+
+#[test]
+fn the_kernel_keeps_nothing_of_regular_files_while_others_live() {
+    let far = Far::new();
+    let ((first, _), (second, _)) = (far.mount(Consistency::Coherent), far.mount(Consistency::Coherent));
+    let ino = create_open(&first, 0, "file");
+    wait_until("what is remembered is believed", || timeouts(&second, Ino(1 << 40)).attributes > Duration::ZERO);
+    let of_file = on(&second, 1, move |local| async move { local.timeouts((ino, FileKind::Regular), None) });
+    assert_eq!(of_file.attributes, Duration::ZERO);
+    first.stop().unwrap();
+    second.stop().unwrap();
 }

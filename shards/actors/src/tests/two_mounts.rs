@@ -39,7 +39,7 @@ impl Mounts {
 }
 
 fn timeouts(volume: &Shards) -> KernelTimeouts {
-    on(volume, 1, |local| async move { local.timeouts(Ino(1 << 40), None) })
+    on(volume, 1, |local| async move { local.timeouts((Ino(1 << 40), FileKind::Directory), None) })
 }
 
 #[test]
@@ -155,7 +155,9 @@ fn a_strict_mount_gives_its_kernel_time_outs_only_while_it_is_alone() {
 fn a_coherent_mount_gives_time_outs_while_others_live_but_not_about_what_they_have_just_changed() {
     let mounts = Mounts::new();
     let (first, second) = (&mounts.first, mounts.another());
-    let told = |volume: &Shards, ino| on(volume, 1, move |local| async move { local.timeouts(ino, None) }).attributes;
+    let told = |volume: &Shards, ino| {
+        on(volume, 1, move |local| async move { local.timeouts((ino, FileKind::Directory), None) }).attributes
+    };
     for volume in [first, &second] {
         wait_until("the feed is read", || told(volume, Ino(1 << 40)) > Duration::ZERO);
     }
