@@ -11,7 +11,7 @@ mod support;
 use shoal_ci_servers::{Redis, Server as Process};
 use shoal_kv::Durability;
 use shoal_kv_redis::RedisServer;
-use shoal_kv_remote::{RemoteKv, RemoteOptions, Server};
+use shoal_kv_remote::{Counted, Engine, RemoteOptions};
 use shoal_metadata::feed::Follower;
 use shoal_metadata::{MetaOp, RegisterSession};
 use shoal_types::{FileKind, Ino};
@@ -22,13 +22,13 @@ use support::{at, name, volume};
 #[test]
 fn operations_keep_to_their_budgets_alone_and_with_other_mounts() {
     let process = Process::start(Redis::default());
-    keep_to_their_budgets(&process.url("alone"), false);
-    keep_to_their_budgets(&process.url("told"), true);
+    keep_to_their_budgets::<RedisServer>(&process.url("alone"), false);
+    keep_to_their_budgets::<RedisServer>(&process.url("told"), true);
 }
 
-fn keep_to_their_budgets(url: &str, told: bool) {
-    let server = RedisServer::at(&url.parse().unwrap(), Duration::from_secs(10)).unwrap();
-    let kv = RemoteKv::open(server, RemoteOptions::default()).unwrap();
+fn keep_to_their_budgets<E: Engine>(url: &str, told: bool) {
+    let server = E::at(&url.parse().unwrap(), Duration::from_secs(10)).unwrap();
+    let kv = server.open(RemoteOptions::default()).unwrap();
     let mount = volume(kv.clone());
     let mut follower = told.then(|| {
         let record = shoal_metadata::SessionRecord { pid: 2, ..support::record() };

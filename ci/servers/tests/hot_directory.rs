@@ -12,7 +12,7 @@ use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, Server as Process};
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
-use shoal_kv_remote::{RemoteKv, RemoteOptions, Server};
+use shoal_kv_remote::{Counted, Engine, RemoteOptions};
 use shoal_metadata::{LeaseInodes, MetaOp};
 use shoal_types::{FileKind, Ino};
 use std::thread;
@@ -22,15 +22,15 @@ use support::{Mount, mount, volume};
 /// As many as there would be programs.
 const THREADS: u64 = 8;
 
-fn fill<S: Server>(process: &Process<impl Program>) {
+fn fill<E: Engine>(process: &Process<impl Program>) {
     let files = if std::env::var_os("SHOAL_LONG").is_some() { 100_000 } else { 2_000 };
-    let engine = std::any::type_name::<S>().rsplit("::").next().unwrap();
+    let engine = std::any::type_name::<E>().rsplit("::").next().unwrap();
     for clients in [1, 2, 4] {
         let open = || {
             let url = process.url(&format!("clients{clients}")).parse().unwrap();
-            let server = S::at(&url, Duration::from_secs(10)).unwrap();
+            let server = E::at(&url, Duration::from_secs(10)).unwrap();
             server.prepare(true).unwrap();
-            RemoteKv::open(server, RemoteOptions::default()).unwrap()
+            server.open(RemoteOptions::default()).unwrap()
         };
         let kvs: Vec<_> = (0..clients).map(|_| open()).collect();
         let mounts: Vec<Mount> = kvs

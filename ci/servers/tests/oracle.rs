@@ -19,17 +19,17 @@ use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, RedisCluster, Server a
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
-use shoal_kv_remote::{RemoteKv, RemoteOptions, Server};
+use shoal_kv_remote::{Engine, RemoteOptions};
 use std::time::Duration;
 
 const SEEDS: std::ops::Range<u64> = 300..304;
 const STEPS: usize = 300;
 
-fn judge<S: Server>(process: &Process<impl Program>) {
+fn judge<E: Engine>(process: &Process<impl Program>) {
     for seed in SEEDS {
-        let server = S::at(&process.url(&format!("seed{seed}")).parse().unwrap(), Duration::from_secs(10)).unwrap();
+        let server = E::at(&process.url(&format!("seed{seed}")).parse().unwrap(), Duration::from_secs(10)).unwrap();
         assert_eq!(server.prepare(true), Ok(true));
-        let kv = RemoteKv::open(server, RemoteOptions::default()).unwrap();
+        let kv = server.open(RemoteOptions::default()).unwrap();
         let outcomes = Driver::new(kv, seed, seed % 2 == 0).run(STEPS);
         assert!(outcomes.len() > 20, "seed {seed}: {outcomes:?}");
     }

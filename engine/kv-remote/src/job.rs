@@ -5,7 +5,8 @@ use crate::pool::Pooled;
 use crate::server::{Commit, CommitEnd, Connection, Failure, Server};
 use crate::snapshot::Snapshot;
 use crate::transaction::RemoteTransaction;
-use shoal_kv::retry::{Clock, retry};
+use crate::workers::Runner;
+use shoal_kv::retry::{SystemClock, retry};
 use shoal_kv::{Attempt, Job, KvError, KvResult, Random, Transaction, Verdict, run_body};
 use std::sync::atomic::Ordering;
 
@@ -17,9 +18,8 @@ struct Unanswered {
     why: String,
 }
 
-impl<S: Server> Client<S> {
-    /// Runs the job to its end and gives the outcome.
-    pub(crate) fn run(&self, job: &mut dyn Job, clock: &dyn Clock, jitter: &mut Random) -> KvResult<Verdict> {
+impl<S: Server> Runner for Client<S> {
+    fn run(&self, job: &mut dyn Job, clock: &SystemClock, jitter: &mut Random) -> KvResult<Verdict> {
         let mut unanswered = None;
         let mut runs = 0;
         let outcome = retry(&self.options.retry, clock, jitter, |_| {
@@ -36,7 +36,9 @@ impl<S: Server> Client<S> {
         }
         outcome
     }
+}
 
+impl<S: Server> Client<S> {
     fn attempt(&self, job: &mut dyn Job, attempt: Attempt, unanswered: &mut Option<Unanswered>) -> KvResult<Verdict> {
         let mut pooled = self.pool.take()?;
         let mut transaction = RemoteTransaction::new(Snapshot::new(&mut pooled.connection, &self.round_trips));

@@ -16,6 +16,7 @@
 
 mod address;
 mod client;
+mod engine;
 mod job;
 mod pool;
 mod server;
@@ -23,21 +24,23 @@ mod snapshot;
 mod tls;
 mod transaction;
 mod watch;
+mod workers;
 
 pub use address::{Address, AddressError};
+pub use engine::{Counted, Engine};
 pub use server::{
     Answer, Asked, Commit, CommitEnd, Commits, Connection, Evidence, Failure, LISTEN_PAUSE, Listener, SeenRange,
     Server, Versioned, VersionedPair,
 };
 
 pub use tls::Tls;
+pub use workers::{Runner, Workers, jitter};
 
 use client::Client;
 use shoal_kv::retry::RetryPolicy;
-use shoal_kv::{Durability, Job, Kv, KvError, KvResult, Reader, Snapshot, Watch};
+use shoal_kv::{Durability, Job, Kv, KvResult, Reader, Snapshot, Watch};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +61,7 @@ impl Default for RemoteOptions {
 /// A metadata engine on a server.
 pub struct RemoteKv<S: Server> {
     client: Arc<Client<S>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    thread_ids: Vec<ThreadId>,
+    workers: Workers,
 }
 
 impl<S: Server> RemoteKv<S> {
@@ -67,27 +69,21 @@ impl<S: Server> RemoteKv<S> {
     pub fn open(server: S, options: RemoteOptions) -> KvResult<Arc<Self>> {
         let client = Arc::new(Client::new(server, options));
         client.pool.give_back(client.pool.take()?);
-        let threads = (0..options.workers.max(1)).map(|number| {
-            let client = client.clone();
-            let worker = thread::Builder::new().name(format!("metadata-commit-{number}"));
-            worker.spawn(move || client.work()).map_err(|error| KvError::Other(format!("starting a thread: {error}")))
-        });
-        let threads = threads.collect::<KvResult<Vec<_>>>().inspect_err(|_| client.queue.close())?;
-        let thread_ids = threads.iter().map(|thread| thread.thread().id()).collect();
-        Ok(Arc::new(RemoteKv { client, threads: Mutex::new(threads), thread_ids }))
+        let workers = Workers::start(&client, options.workers)?;
+        Ok(Arc::new(RemoteKv { client, workers }))
     }
 
     pub fn server(&self) -> &S {
         self.client.pool.server()
     }
+}
 
-    /// Questions asked of the server so far, other than to connect: what operations are held to budgets with.
-    pub fn round_trips(&self) -> u64 {
+impl<S: Server> Counted for RemoteKv<S> {
+    fn round_trips(&self) -> u64 {
         self.client.round_trips.load(Ordering::Relaxed)
     }
 
-    /// Commits that were refused so far because what they had read had changed.
-    pub fn conflicts(&self) -> u64 {
+    fn conflicts(&self) -> u64 {
         self.client.conflicts.load(Ordering::Relaxed)
     }
 }
@@ -105,8 +101,9 @@ impl<S: Server> Kv for RemoteKv<S> {
         false
     }
 
-    fn submit(&self, job: Box<dyn Job>, durability: Durability) {
-        self.client.submit(job, durability);
+    /// Every commit is as durable as the server makes any, so there is nothing to choose.
+    fn submit(&self, job: Box<dyn Job>, _: Durability) {
+        self.workers.submit(job);
     }
 
     /// No server tells cheaply.
@@ -128,17 +125,9 @@ impl<S: Server> Kv for RemoteKv<S> {
     }
 
     fn close(&self) -> KvResult<()> {
-        self.client.queue.close();
-        // The last handle may be dropped by a job's `done`, on a worker: that one cannot wait for itself.
-        if self.thread_ids.contains(&thread::current().id()) {
-            return Ok(());
+        if self.workers.close()? {
+            self.client.pool.close();
         }
-        // Held while waiting, so that a second closer returns no earlier than the first.
-        let mut threads = self.threads.lock().expect("no panic under this lock");
-        for thread in threads.drain(..) {
-            thread.join().map_err(|_| KvError::Other("a worker of the metadata store panicked".into()))?;
-        }
-        self.client.pool.close();
         Ok(())
     }
 }

@@ -8,7 +8,7 @@
 
 use crate::server::{Connection, Failure, Server};
 use crossbeam_queue::{ArrayQueue, SegQueue};
-use shoal_kv::{KvError, KvResult};
+use shoal_kv::KvResult;
 use std::time::{Duration, Instant};
 
 pub(crate) struct Pool<S: Server> {
@@ -82,10 +82,6 @@ impl<S: Server> Pool<S> {
         }
         Ok(Pooled { connection, commits: 0, idle_since: Instant::now() })
     }
-}
-
-pub(crate) fn closed() -> KvError {
-    KvError::Unavailable("this client of the metadata store has been closed".into())
 }
 
 /// More connections than this are not kept when nobody uses them.

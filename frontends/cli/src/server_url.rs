@@ -10,7 +10,7 @@ use shoal_kv::{Kv, KvResult};
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
-use shoal_kv_remote::{Address, AddressError, RemoteKv, RemoteOptions, Server};
+use shoal_kv_remote::{Address, AddressError, Engine as RemoteEngine, RemoteOptions};
 use std::env;
 use std::fmt;
 use std::path::Path;
@@ -93,24 +93,24 @@ fn server_at(address: &Address) -> Result<Box<dyn Engine>, AddressError> {
     at(address)
 }
 
-fn at<S: Server>(address: &Address) -> Result<Box<dyn Engine>, AddressError> {
-    Ok(Box::new(S::at(address, ANSWER_MAX)?))
+fn at<E: RemoteEngine>(address: &Address) -> Result<Box<dyn Engine>, AddressError> {
+    Ok(Box::new(E::at(address, ANSWER_MAX)?))
 }
 
-impl<S: Server> Engine for S {
+impl<E: RemoteEngine> Engine for E {
     fn open(self: Box<Self>, create: bool) -> KvResult<Option<Arc<dyn Kv>>> {
         match self.prepare(create)? {
-            true => Ok(Some(RemoteKv::open(*self, RemoteOptions::default())?)),
+            true => Ok(Some(RemoteEngine::open(*self, RemoteOptions::default())?)),
             false => Ok(None),
         }
     }
 
     fn destroy(&self) -> KvResult<()> {
-        Server::destroy(self)
+        RemoteEngine::destroy(self)
     }
 
     fn durability_warning(&self) -> KvResult<Option<String>> {
-        Server::durability_warning(self)
+        RemoteEngine::durability_warning(self)
     }
 }
 

@@ -4,21 +4,21 @@ use super::{RemoteStore, fresh_prefix};
 use shoal_ci_servers::{Program, Proxy, Server as Process};
 use shoal_kv::retry::RetryPolicy;
 use shoal_kv::{Attempt, Direction, Durability, KeyRange, Kv, KvError, KvResult, Transaction, Verdict};
-use shoal_kv_remote::{RemoteKv, RemoteOptions, Server};
+use shoal_kv_remote::{Counted, Engine, RemoteOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How a test reaches a server: by its URL, giving up on an answer after a while.
-pub type Connect<S> = fn(&str, Duration) -> S;
+pub type Connect<E> = fn(&str, Duration) -> E;
 
 fn patient(total_max: Duration) -> RemoteOptions {
     RemoteOptions { retry: RetryPolicy { total_max, ..RetryPolicy::default() }, ..RemoteOptions::default() }
 }
 
-fn open<S: Server>(server: S, patience: Duration) -> Arc<dyn Kv> {
-    RemoteKv::open(server, patient(patience)).unwrap()
+fn open<E: Engine>(server: E, patience: Duration) -> Arc<dyn Kv> {
+    server.open(patient(patience)).unwrap()
 }
 
 /// Adds one to the sum, blindly, and leaves a record; nothing in it would make a second run conflict.
@@ -84,7 +84,7 @@ fn check_counts(kv: &Arc<dyn Kv>, mut acknowledged: Vec<Vec<u8>>) {
     assert_eq!(sum, acknowledged.len() as u64, "each was applied once");
 }
 
-pub fn a_lost_answer_never_means_twice_or_not_at_all<S: Server>(connect: Connect<S>, process: &Process<impl Program>) {
+pub fn a_lost_answer_never_means_twice_or_not_at_all<E: Engine>(connect: Connect<E>, process: &Process<impl Program>) {
     let proxy = Proxy::to(process.port());
     let url = process.url_through(proxy.port(), &fresh_prefix());
     let kv = open(connect(&url, Duration::from_secs(10)), Duration::from_secs(60));
@@ -95,7 +95,7 @@ pub fn a_lost_answer_never_means_twice_or_not_at_all<S: Server>(connect: Connect
     check_counts(&kv, acknowledged);
 }
 
-pub fn cut_connections_delay_and_nothing_else<S: Server>(connect: Connect<S>, process: &Process<impl Program>) {
+pub fn cut_connections_delay_and_nothing_else<E: Engine>(connect: Connect<E>, process: &Process<impl Program>) {
     let proxy = Proxy::to(process.port());
     let url = process.url_through(proxy.port(), &fresh_prefix());
     let kv = open(connect(&url, Duration::from_secs(10)), Duration::from_secs(60));
@@ -113,7 +113,7 @@ pub fn cut_connections_delay_and_nothing_else<S: Server>(connect: Connect<S>, pr
 }
 
 /// The request of a commit is held up on the way until its client has given it up and done it again.
-pub fn a_commit_that_comes_late_is_refused<S: Server>(connect: Connect<S>, process: &Process<impl Program>) {
+pub fn a_commit_that_comes_late_is_refused<E: Engine>(connect: Connect<E>, process: &Process<impl Program>) {
     let proxy = Proxy::to(process.port());
     let url = process.url_through(proxy.port(), &fresh_prefix());
     let kv = open(connect(&url, Duration::from_millis(300)), Duration::from_secs(60));
@@ -130,8 +130,8 @@ pub fn a_commit_that_comes_late_is_refused<S: Server>(connect: Connect<S>, proce
     check_counts(&kv, acknowledged);
 }
 
-pub fn a_silent_server_fails_operations_in_bounded_time<S: Server>(
-    connect: Connect<S>,
+pub fn a_silent_server_fails_operations_in_bounded_time<E: Engine>(
+    connect: Connect<E>,
     process: &Process<impl Program>,
 ) {
     let proxy = Proxy::to(process.port());
@@ -154,8 +154,8 @@ pub fn a_silent_server_fails_operations_in_bounded_time<S: Server>(
     assert!(records.contains(&record(0, 0)) && records.contains(&record(0, 2)));
 }
 
-pub fn a_killed_server_loses_nothing_that_was_acknowledged<S: Server>(
-    connect: Connect<S>,
+pub fn a_killed_server_loses_nothing_that_was_acknowledged<E: Engine>(
+    connect: Connect<E>,
     process: &mut Process<impl Program>,
 ) {
     let url = process.url(&fresh_prefix());
@@ -168,32 +168,31 @@ pub fn a_killed_server_loses_nothing_that_was_acknowledged<S: Server>(
 }
 
 /// Of one of several servers.
-pub fn deaths_lose_nothing_that_was_acknowledged<S: Server>(
-    connect: Connect<S>,
+pub fn deaths_lose_nothing_that_was_acknowledged<E: Engine>(
+    connect: Connect<E>,
     process: &Process<impl Program>,
     deaths: impl FnOnce(),
 ) {
     deaths_at_lose_nothing(connect, &process.url(&fresh_prefix()), deaths);
 }
 
-fn deaths_at_lose_nothing<S: Server>(connect: Connect<S>, url: &str, deaths: impl FnOnce()) {
+fn deaths_at_lose_nothing<E: Engine>(connect: Connect<E>, url: &str, deaths: impl FnOnce()) {
     let kv = open(connect(url, Duration::from_secs(10)), Duration::from_secs(120));
     let acknowledged = count_while(&kv, |_| true, deaths);
     assert!(acknowledged.len() > 20, "there was something to lose");
     check_counts(&kv, acknowledged);
 }
 
-pub fn an_absent_server_is_reported_at_once<S: Server>(connect: Connect<S>, process: &mut Process<impl Program>) {
+pub fn an_absent_server_is_reported_at_once<E: Engine>(connect: Connect<E>, process: &mut Process<impl Program>) {
     process.kill();
     let start = Instant::now();
-    let refused = RemoteKv::open(connect(&process.url("absent"), Duration::from_secs(10)), RemoteOptions::default());
+    let refused = connect(&process.url("absent"), Duration::from_secs(10)).open(RemoteOptions::default());
     assert!(matches!(refused.map(drop), Err(KvError::Unavailable(_))));
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
-pub fn operations_keep_to_their_round_trips<S: Server>(connect: Connect<S>, process: &Process<impl Program>) {
-    let kv =
-        RemoteKv::open(connect(&process.url(&fresh_prefix()), super::ANSWER_MAX), RemoteOptions::default()).unwrap();
+pub fn operations_keep_to_their_round_trips<E: Engine>(connect: Connect<E>, process: &Process<impl Program>) {
+    let kv = connect(&process.url(&fresh_prefix()), super::ANSWER_MAX).open(RemoteOptions::default()).unwrap();
     let trips = |body: fn(&mut dyn Transaction) -> KvResult<()>| {
         let before = kv.round_trips();
         let shared: Arc<dyn Kv> = kv.clone();
@@ -231,6 +230,6 @@ pub fn operations_keep_to_their_round_trips<S: Server>(connect: Connect<S>, proc
 }
 
 /// A store for the contract.
-pub fn contract<S: Server>(connect: fn(&str) -> S, process: &Process<impl Program>) {
+pub fn contract<E: Engine>(connect: fn(&str) -> E, process: &Process<impl Program>) {
     shoal_kv::contract::run_all(&|| Box::new(RemoteStore::new(connect, process)));
 }

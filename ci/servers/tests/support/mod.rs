@@ -7,7 +7,7 @@ pub mod failures;
 use shoal_ci_servers::{Program, Server};
 use shoal_kv::Kv;
 use shoal_kv::contract::ContractStore;
-use shoal_kv_remote::{RemoteKv, RemoteOptions};
+use shoal_kv_remote::{Counted, Engine, RemoteOptions};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,21 +21,21 @@ pub fn fresh_prefix() -> String {
 }
 
 /// An empty store of its own on a server.
-pub struct RemoteStore<S: shoal_kv_remote::Server> {
-    connect: fn(&str) -> S,
+pub struct RemoteStore<E: Engine> {
+    connect: fn(&str) -> E,
     url: String,
-    clients: Mutex<Vec<Arc<RemoteKv<S>>>>,
+    clients: Mutex<Vec<Arc<E::Client>>>,
 }
 
-impl<S: shoal_kv_remote::Server> RemoteStore<S> {
-    pub fn new(connect: fn(&str) -> S, server: &Server<impl Program>) -> Self {
+impl<E: Engine> RemoteStore<E> {
+    pub fn new(connect: fn(&str) -> E, server: &Server<impl Program>) -> Self {
         RemoteStore { connect, url: server.url(&fresh_prefix()), clients: Mutex::default() }
     }
 }
 
-impl<S: shoal_kv_remote::Server> ContractStore for RemoteStore<S> {
+impl<E: Engine> ContractStore for RemoteStore<E> {
     fn client(&self) -> Arc<dyn Kv> {
-        let client = RemoteKv::open((self.connect)(&self.url), RemoteOptions::default()).unwrap();
+        let client = (self.connect)(&self.url).open(RemoteOptions::default()).unwrap();
         self.clients.lock().unwrap().push(client.clone());
         client
     }
