@@ -2,7 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use shoal_ci_conformance::{is_long, wait_until};
-use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, Server};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, Server};
 use shoal_ci_testbed::{Bed, Daemon};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -256,4 +256,11 @@ fn postgresql() {
 #[test]
 fn mariadb() {
     all("mariadb", &Server::start(Mariadb), POLLED_MAX);
+}
+
+#[test]
+fn foundationdb() {
+    let server = Server::start(FoundationDb::default());
+    all("foundationdb", &server, PUSHED_MAX);
+    creates_in_one_directory("foundationdb", on(&server, "creates"));
 }

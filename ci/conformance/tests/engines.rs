@@ -2,9 +2,10 @@
 //! everything that was closed is there.
 
 use shoal_ci_conformance::{assert_same_tree, copy_tree};
-use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, RedisCluster, Server};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, RedisCluster, Server};
 use shoal_ci_testbed::Bed;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// This project's own sources, some hundred files.
 fn tree() -> &'static Path {
@@ -55,4 +56,33 @@ fn postgresql() {
 #[test]
 fn mariadb() {
     a_tree_survives_killed_daemons_and_servers(Server::start(Mariadb));
+}
+
+#[test]
+fn foundationdb() {
+    a_tree_survives_killed_daemons_and_servers(Server::start(FoundationDb::default()));
+}
+
+/// What is wrong is told, and soon: a cluster that does not answer, a file that names none.
+#[test]
+fn foundationdb_that_is_not_there() {
+    if FoundationDb::real_cluster().is_some() {
+        eprintln!("foundationdb: NOT RUN on a real cluster, which is not ours to end: one that is not there");
+        return;
+    }
+    let mut server = Server::start(FoundationDb::default());
+    let bed = Bed::on_server(&server.url("volume"));
+    let url = bed.url();
+    server.kill();
+    let begin = Instant::now();
+    let refused = bed.shoal(&["status", &url]).expect_code(6);
+    assert!(refused.stderr.contains("no answer within"), "{}", refused.stderr);
+    let (_, options) = url.split_once('?').expect("it has options");
+    let refused = bed.shoal(&["status", &format!("fdb:///nonexistent/fdb.cluster?{options}")]).expect_code(6);
+    assert!(refused.stderr.contains("/nonexistent/fdb.cluster"), "{}", refused.stderr);
+    let library = options.split('&').find(|option| option.starts_with("library=")).expect("it names its library");
+    let elsewhere = url.replace(library, "library=/nonexistent/libfdb_c.so");
+    let refused = bed.shoal(&["mount", &elsewhere, &bed.mount_point().display().to_string()]).expect_code(6);
+    assert!(refused.stderr.contains("/nonexistent/libfdb_c.so"), "{}", refused.stderr);
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }

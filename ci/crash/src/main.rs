@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use shoal_ci_crash::{Plan, ServerPlan, run, run_on_server};
-use shoal_ci_servers::{Mariadb, Postgres, Redis};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Redis};
 
 /// Kills a mount's daemon again and again, and checks that nothing acknowledged is missing or wrong
 #[derive(Parser)]
@@ -28,6 +28,8 @@ enum MetadataServer {
     Redis,
     Postgresql,
     Mariadb,
+    /// Our stand-in for it, unless FDB_CLUSTER_FILE names a cluster, which is not killed
+    Foundationdb,
 }
 
 fn main() {
@@ -37,6 +39,7 @@ fn main() {
         Some(MetadataServer::Redis) => run_on_server(&on_server, Redis::default()),
         Some(MetadataServer::Postgresql) => run_on_server(&on_server, Postgres),
         Some(MetadataServer::Mariadb) => run_on_server(&on_server, Mariadb),
+        Some(MetadataServer::Foundationdb) => run_on_server(&on_server, FoundationDb::default()),
         None => {
             run(&Plan { rounds, fault_rate, seed, life_ms_max: if packs { 3000 } else { 1500 }, packs, told: true })
         }

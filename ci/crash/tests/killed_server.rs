@@ -1,7 +1,7 @@
 //! The short form with a metadata server: a few deaths of it and of mounts, on each engine.
 
 use shoal_ci_crash::{ServerPlan, run_on_server};
-use shoal_ci_servers::{Mariadb, Postgres, Redis};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Redis};
 
 const PLAN: ServerPlan = ServerPlan { rounds: 5, seed: 3, told: false };
 
@@ -18,4 +18,9 @@ fn nothing_acknowledged_is_lost_when_postgresql_or_a_mount_is_killed() {
 #[test]
 fn nothing_acknowledged_is_lost_when_mariadb_or_a_mount_is_killed() {
     run_on_server(&PLAN, Mariadb);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_foundationdb_or_a_mount_is_killed() {
+    run_on_server(&PLAN, FoundationDb::default());
 }

@@ -5,6 +5,7 @@
 
 mod authority;
 mod certificate;
+mod fdb;
 mod mariadb;
 mod moto;
 mod postgres;
@@ -19,6 +20,7 @@ mod suites;
 mod webdav;
 
 pub use authority::Authority;
+pub use fdb::FoundationDb;
 pub use mariadb::Mariadb;
 pub use moto::Moto;
 pub use postgres::Postgres;

@@ -1,5 +1,6 @@
 //! What operations cost in round trips on an engine on a server, without quotas: a change that needs one more is seen here.
-//! With another mount there, each change is told in the change feed, and that costs none. The count is kv-remote's, so one engine speaks for all.
+//! With another mount there, each change is told in the change feed, and that costs none. The count is kv-remote's, so one of
+//! its engines speaks for all; FoundationDB counts by itself.
 
 // A failed unwrap is a failed test, which is what it is for.
 #![allow(clippy::unwrap_used)]
@@ -8,8 +9,9 @@
 #[allow(dead_code)]
 mod support;
 
-use shoal_ci_servers::{Redis, Server as Process};
+use shoal_ci_servers::{FoundationDb, Redis, Server as Process};
 use shoal_kv::Durability;
+use shoal_kv_fdb::FdbServer;
 use shoal_kv_redis::RedisServer;
 use shoal_kv_remote::{Counted, Engine, RemoteOptions};
 use shoal_metadata::feed::Follower;
@@ -26,8 +28,16 @@ fn operations_keep_to_their_budgets_alone_and_with_other_mounts() {
     keep_to_their_budgets::<RedisServer>(&process.url("told"), true);
 }
 
+#[test]
+fn operations_keep_to_their_budgets_on_foundationdb() {
+    let process = Process::start(FoundationDb::default());
+    keep_to_their_budgets::<FdbServer>(&process.url("alone"), false);
+    keep_to_their_budgets::<FdbServer>(&process.url("told"), true);
+}
+
 fn keep_to_their_budgets<E: Engine>(url: &str, told: bool) {
     let server = E::at(&url.parse().unwrap(), Duration::from_secs(10)).unwrap();
+    assert_eq!(server.prepare(true), Ok(true));
     let kv = server.open(RemoteOptions::default()).unwrap();
     let mount = volume(kv.clone());
     let mut follower = told.then(|| {

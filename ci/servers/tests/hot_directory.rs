@@ -8,7 +8,8 @@
 #[allow(dead_code)]
 mod support;
 
-use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, Server as Process};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, Server as Process};
+use shoal_kv_fdb::FdbServer;
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
@@ -80,4 +81,9 @@ fn clients_do_not_conflict_in_one_directory_on_postgresql() {
 #[test]
 fn clients_do_not_conflict_in_one_directory_on_mariadb() {
     fill::<MysqlServer>(&Process::start(Mariadb));
+}
+
+#[test]
+fn clients_do_not_conflict_in_one_directory_on_foundationdb() {
+    fill::<FdbServer>(&Process::start(FoundationDb::default()));
 }

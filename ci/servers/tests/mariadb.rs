@@ -24,7 +24,7 @@ fn mysql(url: &str, answer_max: Duration) -> MysqlServer {
 fn the_contract_is_kept_and_failures_change_nothing() {
     let mut server = Server::start(Mariadb);
     failures::contract(|url| mysql(url, support::ANSWER_MAX), &server);
-    failures::operations_keep_to_their_round_trips(mysql, &server);
+    failures::operations_keep_to_their_round_trips(mysql, &server, 3..=3);
     failures::a_lost_answer_never_means_twice_or_not_at_all(mysql, &server);
     failures::cut_connections_delay_and_nothing_else(mysql, &server);
     failures::a_commit_that_comes_late_is_refused(mysql, &server);

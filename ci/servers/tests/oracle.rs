@@ -15,7 +15,8 @@ mod operations;
 mod tree;
 
 use driver::Driver;
-use shoal_ci_servers::{Mariadb, Postgres, Program, Redis, RedisCluster, Server as Process};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, RedisCluster, Server as Process};
+use shoal_kv_fdb::FdbServer;
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
@@ -53,4 +54,9 @@ fn metadata_agrees_with_the_oracle_on_postgresql() {
 #[test]
 fn metadata_agrees_with_the_oracle_on_mariadb() {
     judge::<MysqlServer>(&Process::start(Mariadb));
+}
+
+#[test]
+fn metadata_agrees_with_the_oracle_on_foundationdb() {
+    judge::<FdbServer>(&Process::start(FoundationDb::default()));
 }

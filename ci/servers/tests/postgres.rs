@@ -23,7 +23,7 @@ fn postgres(url: &str, answer_max: Duration) -> PostgresServer {
 fn the_contract_is_kept_and_failures_change_nothing() {
     let mut server = Server::start(Postgres);
     failures::contract(|url| postgres(url, support::ANSWER_MAX), &server);
-    failures::operations_keep_to_their_round_trips(postgres, &server);
+    failures::operations_keep_to_their_round_trips(postgres, &server, 3..=3);
     failures::a_lost_answer_never_means_twice_or_not_at_all(postgres, &server);
     failures::cut_connections_delay_and_nothing_else(postgres, &server);
     failures::a_commit_that_comes_late_is_refused(postgres, &server);

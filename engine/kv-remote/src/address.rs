@@ -1,5 +1,7 @@
 //! Where a server is: `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…][/PATH][?NAME=VALUE&…]`.
 //!
+//! Kinds whose servers are named in a file have `SCHEME:///FILE[?NAME=VALUE&…]`, and no host.
+//!
 //! Shown and debugged without the password, whoever prints it. User, password and values may be percent-encoded.
 
 use std::collections::BTreeMap;
@@ -108,7 +110,10 @@ impl FromStr for Address {
             None => (None, None),
         };
         let mut hosts = place.split(',').map(split_place);
-        let (host, port) = hosts.next().expect("a split gives at least one")?;
+        let (host, port) = match hosts.next().expect("a split gives at least one") {
+            _ if authority.is_empty() && FILE_SCHEMES.contains(&scheme) => Default::default(),
+            first => first?,
+        };
         let other_hosts = hosts.collect::<Result<_, _>>()?;
         let mut options = BTreeMap::new();
         for option in query.split('&').filter(|option| !option.is_empty()) {
@@ -179,6 +184,8 @@ impl fmt::Debug for Address {
     }
 }
 
+/// Whose addresses are of a file that tells where the servers are.
+const FILE_SCHEMES: [&str; 1] = ["fdb"];
 const PREFIX_DEFAULT: &str = "shoal";
 const PREFIX_BYTES_MAX: usize = 32;
 
@@ -220,6 +227,14 @@ mod tests {
         assert_eq!(address.to_string(), "redis-cluster://u@a,[::1]:7,b:8/0");
         assert!(address.require_one_host().is_err() && parse("redis://a").require_one_host().is_ok());
         assert!("redis-cluster://a,,b".parse::<Address>().is_err());
+    }
+
+    #[test]
+    fn only_kinds_that_name_a_file_have_no_host() {
+        let address = parse("fdb:///etc/fdb.cluster?prefix=a");
+        assert_eq!((address.host.as_str(), address.path.as_str()), ("", "etc/fdb.cluster"));
+        assert_eq!(address.to_string(), "fdb:///etc/fdb.cluster?prefix=a");
+        assert!("redis:///0".parse::<Address>().is_err() && "fdb://:1/f".parse::<Address>().is_err());
     }
 
     #[test]

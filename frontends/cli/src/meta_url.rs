@@ -18,11 +18,12 @@ use std::sync::Arc;
 pub enum MetaUrl {
     /// `sqlite:///FILE`; the path is absolute and taken as it is, without escapes.
     Sqlite(PathBuf),
-    /// `redis://…`, `postgres://…`, `mysql://…`
+    /// `redis://…`, `postgres://…`, `mysql://…`, `fdb://…`
     Server(ServerUrl),
 }
 
-const SUPPORTED: &str = "sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB, mysql://USER@HOST/DB";
+const SUPPORTED: &str =
+    "sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB, mysql://USER@HOST/DB, fdb:///CLUSTER-FILE";
 const SQLITE: &str = "sqlite:///FILE";
 
 impl MetaUrl {

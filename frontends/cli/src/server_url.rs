@@ -1,4 +1,5 @@
-//! META-URLs of engines on a server: `redis://`, `rediss://`, `redis-sentinel://`, `redis-cluster://`, `postgres://`, `mysql://`.
+//! META-URLs of engines on a server: `redis://`, `rediss://`, `redis-sentinel://`, `redis-cluster://`, `postgres://`, `mysql://`,
+//! `fdb://`.
 //!
 //! A password comes from the URL, or else from the environment: `SHOAL_META_PASSWORD`, or the file that
 //! `SHOAL_META_PASSWORD_FILE` names. It is never shown. What is kept of a URL with a password (the orders of a daemon, the
@@ -7,6 +8,7 @@
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use shoal_kv::{Kv, KvResult};
+use shoal_kv_fdb::FdbServer;
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
@@ -32,7 +34,7 @@ trait Engine {
 
 type At = fn(&Address) -> Result<Box<dyn Engine>, AddressError>;
 
-const ENGINES: [(&str, At); 7] = [
+const ENGINES: [(&str, At); 8] = [
     ("redis", at::<RedisServer>),
     ("rediss", at::<RedisServer>),
     ("redis-sentinel", at::<RedisServer>),
@@ -40,6 +42,7 @@ const ENGINES: [(&str, At); 7] = [
     ("postgres", at::<PostgresServer>),
     ("postgresql", at::<PostgresServer>),
     ("mysql", at::<MysqlServer>),
+    ("fdb", at::<FdbServer>),
 ];
 
 impl ServerUrl {
@@ -55,9 +58,11 @@ impl ServerUrl {
         });
         let scheme = text.split(':').next().unwrap_or_default();
         parsed.map_err(|AddressError(why)| {
-            Failure::usage(format_args!(
-                "{scheme}://…: {why}; write {scheme}://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?prefix=NAME]"
-            ))
+            let form = match scheme {
+                "fdb" => "/CLUSTER-FILE[?prefix=NAME]",
+                _ => "[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?prefix=NAME]",
+            };
+            Failure::usage(format_args!("{scheme}://…: {why}; write {scheme}://{form}"))
         })
     }
 
@@ -174,6 +179,8 @@ mod tests {
             ("postgres://h/db", "user"),
             ("mysql://me:secret@h/", "database"),
             ("mysql://me:secret@/db", "host"),
+            ("fdb://secret@host/f", "fdb:///CLUSTER-FILE"),
+            ("fdb:///f?library=x.so", "full path"),
         ] {
             let refusal = text.parse::<MetaUrl>().unwrap_err().to_string();
             assert!(refusal.contains(why) && !refusal.contains("secret"), "{refusal}");

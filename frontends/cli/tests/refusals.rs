@@ -20,6 +20,10 @@ fn urls_that_are_wrong_or_of_another_engine() {
     assert!(!said.contains("secret"));
     let said = sandbox.refused(&["status", "redis://user:secret@127.0.0.1:1/1"], 6, &["redis://user@127.0.0.1:1/1"]);
     assert!(!said.contains("secret"));
+    // The program has come as far as this without the library.
+    let missing = "fdb:///etc/foundationdb/fdb.cluster?library=/nonexistent/libfdb_c.so";
+    sandbox.refused(&["status", missing], 6, &["/nonexistent/libfdb_c.so", "FDB_CLIENT_LIB_PATH"]);
+    sandbox.refused(&["status", "fdb://host/1"], 2, &["fdb:///CLUSTER-FILE"]);
     let url = sandbox.url("x.db");
     sandbox.refused(&["format", &url, "x", "--storage", "nosuch://bucket/x"], 2, &["'nosuch'", "s3://"]);
     sandbox.refused(&["format", &url, "x", "--storage", "objects"], 2, &["objects"]);

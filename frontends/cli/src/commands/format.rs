@@ -28,13 +28,14 @@ Examples:
   shoal format sqlite:///srv/logs.db logs --compress zstd:3
   shoal format sqlite:///srv/mail.db mail --storage s3://mail/a --stage-max 32K
   shoal format sqlite:///srv/a.db a --encrypt aes-256-gcm --key-file /root/a.key
+  shoal format fdb:///etc/foundationdb/fdb.cluster?prefix=photos photos --storage s3://bucket/photos?region=eu-west-1
   SHOAL_META_PASSWORD=… shoal format postgres://me@db.example/shoal photos --storage file:///shared/photos
   shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
 pub struct Arguments {
-    /// Where its metadata is to be: sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB or mysql://USER@HOST/DB. On
-    /// servers, ?prefix=NAME keeps several volumes apart, ?tls=on (rediss:// for Redis) protects the connection, with
-    /// ca=FILE, cert=FILE and key=FILE as needed, and the password comes from SHOAL_META_PASSWORD, or from the
-    /// file that SHOAL_META_PASSWORD_FILE names
+    /// Where its metadata is to be: sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB, mysql://USER@HOST/DB or
+    /// fdb:///CLUSTER-FILE. On servers, ?prefix=NAME keeps several volumes apart, ?tls=on (rediss:// for Redis) protects the
+    /// connection, with ca=FILE, cert=FILE and key=FILE as needed, and the password comes from SHOAL_META_PASSWORD, or from
+    /// the file that SHOAL_META_PASSWORD_FILE names. FoundationDB's client library is the system's, or FDB_CLIENT_LIB_PATH
     pub meta_url: String,
     /// Its name: letters, digits, '-', '_' and '.'
     pub name: String,
