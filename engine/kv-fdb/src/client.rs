@@ -88,9 +88,14 @@ impl Client {
         }
     }
 
-    /// The body with a transaction of its own, again and again as long as it ends in something that passes.
+    /// Again and again as long as it ends in something that passes.
+    pub fn retrying<T>(&self, mut body: impl FnMut() -> KvResult<T>) -> KvResult<T> {
+        retry(&self.options.retry, &SystemClock::default(), &mut jitter(), |_| body())
+    }
+
+    /// The same with a transaction each time.
     pub fn run_small<T>(&self, body: impl Fn(&Transaction) -> KvResult<T>) -> KvResult<T> {
-        retry(&self.options.retry, &SystemClock::default(), &mut jitter(), |_| body(&self.transaction()?))
+        self.retrying(|| body(&self.transaction()?))
     }
 
     /// For what may just as well happen twice.
@@ -142,7 +147,7 @@ impl Counted for FdbKv {
 
 impl Kv for FdbKv {
     fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
-        retry(&self.client.options.retry, &SystemClock::default(), &mut jitter(), |_| self.client.read_once(body))
+        self.client.retrying(|| self.client.read_once(body))
     }
 
     fn snapshot(&self) -> KvResult<Box<dyn Snapshot>> {

@@ -18,6 +18,8 @@ pub(crate) struct Reads<'a> {
     trouble: &'a RefCell<Option<KvError>>,
 }
 
+pub(crate) type Batch = (Vec<Pair>, bool);
+
 impl<'a> Reads<'a> {
     pub fn new(client: &'a Client, transaction: &'a Transaction, trouble: &'a RefCell<Option<KvError>>) -> Self {
         Reads { client, transaction, known: BTreeMap::new(), trouble }
@@ -46,7 +48,8 @@ impl<'a> Reads<'a> {
     pub fn scan_raw(&self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<Pair>> {
         let (mut found, mut rest) = (Vec::<Pair>::new(), range.clone());
         while found.len() < limit && rest.start < rest.end {
-            let (pairs, more) = self.scan_batch(&rest, limit - found.len(), direction)?;
+            let batch = self.scan_batches(std::slice::from_ref(&rest), limit - found.len(), direction)?.pop();
+            let (pairs, more) = batch.expect("a range has an answer");
             let Some((last, _)) = pairs.last().filter(|_| more) else {
                 found.extend(pairs);
                 break;
@@ -60,13 +63,17 @@ impl<'a> Reads<'a> {
         Ok(found)
     }
 
-    /// As many as the library gives at once, and whether there may be more.
-    pub fn scan_batch(&self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<(Vec<Pair>, bool)> {
+    /// Of each range as many as the library gives at once, and whether there may be more; in one round trip.
+    pub fn scan_batches(&self, ranges: &[KeyRange], limit: usize, direction: Direction) -> KvResult<Vec<Batch>> {
         self.begin()?;
         let backward = direction == Direction::Backward;
-        let future = self.transaction.get_range(&range.start, &range.end, limit, backward);
-        let answer = self.client.wait(&future);
-        self.note(answer.and_then(|()| future.pairs().map_err(|code| self.client.error(code))))
+        let ask = |range: &KeyRange| self.transaction.get_range(&range.start, &range.end, limit, backward);
+        let asked: Vec<_> = ranges.iter().map(ask).collect();
+        let answers = asked.iter().map(|future| {
+            self.client.wait(future)?;
+            future.pairs().map_err(|code| self.client.error(code))
+        });
+        self.note(answers.collect())
     }
 
     fn begin(&self) -> KvResult<()> {

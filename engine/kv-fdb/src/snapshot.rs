@@ -14,7 +14,7 @@
 
 use crate::c::{Conflicts, Operation, Transaction};
 use crate::client::{Client, Seen};
-use crate::keys::{METADATA_VERSION, stamped, version_of};
+use crate::keys::{Keys, METADATA_VERSION, stamped, version_of};
 use crate::reads::Reads;
 use shoal_kv::{Direction, KeyRange, KvError, KvResult, Pair, Reader, Snapshot, WriteSet};
 use std::cell::RefCell;
@@ -154,25 +154,22 @@ impl FdbSnapshot {
         if *id != self.id {
             return Ok(None);
         }
-        let range = |kind: fn(&crate::keys::Keys, &[u8]) -> Vec<u8>| KeyRange {
+        let range = |kind: fn(&Keys, &[u8]) -> Vec<u8>| KeyRange {
             start: kind(keys, &self.rest.start),
             end: kind(keys, &self.rest.end),
         };
-        let part = |kind| -> KvResult<Part> {
-            let (pairs, more) = reads.scan_batch(&range(kind), PAIRS, Direction::Forward)?;
-            let pairs: BTreeMap<_, _> = pairs.into_iter().map(|(key, value)| (keys.own(&key), value)).collect();
-            let reach = pairs.last_key_value().filter(|_| more).map(|(key, _)| key.clone());
-            Ok(Part { pairs, reach })
-        };
-        let (now, old, none) =
-            (part(crate::keys::Keys::data)?, part(crate::keys::Keys::old)?, part(crate::keys::Keys::none)?);
+        let ranges = [Keys::data, Keys::old, Keys::none].map(range);
+        let found = reads.scan_batches(&ranges, PAIRS, Direction::Forward)?;
+        let mut parts = found.into_iter().map(|(pairs, more)| Part::of(keys, pairs, more));
+        let mut part = || parts.next().expect("each range has an answer");
+        let merged = merge(part(), part(), part());
         let version = transaction.read_version();
         client.wait(&version)?;
         if version_of(read) < version.version().map_err(|code| client.error(code))? - READ_VERSIONS_MAX {
             transaction.apply(Operation::SetVersionstampedValue, &keys.snapshot_read(), &stamped(b""));
             client.commit_small(transaction)?;
         }
-        Ok(Some(merge(now, old, none)))
+        Ok(Some(merged))
     }
 }
 
@@ -184,6 +181,14 @@ type Merged = (Vec<Pair>, Option<Vec<u8>>);
 struct Part {
     pairs: BTreeMap<Vec<u8>, Vec<u8>>,
     reach: Option<Vec<u8>>,
+}
+
+impl Part {
+    fn of(keys: &Keys, pairs: Vec<Pair>, more: bool) -> Self {
+        let pairs: BTreeMap<_, _> = pairs.into_iter().map(|(key, value)| (keys.own(&key), value)).collect();
+        let reach = pairs.last_key_value().filter(|_| more).map(|(key, _)| key.clone());
+        Part { pairs, reach }
+    }
 }
 
 /// What stood there, up to the key that all parts reach.

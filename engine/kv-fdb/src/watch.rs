@@ -26,7 +26,7 @@ impl FdbWatch {
     /// Sets the watch, and tells whether the value is another one than before.
     fn look(&mut self) -> KvResult<bool> {
         let (client, key) = (&self.client, &self.key);
-        let (value, set) = client.run_small(|_| {
+        let (value, set) = client.retrying(|| {
             // The library refuses watches to the kind of transaction that is made for others.
             let transaction = client.database.watching_transaction().map_err(|code| client.error(code))?;
             let (value, set) = (transaction.get(key), transaction.watch(key));
