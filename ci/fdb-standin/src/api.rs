@@ -9,7 +9,7 @@
 
 use crate::errors::{
     API_VERSION_ALREADY_SET, API_VERSION_NOT_SUPPORTED, CLIENT_INVALID_OPERATION, CLUSTER_FILE_TOO_LARGE,
-    CONNECTION_STRING_INVALID, NETWORK_ALREADY_SETUP, NO_CLUSTER_FILE_FOUND, text,
+    CONNECTION_STRING_INVALID, INVALID_OPTION, NETWORK_ALREADY_SETUP, NO_CLUSTER_FILE_FOUND, text,
 };
 use crate::future::{Callback, Handle, Pair};
 use crate::mutation::{CLEAR_RANGE, Mutation, SET};
@@ -21,9 +21,11 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 const VERSION_MAX: c_int = 730;
+const EXTERNAL_CLIENT_LIBRARY: c_int = 62;
+const CLIENT_THREADS_PER_VERSION: c_int = 65;
 const CLUSTER_FILE_BYTES_MAX: usize = 100_000;
 
 unsafe fn bytes(pointer: *const u8, length: c_int) -> Bytes {
@@ -56,6 +58,23 @@ pub extern "C" fn fdb_get_max_api_version() -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C" fn fdb_get_error(code: c_int) -> *const c_char {
     text(code).as_ptr()
+}
+
+/// A library of its own for each thread is what the original loads; here one thread does it all, and only what the options
+/// demand of each other is looked at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fdb_network_set_option(option: c_int, value: *const u8, length: c_int) -> c_int {
+    static LIBRARY_NAMED: AtomicBool = AtomicBool::new(false);
+    // SAFETY: see above.
+    let value = unsafe { bytes(value, length) };
+    match option {
+        EXTERNAL_CLIENT_LIBRARY if Path::new(OsStr::from_bytes(&value)).is_file() => {
+            LIBRARY_NAMED.store(true, Ordering::SeqCst);
+            0
+        }
+        CLIENT_THREADS_PER_VERSION if value.len() == 8 && LIBRARY_NAMED.load(Ordering::SeqCst) => 0,
+        _ => INVALID_OPTION,
+    }
 }
 
 #[unsafe(no_mangle)]

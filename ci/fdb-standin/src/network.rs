@@ -130,28 +130,32 @@ impl Loop {
 
     fn ask(&mut self, asked: Asked) {
         self.next += 1;
-        let number = self.next;
-        self.send(&asked, number);
-        self.pending.insert(number, asked);
-    }
-
-    /// Over a connection, if there is one or can be one; otherwise it waits.
-    fn send(&mut self, asked: &Asked, number: u64) {
-        if !self.links.contains_key(&asked.database) {
-            if self.absent.get(&asked.database).is_some_and(|again| Instant::now() < *again) {
-                return;
+        let (number, database, server) = (self.next, asked.database, asked.server);
+        match self.links.get_mut(&database) {
+            Some(link) => {
+                link.send(number, &asked.request);
+                self.pending.insert(number, asked);
             }
-            match self.connect(asked.server) {
-                Ok(link) => drop(self.links.insert(asked.database, link)),
-                Err(_) => {
-                    self.absent.insert(asked.database, Instant::now() + CONNECT_INTERVAL);
-                    return;
-                }
+            None => {
+                self.pending.insert(number, asked);
+                self.link(database, server);
             }
         }
-        let link = self.links.get_mut(&asked.database).expect("it was just made");
-        // Where it fails, the reading end tells.
-        let _ = link.stream.write_all(&request_frame(number, &asked.request));
+    }
+
+    /// Connects, if the server is there, and asks everything that waits.
+    fn link(&mut self, database: u64, server: SocketAddr) {
+        if self.absent.get(&database).is_some_and(|again| Instant::now() < *again) {
+            return;
+        }
+        match self.connect(server) {
+            Ok(mut link) => {
+                let waiting = self.pending.iter().filter(|(_, asked)| asked.database == database);
+                waiting.for_each(|(number, asked)| link.send(*number, &asked.request));
+                self.links.insert(database, link);
+            }
+            Err(_) => drop(self.absent.insert(database, Instant::now() + CONNECT_INTERVAL)),
+        }
     }
 
     fn connect(&mut self, server: SocketAddr) -> io::Result<Link> {
@@ -201,15 +205,10 @@ impl Loop {
         }
     }
 
-    /// All that waits without a connection.
     fn ask_again(&mut self) {
-        let waiting = self.pending.iter().filter(|(_, asked)| !self.links.contains_key(&asked.database));
-        let waiting: Vec<u64> = waiting.map(|(number, _)| *number).collect();
-        for number in waiting {
-            let asked = self.pending.remove(&number).expect("it was just seen");
-            self.send(&asked, number);
-            self.pending.insert(number, asked);
-        }
+        let waiting = self.pending.values().filter(|asked| !self.links.contains_key(&asked.database));
+        let waiting: BTreeMap<_, _> = waiting.map(|asked| (asked.database, asked.server)).collect();
+        waiting.into_iter().for_each(|(database, server)| self.link(database, server));
     }
 
     fn look_around(&mut self) {
@@ -219,10 +218,17 @@ impl Loop {
         dead.into_iter().for_each(|connection| self.lose(connection));
         for link in self.links.values_mut().filter(|link| now.duration_since(link.last_asked) > ASK_INTERVAL) {
             link.last_asked = now;
-            // To be heard of; where it fails, the reading end tells.
-            let _ = link.stream.write_all(&request_frame(0, &Request::ReadVersion));
+            // To be heard of.
+            link.send(0, &Request::ReadVersion);
         }
         self.ask_again();
+    }
+}
+
+impl Link {
+    fn send(&mut self, number: u64, request: &Request) {
+        // Where it fails, the reading end tells.
+        let _ = self.stream.write_all(&request_frame(number, request));
     }
 }
 

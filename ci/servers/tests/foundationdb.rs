@@ -38,6 +38,15 @@ fn the_contract_is_kept() {
     failures::contract(|url| fdb(url, support::ANSWER_MAX), &Server::start(FoundationDb::default()));
 }
 
+/// Its transactions go by turns to as many handles as there are threads; the first in a process says how many.
+#[test]
+fn the_contract_is_kept_by_a_library_that_works_on_several_threads() {
+    failures::contract(
+        |url| fdb(&format!("{url}&threads=3"), support::ANSWER_MAX),
+        &Server::start(FoundationDb::default()),
+    );
+}
+
 /// But for the claims that nobody conflicts.
 #[test]
 fn the_contract_is_kept_while_one_commit_in_ten_and_one_read_in_fifty_fail() {

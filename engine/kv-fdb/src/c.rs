@@ -18,6 +18,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -60,6 +61,7 @@ functions! {
     fdb_select_api_version_impl(c_int, c_int) -> c_int;
     fdb_get_max_api_version() -> c_int;
     fdb_get_error(c_int) -> *const c_char;
+    fdb_network_set_option(c_int, *const u8, c_int) -> c_int;
     fdb_setup_network() -> c_int;
     fdb_run_network() -> c_int;
     fdb_stop_network() -> c_int;
@@ -102,8 +104,9 @@ static LOADING: Mutex<()> = Mutex::new(());
 
 impl Client {
     /// The process's one client, from this library; else why there is none. To be called by a daemon when it is one: the
-    /// network's thread does not survive a fork.
-    pub fn get(path: &Path) -> Result<&'static Client, String> {
+    /// network's thread does not survive a fork. Whoever comes first decides how many threads the library works with; for
+    /// more than one the path must be a full one.
+    pub fn get(path: &Path, threads: usize) -> Result<&'static Client, String> {
         let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| "its path holds a zero byte".to_string())?;
         let _loading = LOADING.lock().expect(UNPOISONED);
         if let Some(client) = CLIENT.get() {
@@ -113,7 +116,7 @@ impl Client {
             };
         }
         let client: &'static Client = Box::leak(Box::new(Client::load(path, name)?));
-        client.start()?;
+        client.start(threads)?;
         Ok(CLIENT.get_or_init(|| client))
     }
 
@@ -137,12 +140,15 @@ impl Client {
         }
     }
 
-    fn start(&'static self) -> Result<(), String> {
-        // SAFETY: once, after the version was selected.
-        let set_up = unsafe { (self.functions.fdb_setup_network)() };
-        if set_up != 0 {
-            return Err(format!("its network does not start: {}", self.text(Code(set_up))));
+    fn start(&'static self, threads: usize) -> Result<(), String> {
+        let failed = |code| format!("its network does not start: {}", self.text(code));
+        if threads > 1 {
+            // The library loads copies of itself, one for each thread.
+            self.set_option(EXTERNAL_CLIENT_LIBRARY, self.path.as_bytes()).map_err(failed)?;
+            self.set_option(CLIENT_THREADS_PER_VERSION, &(threads as u64).to_le_bytes()).map_err(failed)?;
         }
+        // SAFETY: once, after the version was selected.
+        check(unsafe { (self.functions.fdb_setup_network)() }).map_err(failed)?;
         let run = || {
             // SAFETY: once, on a thread of its own; it returns when it's stopped. Its end is the process's.
             let _ = unsafe { (self.functions.fdb_run_network)() };
@@ -156,18 +162,29 @@ impl Client {
         Ok(())
     }
 
+    fn set_option(&self, option: c_int, value: &[u8]) -> Result<(), Code> {
+        let (value, length) = parts(value);
+        // SAFETY: before the network is set up; the value is copied.
+        check(unsafe { (self.functions.fdb_network_set_option)(option, value, length) })
+    }
+
     pub fn text(&self, code: Code) -> String {
         // SAFETY: the texts are constants of the library.
         let text = unsafe { CStr::from_ptr((self.functions.fdb_get_error)(code.0)) };
         format!("{} ({})", text.to_string_lossy(), code.0)
     }
 
-    pub fn database(&'static self, cluster_file: &Path) -> Result<Database, Code> {
+    /// One whose transactions the library works on with so many of its threads.
+    pub fn database(&'static self, cluster_file: &Path, threads: usize) -> Result<Database, Code> {
         let path = CString::new(cluster_file.as_os_str().as_bytes()).map_err(|_| Code::NO_CLUSTER_FILE)?;
-        let mut raw = ptr::null_mut();
-        // SAFETY: both pointers are good for the call.
-        check(unsafe { (self.functions.fdb_create_database)(path.as_ptr(), &mut raw) })?;
-        Ok(Database { client: self, raw })
+        let mut database = Database { client: self, handles: Vec::new(), next: AtomicUsize::new(0) };
+        for _ in 0..threads.max(1) {
+            let mut raw = ptr::null_mut();
+            // SAFETY: both pointers are good for the call.
+            check(unsafe { (self.functions.fdb_create_database)(path.as_ptr(), &mut raw) })?;
+            database.handles.push(raw);
+        }
+        Ok(database)
     }
 }
 
@@ -196,7 +213,9 @@ fn check(code: c_int) -> Result<(), Code> {
 
 pub struct Database {
     client: &'static Client,
-    raw: *mut RawDatabase,
+    /// Each is served by one of the library's threads; at least one.
+    handles: Vec<*mut RawDatabase>,
+    next: AtomicUsize,
 }
 
 // SAFETY: see the invariants.
@@ -220,17 +239,20 @@ impl Database {
 
     /// One that can set watches, which the library refuses to the other kind.
     pub fn watching_transaction(&self) -> Result<Transaction, Code> {
+        let handle = self.handles[self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len()];
         let mut raw = ptr::null_mut();
         // SAFETY: the database lives, and the pointer is good for the call.
-        check(unsafe { (self.client.functions.fdb_database_create_transaction)(self.raw, &mut raw) })?;
+        check(unsafe { (self.client.functions.fdb_database_create_transaction)(handle, &mut raw) })?;
         Ok(Transaction { client: self.client, raw })
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // SAFETY: the one owner.
-        unsafe { (self.client.functions.fdb_database_destroy)(self.raw) }
+        for handle in &self.handles {
+            // SAFETY: the one owner.
+            unsafe { (self.client.functions.fdb_database_destroy)(*handle) }
+        }
     }
 }
 
@@ -473,6 +495,8 @@ unsafe fn bytes(start: *const u8, length: c_int) -> Vec<u8> {
 
 const FALSE: c_int = 0;
 const TRUE: c_int = 1;
+const EXTERNAL_CLIENT_LIBRARY: c_int = 62;
+const CLIENT_THREADS_PER_VERSION: c_int = 65;
 const READ_YOUR_WRITES_DISABLE: c_int = 51;
 const WANT_ALL: c_int = -2;
 const UNPOISONED: &str = "nobody panics who holds it";

@@ -1,7 +1,10 @@
-//! The store that an address names: `fdb:///CLUSTER-FILE[?prefix=NAME][&library=FILE]`.
+//! The store that an address names: `fdb:///CLUSTER-FILE[?prefix=NAME][&library=FILE][&threads=N]`.
 //!
 //! The library is the one that the address names, or else `FDB_CLIENT_LIB_PATH`, or else the system's `libfdb_c.so`. TLS and
 //! all else that FoundationDB is told by the environment, its library reads by itself.
+//!
+//! The library works on one thread, which a busy mount may fill. With `threads` it works on several, for which its file must
+//! be named in full.
 
 use crate::c::Client as Library;
 use crate::client::{Client, FdbKv};
@@ -11,6 +14,7 @@ use shoal_kv_remote::{Address, AddressError, Engine, RemoteOptions};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::ErrorKind;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +22,7 @@ use std::time::Duration;
 pub struct FdbServer {
     cluster_file: PathBuf,
     library: Option<PathBuf>,
+    threads: usize,
     keys: Keys,
     answer_max: Duration,
 }
@@ -30,7 +35,13 @@ impl FdbServer {
 
     fn client(&self, options: RemoteOptions) -> KvResult<Client> {
         let path = self.library();
-        let library = Library::get(&path).map_err(|why| {
+        if self.threads > 1 && !path.is_absolute() {
+            return Err(KvError::Unavailable(
+                "for several threads FoundationDB's client library must be named: library=FILE, or FDB_CLIENT_LIB_PATH"
+                    .into(),
+            ));
+        }
+        let library = Library::get(&path, self.threads).map_err(|why| {
             KvError::Unavailable(format!(
                 "FoundationDB's client library can't be used: {}: {why}; install FoundationDB's package of clients, 7.3 or \
                  newer, or name the file of its libfdb_c.so by FDB_CLIENT_LIB_PATH",
@@ -43,7 +54,7 @@ impl FdbServer {
             ErrorKind::PermissionDenied => KvError::Permission(file(&error)),
             _ => KvError::Unavailable(file(&error)),
         })?;
-        let database = library.database(&self.cluster_file);
+        let database = library.database(&self.cluster_file, self.threads);
         let database = database.map_err(|code| KvError::Unavailable(file(&library.text(code))))?;
         Ok(Client::new(database, self.keys.clone(), options, self.answer_max))
     }
@@ -58,7 +69,7 @@ impl Engine for FdbServer {
     type Client = FdbKv;
 
     fn at(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
-        address.check_options(&["prefix", "library"])?;
+        address.check_options(&["prefix", "library", "threads"])?;
         let wrong = |why: &str| Err(AddressError(why.into()));
         if !address.host.is_empty() || address.port.is_some() || address.user.is_some() || address.password.is_some() {
             return wrong("it names a cluster file, and no host or user; write fdb:///CLUSTER-FILE");
@@ -70,8 +81,11 @@ impl Engine for FdbServer {
         if library.as_ref().is_some_and(|path| !path.is_absolute()) {
             return wrong("library is the full path of a file");
         }
+        let threads =
+            address.option("threads").map_or(Ok(1), str::parse).ok().filter(|number| THREADS.contains(number));
+        let Some(threads) = threads else { return wrong("threads is a number from 1 to 16") };
         let (cluster_file, keys) = (PathBuf::from(format!("/{}", address.path)), Keys::of(address.prefix()?));
-        Ok(FdbServer { cluster_file, library, keys, answer_max })
+        Ok(FdbServer { cluster_file, library, threads, keys, answer_max })
     }
 
     fn prepare(&self, create: bool) -> KvResult<bool> {
@@ -113,6 +127,8 @@ impl Engine for FdbServer {
 }
 
 const LIBRARY: &str = "libfdb_c.so";
+/// More than the workers would be of no use.
+const THREADS: RangeInclusive<usize> = 1..=16;
 
 #[cfg(test)]
 mod tests {
@@ -127,7 +143,14 @@ mod tests {
         let server = at("fdb:///etc/foundationdb/fdb.cluster?prefix=v1&library=/opt/libfdb_c.so").unwrap();
         assert_eq!(server.cluster_file, PathBuf::from("/etc/foundationdb/fdb.cluster"));
         assert_eq!(server.library(), PathBuf::from("/opt/libfdb_c.so"));
-        for wrong in ["fdb://host/file", "fdb://u@/file", "fdb:///", "fdb:///f?library=x.so", "fdb:///f?prefx=a"] {
+        for wrong in [
+            "fdb://host/file",
+            "fdb://u@/file",
+            "fdb:///",
+            "fdb:///f?library=x.so",
+            "fdb:///f?prefx=a",
+            "fdb:///f?threads=0",
+        ] {
             assert!(at(wrong).is_err(), "{wrong}");
         }
     }
