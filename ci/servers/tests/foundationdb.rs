@@ -7,12 +7,13 @@
 
 mod support;
 
-use shoal_ci_servers::{FoundationDb, Server};
+use shoal_ci_servers::{FoundationDb, Proxy, Server};
 use shoal_kv::retry::RetryPolicy;
 use shoal_kv::{Durability, Kv, KvError, Verdict};
 use shoal_kv_fdb::FdbServer;
 use shoal_kv_remote::{Counted, Engine, RemoteOptions};
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use support::failures;
@@ -119,6 +120,40 @@ fn cut_connections_delay_and_nothing_else() {
 fn a_commit_that_comes_late_is_refused() {
     if has_standin("late commits") {
         failures::a_commit_that_comes_late_is_refused(fdb, &Server::start(FoundationDb::default()));
+    }
+}
+
+/// As above, but what is held is the commit itself: it had its version before.
+#[test]
+fn a_commit_that_is_held_after_its_reads_is_refused_when_it_arrives() {
+    if !has_standin("commits that are held after their reads") {
+        return;
+    }
+    let process = Server::start(FoundationDb::default());
+    let proxy = Arc::new(Proxy::to(process.port()));
+    let retry = RetryPolicy { total_max: Duration::from_secs(60), ..RetryPolicy::default() };
+    let options = RemoteOptions { retry, ..RemoteOptions::default() };
+    let url = process.url_through(proxy.port(), "held");
+    let kv: Arc<dyn Kv> = fdb(&url, Duration::from_millis(300)).open(options).unwrap();
+    for round in 1..=3_u64 {
+        let held = proxy.clone();
+        let add = kv.transact(Durability::Durable, move |transaction, attempt| {
+            let sum = transaction.get_unchecked(b"sum")?;
+            if attempt.number == 0 {
+                held.hold();
+            }
+            transaction.add(b"sum", 1);
+            Ok((sum, Verdict::Commit))
+        });
+        add.unwrap();
+        proxy.release();
+        // What was held arrives meanwhile.
+        thread::sleep(Duration::from_millis(300));
+        kv.read(&mut |reader| {
+            assert_eq!(reader.get(b"sum")?, Some(round.to_le_bytes().to_vec()), "it was applied once");
+            Ok(())
+        })
+        .unwrap();
     }
 }
 
@@ -276,6 +311,27 @@ fn a_snapshot_outlives_what_a_cluster_remembers_and_one_at_a_time_is_read() {
     assert_eq!(kv.round_trips() - before, 2, "once more to see that the snapshot has ended");
     put(b"last");
     assert_eq!(kv.round_trips() - before, 3, "and then the commit alone");
+}
+
+/// It does not know that there is something to keep, and must not commit so.
+#[test]
+fn a_change_that_began_before_a_snapshot_is_not_in_it() {
+    let server = Server::start(FoundationDb::default());
+    let url = server.url("began");
+    let open = || -> Arc<dyn Kv> { fdb(&url, support::ANSWER_MAX).open(RemoteOptions::default()).unwrap() };
+    let (kv, other) = (open(), open());
+    let (taken, snapshot) = mpsc::channel();
+    kv.transact(Durability::Durable, move |transaction, attempt| {
+        transaction.get_unchecked(b"key")?;
+        if attempt.number == 0 {
+            taken.send(other.snapshot().unwrap()).unwrap();
+        }
+        transaction.put(b"key", b"value");
+        Ok(((), Verdict::Commit))
+    })
+    .unwrap();
+    let mut snapshot = snapshot.recv().unwrap();
+    assert_eq!(snapshot.next(), Ok(Vec::new()), "there was nothing at that moment");
 }
 
 /// Versions are the clock by which a snapshot counts as left behind, and they jump by 100 seconds when a cluster recovers.
