@@ -8,8 +8,8 @@
 #![allow(clippy::missing_safety_doc)]
 
 use crate::errors::{
-    API_VERSION_ALREADY_SET, API_VERSION_NOT_SUPPORTED, CLIENT_INVALID_OPERATION, CLUSTER_FILE_TOO_LARGE,
-    CONNECTION_STRING_INVALID, INVALID_OPTION, NETWORK_ALREADY_SETUP, NO_CLUSTER_FILE_FOUND, text,
+    API_VERSION_ALREADY_SET, API_VERSION_NOT_SUPPORTED, CLIENT_INVALID_OPERATION, CONNECTION_STRING_INVALID,
+    INVALID_OPTION, NETWORK_ALREADY_SETUP, NO_CLUSTER_FILE_FOUND, text,
 };
 use crate::future::{Callback, Handle, Pair};
 use crate::mutation::{CLEAR_RANGE, Mutation, SET};
@@ -26,7 +26,6 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 const VERSION_MAX: c_int = 730;
 const EXTERNAL_CLIENT_LIBRARY: c_int = 62;
 const CLIENT_THREADS_PER_VERSION: c_int = 65;
-const CLUSTER_FILE_BYTES_MAX: usize = 100_000;
 
 unsafe fn bytes(pointer: *const u8, length: c_int) -> Bytes {
     match usize::try_from(length) {
@@ -111,9 +110,6 @@ pub unsafe extern "C" fn fdb_create_database(cluster_file: *const c_char, out: *
 /// `DESCRIPTION:ID@ADDRESS:PORT[,…]`: the first of the addresses.
 fn server_of(cluster_file: &Path) -> Result<SocketAddr, i32> {
     let text = std::fs::read_to_string(cluster_file).map_err(|_| NO_CLUSTER_FILE_FOUND)?;
-    if text.len() > CLUSTER_FILE_BYTES_MAX {
-        return Err(CLUSTER_FILE_TOO_LARGE);
-    }
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
     let (name, servers) = line.and_then(|line| line.split_once('@')).ok_or(CONNECTION_STRING_INVALID)?;
     let first = servers.split(',').next().unwrap_or_default();

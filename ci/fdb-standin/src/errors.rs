@@ -10,8 +10,6 @@ pub const WATCHES_DISABLED: i32 = 1034;
 pub const PROCESS_BEHIND: i32 = 1037;
 pub const OPERATION_CANCELLED: i32 = 1101;
 pub const NO_CLUSTER_FILE_FOUND: i32 = 1515;
-pub const CLUSTER_FILE_TOO_LARGE: i32 = 1517;
-pub const CONNECTION_STRING_INVALID: i32 = 1509;
 pub const CLIENT_INVALID_OPERATION: i32 = 2000;
 pub const KEY_OUTSIDE_LEGAL_RANGE: i32 = 2004;
 pub const INVALID_OPTION: i32 = 2007;
@@ -20,6 +18,7 @@ pub const NETWORK_ALREADY_SETUP: i32 = 2009;
 pub const TRANSACTION_TOO_LARGE: i32 = 2101;
 pub const KEY_TOO_LARGE: i32 = 2102;
 pub const VALUE_TOO_LARGE: i32 = 2103;
+pub const CONNECTION_STRING_INVALID: i32 = 2104;
 pub const API_VERSION_ALREADY_SET: i32 = 2201;
 pub const API_VERSION_NOT_SUPPORTED: i32 = 2203;
 
@@ -34,7 +33,6 @@ pub fn text(code: i32) -> &'static CStr {
         PROCESS_BEHIND => c"Storage process does not have recent mutations",
         OPERATION_CANCELLED => c"Asynchronous operation cancelled",
         NO_CLUSTER_FILE_FOUND => c"No cluster file found in current directory or default location",
-        CLUSTER_FILE_TOO_LARGE => c"Cluster file too large to be read",
         CONNECTION_STRING_INVALID => c"Connection string invalid",
         KEY_OUTSIDE_LEGAL_RANGE => c"Key outside legal range",
         TRANSACTION_TOO_LARGE => c"Transaction exceeds byte limit",

@@ -1,6 +1,6 @@
 //! An open store: the database, the workers whose threads run transactions, and what they share.
 
-use crate::c::{Database, Future, Transaction};
+use crate::c::{Conflicts, Database, Future, Transaction};
 use crate::error::Code;
 use crate::job::Slot;
 use crate::keys::{Keys, version_of};
@@ -120,7 +120,11 @@ impl Client {
             let (slots, _) = found.pairs().map_err(|code| self.error(code))?;
             let now = version.version().map_err(|code| self.error(code))?;
             let old = |value: &[u8]| version_of(value.get(8..).unwrap_or_default()) < now - SLOT_VERSIONS_MAX;
-            slots.iter().filter(|(_, value)| old(value)).for_each(|(key, _)| transaction.clear(key));
+            for (key, _) in slots.iter().filter(|(_, value)| old(value)) {
+                // Not if its worker has come back.
+                transaction.add_conflict(Conflicts::Read, key).map_err(|code| self.error(code))?;
+                transaction.clear(key);
+            }
             self.commit_small(transaction)
         })
     }

@@ -9,9 +9,9 @@
 //! * the first kind conflicts with every commit since its own version that has written a long value, by a key that is only
 //!   there for conflicts.
 //!
-//! Then of the commits that a blind append did not see, each has written a short value or had itself seen one. The last of them to begin saw
-//! one to which all have been added that committed before; those after it were under way at the same time. So a value is at
-//! most as long as a short one and one append of each worker of each client at once: thousands of them fit.
+//! Then of the commits that a blind append did not see, each has written a short value or had itself seen one. The last of
+//! them to begin saw one to which all has been added that committed before; those after it were under way at the same time.
+//! So a value is at most as long as a short one and one append of each worker of each client at once: thousands of them fit.
 //!
 //! While a **snapshot** is read, a commit keeps what it changes as it was before: see `snapshot.rs`.
 

@@ -17,13 +17,18 @@ impl Code {
         matches!(self.0, 1007 | 1009 | 1037 | 1038 | 1042 | 1051 | 1078 | 1213)
     }
 
+    /// What the client library refuses by itself.
+    fn is_misuse(self) -> bool {
+        matches!(self.0, 2000 | 2004..=2007)
+    }
+
     fn is_limit(self) -> bool {
         matches!(self.0, 2101..=2103)
     }
 
     /// Whether a commit with this code has not happened and will not. Every other code leaves it open.
     pub fn has_refused(self) -> bool {
-        self == Code::NOT_COMMITTED || self.is_passing() || self.is_limit() || matches!(self.0, 2000..=2020)
+        self == Code::NOT_COMMITTED || self.is_passing() || self.is_limit() || self.is_misuse()
     }
 
     /// For a question that changes nothing, or a commit that was refused.
@@ -33,7 +38,7 @@ impl Code {
             Code::NOT_COMMITTED => KvError::Conflict,
             _ if self.is_limit() => KvError::Limit(text),
             // What the program itself did wrong, such as a cluster file that is none.
-            Code(1509 | 1510 | 1515..=1517 | 2000..) => KvError::Other(text),
+            Code(1515 | 2000..) => KvError::Other(text),
             _ => KvError::Unavailable(text),
         }
     }
