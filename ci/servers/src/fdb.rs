@@ -85,8 +85,10 @@ impl Program for FoundationDb {
 /// Where the stand-in's program and library are.
 static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
     let program = std::env::current_exe().expect("a running program has a file");
-    // Tests lie in `deps` of the profile's folder.
-    let folder = program.parent().and_then(Path::parent).expect("tests lie in the target folder").to_path_buf();
+    let folder = program.parent().expect("a program lies in a folder");
+    // Programs lie in the profile's folder, tests in its `deps`.
+    let folder = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    let folder = folder.expect("`deps` lies in the profile's folder").to_path_buf();
     let target = folder.parent().expect("a profile's folder lies in the target folder");
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.args(["build", "--quiet", "--locked", "-p", "shoal-ci-fdb-standin", "--target-dir"]).arg(target);
