@@ -81,7 +81,11 @@ impl Address {
 
     /// The option `prefix`, under which several volumes live side by side on one server: letters, digits, `_` and `-`.
     pub fn prefix(&self) -> Result<&str, AddressError> {
-        let prefix = self.option("prefix").unwrap_or(PREFIX_DEFAULT);
+        Self::checked_prefix(self.option("prefix").unwrap_or(PREFIX_DEFAULT))
+    }
+
+    /// The same from elsewhere in an address.
+    pub fn checked_prefix(prefix: &str) -> Result<&str, AddressError> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         match !prefix.is_empty() && prefix.len() <= PREFIX_BYTES_MAX && prefix.bytes().all(fits) {
             true => Ok(prefix),

@@ -61,6 +61,17 @@ pub trait Connection: Send + 'static {
     /// Closes a slot: no commit under it can ever happen from now on. Gives the number of the last one that has, 0 for
     /// none; the same again if the slot is closed already. `None`: there is no such slot.
     fn close_slot(&mut self, slot: u64) -> Result<Option<u64>, Failure>;
+
+    /// As `Reader::scan_stamped`; `None`: an ordinary scan does it.
+    fn scan_stamped(&mut self, _: &KeyRange, _: usize, _: Direction) -> Option<Result<Vec<VersionedPair>, Failure>> {
+        None
+    }
+
+    /// What stands for these pairs in a [`SeenRange`]. Where versions don't grow from commit to commit, something else than
+    /// the greatest of them must.
+    fn newest(&self, found: &[VersionedPair]) -> u64 {
+        found.iter().map(|(_, versioned)| versioned.version).max().unwrap_or(0)
+    }
 }
 
 /// Which commits a listener is told of, whoever makes them.

@@ -105,7 +105,7 @@ impl<'a, C: Connection> Snapshot<'a, C> {
     /// One round trip of a scan.
     fn scan_part(&mut self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<VersionedPair>> {
         let found = self.ask(|connection, seen| connection.scan(seen, range, limit, direction))?;
-        let newest = found.iter().map(|(_, versioned)| versioned.version).max().unwrap_or(0);
+        let newest = self.connection.newest(&found);
         let seen = SeenRange { range: answered(range, &found, limit, direction), count: found.len() as u64, newest };
         if self.checking {
             self.checked.ranges.push(seen.clone());
@@ -154,6 +154,20 @@ impl<C: Connection> Reader for Snapshot<'_, C> {
             }
         }
         Ok(pairs)
+    }
+
+    fn scan_stamped(&mut self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<Pair>> {
+        match self.connection.scan_stamped(range, limit, direction) {
+            None => self.scan(range, limit, direction),
+            Some(found) => {
+                self.round_trips.fetch_add(1, Ordering::Relaxed);
+                let found = found.map_err(|failure| {
+                    self.end = Some(Failed::By(failure.clone()));
+                    failure.into_error()
+                })?;
+                Ok(found.into_iter().map(|(key, versioned)| (key, versioned.value)).collect())
+            }
+        }
     }
 }
 

@@ -38,6 +38,13 @@ pub trait Reader {
 
     /// At most `limit` pairs of `range` in key order, or from its end backwards.
     fn scan(&mut self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<Pair>>;
+
+    /// The same of keys under one prefix that stamps have completed, for followers: no key with a smaller stamp than one that is
+    /// found will ever come to be, and all are found that had been committed before this call. To be the only read of a
+    /// body, as it may be of a later moment, and may wait for it.
+    fn scan_stamped(&mut self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<Pair>> {
+        self.scan(range, limit, direction)
+    }
 }
 
 /// A transaction: serializable, all or nothing. Writes are buffered until commit.

@@ -146,6 +146,11 @@ impl<T: Reader + ?Sized> Reader for Sealed<'_, T> {
         let pairs = self.inner.scan(range, limit, direction)?;
         self.open_pairs(pairs)
     }
+
+    fn scan_stamped(&mut self, range: &KeyRange, limit: usize, direction: Direction) -> KvResult<Vec<Pair>> {
+        let pairs = self.inner.scan_stamped(range, limit, direction)?;
+        self.open_pairs(pairs)
+    }
 }
 
 impl<T: Transaction + ?Sized> Transaction for Sealed<'_, T> {

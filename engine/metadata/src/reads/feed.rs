@@ -10,7 +10,7 @@ impl Metadata {
     /// The newest event's place, if there is any.
     pub fn feed_end(&self) -> MetaResult<Option<Stamp>> {
         self.at_snapshot(|reader| {
-            let newest = reader.scan(&keys::events(), 1, Direction::Backward)?;
+            let newest = reader.scan_stamped(&keys::events(), 1, Direction::Backward)?;
             Ok(newest.first().map(|(key, _)| stamp(key)).transpose()?)
         })
     }
@@ -19,7 +19,7 @@ impl Metadata {
     pub fn feed_from(&self, first: Option<Stamp>, limit: usize) -> MetaResult<Vec<(Stamp, Event)>> {
         let range = first.map_or_else(keys::events, keys::events_from);
         self.at_snapshot(|reader| {
-            let pairs = reader.scan(&range, limit, Direction::Forward)?;
+            let pairs = reader.scan_stamped(&range, limit, Direction::Forward)?;
             Ok(pairs.iter().map(event).collect::<KvResult<_>>()?)
         })
     }
