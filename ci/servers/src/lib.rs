@@ -17,6 +17,7 @@ mod s3s;
 mod secured;
 mod sftp;
 mod suites;
+mod tikv;
 mod webdav;
 
 pub use authority::Authority;
@@ -32,4 +33,5 @@ pub use s3s::S3s;
 pub use secured::Secured;
 pub use sftp::Sftp;
 pub use suites::find_built;
+pub use tikv::Tikv;
 pub use webdav::Webdav;

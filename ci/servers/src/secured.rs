@@ -2,7 +2,7 @@
 
 use crate::authority::Authority;
 use crate::program::{Program, run};
-use crate::{Mariadb, Postgres, Redis};
+use crate::{Mariadb, Postgres, Redis, Tikv};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -114,6 +114,28 @@ impl Program for Secured<Mariadb> {
         let mut command = self.program.probe(folder, port);
         command.args([format!("--ssl-cert={}", self.file("client")), format!("--ssl-key={}", self.key("client"))]);
         command.arg(format!("--ssl-ca={}", self.file("ca")));
+        command
+    }
+
+    fn url(&self, port: u16, prefix: &str) -> String {
+        format!("{}&tls=on", self.program.url(port, prefix))
+    }
+}
+
+impl Program for Secured<Tikv> {
+    fn prepare(&self, folder: &Path) {
+        self.program.prepare(folder);
+    }
+
+    fn command(&self, folder: &Path, port: u16) -> Command {
+        let mut command = self.program.command(folder, port);
+        command.args(["-ca", &self.file("ca"), "-cert", &self.file("server"), "-key", &self.key("server")]);
+        command
+    }
+
+    fn probe(&self, folder: &Path, port: u16) -> Command {
+        let mut command = self.program.probe(folder, port);
+        command.args(["-ca", &self.file("ca"), "-cert", &self.file("client"), "-key", &self.key("client")]);
         command
     }
 
