@@ -9,11 +9,12 @@
 #[allow(dead_code)]
 mod support;
 
-use shoal_ci_servers::{FoundationDb, Redis, Server as Process};
+use shoal_ci_servers::{FoundationDb, Redis, Server as Process, Tikv};
 use shoal_kv::Durability;
 use shoal_kv_fdb::FdbServer;
 use shoal_kv_redis::RedisServer;
 use shoal_kv_remote::{Counted, Engine, RemoteOptions};
+use shoal_kv_tikv::TikvServer;
 use shoal_metadata::feed::Follower;
 use shoal_metadata::{MetaOp, RegisterSession};
 use shoal_types::{FileKind, Ino};
@@ -33,6 +34,14 @@ fn operations_keep_to_their_budgets_on_foundationdb() {
     let process = Process::start(FoundationDb::default());
     keep_to_their_budgets::<FdbServer>(&process.url("alone"), false);
     keep_to_their_budgets::<FdbServer>(&process.url("told"), true);
+}
+
+/// Questions, each of which is several requests there, one after another: decision 0021 counts them.
+#[test]
+fn operations_keep_to_their_budgets_on_the_protocol_of_tikv() {
+    let process = Process::start(Tikv::default());
+    keep_to_their_budgets::<TikvServer>(&process.url("alone"), false);
+    keep_to_their_budgets::<TikvServer>(&process.url("told"), true);
 }
 
 fn keep_to_their_budgets<E: Engine>(url: &str, told: bool) {

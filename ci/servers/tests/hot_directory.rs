@@ -8,12 +8,13 @@
 #[allow(dead_code)]
 mod support;
 
-use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, Server as Process};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, Server as Process, Tikv};
 use shoal_kv_fdb::FdbServer;
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
 use shoal_kv_remote::{Counted, Engine, RemoteOptions};
+use shoal_kv_tikv::TikvServer;
 use shoal_metadata::{LeaseInodes, MetaOp};
 use shoal_types::{FileKind, Ino};
 use std::thread;
@@ -86,4 +87,9 @@ fn clients_do_not_conflict_in_one_directory_on_mariadb() {
 #[test]
 fn clients_do_not_conflict_in_one_directory_on_foundationdb() {
     fill::<FdbServer>(&Process::start(FoundationDb::default()));
+}
+
+#[test]
+fn clients_do_not_conflict_in_one_directory_on_the_protocol_of_tikv() {
+    fill::<TikvServer>(&Process::start(Tikv::default()));
 }

@@ -15,12 +15,13 @@ mod operations;
 mod tree;
 
 use driver::Driver;
-use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, RedisCluster, Server as Process};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, RedisCluster, Server as Process, Tikv};
 use shoal_kv_fdb::FdbServer;
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
 use shoal_kv_remote::{Engine, RemoteOptions};
+use shoal_kv_tikv::TikvServer;
 use std::time::Duration;
 
 const SEEDS: std::ops::Range<u64> = 300..304;
@@ -59,4 +60,9 @@ fn metadata_agrees_with_the_oracle_on_mariadb() {
 #[test]
 fn metadata_agrees_with_the_oracle_on_foundationdb() {
     judge::<FdbServer>(&Process::start(FoundationDb::default()));
+}
+
+#[test]
+fn metadata_agrees_with_the_oracle_on_the_protocol_of_tikv() {
+    judge::<TikvServer>(&Process::start(Tikv::default()));
 }

@@ -3,12 +3,13 @@
 // A failed unwrap is a failed test, which is what it is for.
 #![allow(clippy::unwrap_used)]
 
-use shoal_ci_servers::{Authority, Mariadb, Postgres, Program, Redis, Secured, Server as Process};
+use shoal_ci_servers::{Authority, Mariadb, Postgres, Program, Redis, Secured, Server as Process, Tikv};
 use shoal_kv::{Durability, Kv, KvError, Verdict};
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
 use shoal_kv_remote::{RemoteKv, RemoteOptions, Server};
+use shoal_kv_tikv::TikvServer;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,4 +80,11 @@ fn postgresql() {
 #[test]
 fn mariadb() {
     connections_are_protected_or_refused::<MysqlServer, _>(Mariadb, |authority| Secured::new(Mariadb, authority));
+}
+
+#[test]
+fn the_protocol_of_tikv() {
+    connections_are_protected_or_refused::<TikvServer, _>(Tikv::default(), |authority| {
+        Secured::new(Tikv::default(), authority)
+    });
 }

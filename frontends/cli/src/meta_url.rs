@@ -18,12 +18,12 @@ use std::sync::Arc;
 pub enum MetaUrl {
     /// `sqlite:///FILE`; the path is absolute and taken as it is, without escapes.
     Sqlite(PathBuf),
-    /// `redis://…`, `postgres://…`, `mysql://…`, `fdb://…`
+    /// `redis://…`, `postgres://…`, `mysql://…`, `fdb://…`, `tikv://…`
     Server(ServerUrl),
 }
 
-const SUPPORTED: &str =
-    "sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB, mysql://USER@HOST/DB, fdb:///CLUSTER-FILE";
+const SUPPORTED: &str = "sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB, mysql://USER@HOST/DB, \
+     fdb:///CLUSTER-FILE, tikv://PD,PD/NAME";
 const SQLITE: &str = "sqlite:///FILE";
 
 impl MetaUrl {

@@ -1,5 +1,5 @@
 //! META-URLs of engines on a server: `redis://`, `rediss://`, `redis-sentinel://`, `redis-cluster://`, `postgres://`, `mysql://`,
-//! `fdb://`.
+//! `fdb://`, `tikv://`.
 //!
 //! A password comes from the URL, or else from the environment: `SHOAL_META_PASSWORD`, or the file that
 //! `SHOAL_META_PASSWORD_FILE` names. It is never shown. What is kept of a URL with a password (the orders of a daemon, the
@@ -13,6 +13,7 @@ use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
 use shoal_kv_redis::RedisServer;
 use shoal_kv_remote::{Address, AddressError, Engine as RemoteEngine, RemoteOptions};
+use shoal_kv_tikv::TikvServer;
 use std::env;
 use std::fmt;
 use std::path::Path;
@@ -34,7 +35,7 @@ trait Engine {
 
 type At = fn(&Address) -> Result<Box<dyn Engine>, AddressError>;
 
-const ENGINES: [(&str, At); 8] = [
+const ENGINES: [(&str, At); 9] = [
     ("redis", at::<RedisServer>),
     ("rediss", at::<RedisServer>),
     ("redis-sentinel", at::<RedisServer>),
@@ -43,6 +44,7 @@ const ENGINES: [(&str, At); 8] = [
     ("postgresql", at::<PostgresServer>),
     ("mysql", at::<MysqlServer>),
     ("fdb", at::<FdbServer>),
+    ("tikv", at::<TikvServer>),
 ];
 
 impl ServerUrl {
@@ -181,6 +183,10 @@ mod tests {
             ("mysql://me:secret@/db", "host"),
             ("fdb://secret@host/f", "fdb:///CLUSTER-FILE"),
             ("fdb:///f?library=x.so", "full path"),
+            ("tikv://me:secret@h/a", "users"),
+            ("tikv://h/a/b", "prefix"),
+            ("tikv://h,i:70000/a", "port"),
+            ("tikv://h/a?tls=on&cert=/a.pem", "together"),
         ] {
             let refusal = text.parse::<MetaUrl>().unwrap_err().to_string();
             assert!(refusal.contains(why) && !refusal.contains("secret"), "{refusal}");

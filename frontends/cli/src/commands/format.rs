@@ -32,10 +32,11 @@ Examples:
   SHOAL_META_PASSWORD=… shoal format postgres://me@db.example/shoal photos --storage file:///shared/photos
   shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
 pub struct Arguments {
-    /// Where its metadata is to be: sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB, mysql://USER@HOST/DB or
-    /// fdb:///CLUSTER-FILE. On servers, ?prefix=NAME keeps several volumes apart, ?tls=on (rediss:// for Redis) protects the
-    /// connection, with ca=FILE, cert=FILE and key=FILE as needed, and the password comes from SHOAL_META_PASSWORD, or from
-    /// the file that SHOAL_META_PASSWORD_FILE names. FoundationDB's client library is the system's, or FDB_CLIENT_LIB_PATH
+    /// Where its metadata is to be: sqlite:///FILE, redis://HOST/DB, postgres://USER@HOST/DB, mysql://USER@HOST/DB,
+    /// fdb:///CLUSTER-FILE or tikv://PD,PD/NAME. On servers, ?prefix=NAME keeps several volumes apart, ?tls=on (rediss://
+    /// for Redis) protects the connection, with ca=FILE, cert=FILE and key=FILE as needed, and the password comes from
+    /// SHOAL_META_PASSWORD, or from the file that SHOAL_META_PASSWORD_FILE names. FoundationDB's client library is the
+    /// system's, or FDB_CLIENT_LIB_PATH
     pub meta_url: String,
     /// Its name: letters, digits, '-', '_' and '.'
     pub name: String,
