@@ -6,6 +6,7 @@ use crate::shared::Shared;
 use shoal_kv::Watch;
 use shoal_metadata::MetaResult;
 use shoal_metadata::feed::{Change, Event, Follower, Page};
+use shoal_types::Consistency;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -112,6 +113,11 @@ fn tell_kernel(shared: &Shared, change: &Change) {
         for (parent, name) in change.entries().filter(|(parent, name)| view.change_entry(*parent, name)) {
             kernel.inspect(|kernel| kernel.forget_entry(parent, name.clone()));
         }
+    }
+    // Of regular files it keeps nothing then, and a notification would only cost it the reply that is on its way. The view
+    // can't tell them from directories that share their place.
+    if matches!(change, Change::Content { .. }) && shared.feed.consistency != Consistency::Relaxed {
+        return;
     }
     for ino in change.inodes().into_iter().filter(|ino| view.change_attributes(*ino)) {
         kernel.inspect(|kernel| kernel.forget_attributes(ino));

@@ -1,8 +1,10 @@
 //! Two mounts on an engine that can't tell what others have changed: what they keep in memory they know by the feed.
 
 use super::*;
+use crate::KernelPages;
 use crate::limits::KERNEL_TIMEOUT_MAX;
 use shoal_kv::{Durability, Job, KvError, KvResult, MemoryOptions, MemoryStore, Reader, Snapshot, Watch};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 /// As an engine on a server, which can be out of reach.
@@ -64,6 +66,8 @@ impl Kv for FarKv {
     }
 }
 
+type Mounted = (Shards, Arc<FarKv>);
+
 struct Far {
     server: MemoryStore,
     store: Arc<TestStore>,
@@ -76,12 +80,16 @@ impl Far {
         Far { server, store: Arc::new(TestStore::new(0.0)) }
     }
 
-    fn mount(&self, consistency: Consistency) -> (Shards, Arc<FarKv>) {
+    fn mount(&self, consistency: Consistency) -> Mounted {
         let (reads, away) = (AtomicU64::new(0), AtomicBool::new(false));
         let kv = Arc::new(FarKv { kv: self.server.client(), reads, away });
         let mut config = config(kv.clone(), &self.store, 2);
         config.session.consistency = consistency;
         (Shards::start(config).unwrap(), kv)
+    }
+
+    fn coherent_pair(&self) -> (Mounted, Mounted) {
+        (self.mount(Consistency::Coherent), self.mount(Consistency::Coherent))
     }
 }
 
@@ -106,7 +114,7 @@ fn is_alone(volume: &Shards) -> bool {
 #[test]
 fn what_others_leave_alone_is_remembered_and_what_they_change_is_seen_soon() {
     let far = Far::new();
-    let ((first, _), (second, kv)) = (far.mount(Consistency::Coherent), far.mount(Consistency::Coherent));
+    let ((first, _), (second, kv)) = far.coherent_pair();
     let ino = create_open(&first, 0, "file");
     close(&first, 0, ino);
     for round in 0..50u16 {
@@ -153,7 +161,7 @@ fn a_strict_mount_sees_everything_at_once_and_promises_its_kernel_nothing() {
 #[test]
 fn who_is_cut_off_serves_nothing_from_memory_after_a_second_and_is_up_to_date_afterwards() {
     let far = Far::new();
-    let ((first, _), (second, kv)) = (far.mount(Consistency::Coherent), far.mount(Consistency::Coherent));
+    let ((first, _), (second, kv)) = far.coherent_pair();
     let ino = create_open(&first, 0, "file");
     close(&first, 0, ino);
     set_mode(&first, ino, 1);
@@ -207,7 +215,7 @@ fn a_mount_on_a_server_knows_when_it_is_alone_and_a_newcomer_waits_for_it() {
 #[test]
 fn who_opens_what_was_replaced_is_sent_to_look_again() {
     let far = Far::new();
-    let ((first, _), (second, _)) = (far.mount(Consistency::Coherent), far.mount(Consistency::Coherent));
+    let ((first, _), (second, _)) = far.coherent_pair();
     let refused = |ino| {
         on(&second, 0, move |local| async move { local.open(ino, Access::default(), RemovedFiles::Refused).await })
     };
@@ -232,11 +240,64 @@ fn who_opens_what_was_replaced_is_sent_to_look_again() {
 #[test]
 fn the_kernel_keeps_nothing_of_regular_files_while_others_live() {
     let far = Far::new();
-    let ((first, _), (second, _)) = (far.mount(Consistency::Coherent), far.mount(Consistency::Coherent));
+    let ((first, _), (second, _)) = far.coherent_pair();
     let ino = create_open(&first, 0, "file");
     wait_until("what is remembered is believed", || timeouts(&second, Ino(1 << 40)).attributes > Duration::ZERO);
     let of_file = on(&second, 1, move |local| async move { local.timeouts((ino, FileKind::Regular), None) });
     assert_eq!(of_file.attributes, Duration::ZERO);
     first.stop().unwrap();
     second.stop().unwrap();
+}
+
+/// Of which inodes the kernel is told that their attributes have changed.
+#[derive(Default)]
+struct ToldKernel(Mutex<Vec<Ino>>);
+
+impl KernelPages for ToldKernel {
+    fn forget(&self, _: Ino, done: Box<dyn FnOnce() + Send>) {
+        done();
+    }
+
+    fn forget_attributes(&self, ino: Ino) {
+        self.0.lock().unwrap().push(ino);
+    }
+
+    fn forget_entry(&self, _: Ino, _: Name) {}
+
+    fn keep_writes(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn of_bytes_that_others_write_only_a_relaxed_kernel_is_told() {
+    for (consistency, told_of_bytes) in [(Consistency::Coherent, false), (Consistency::Relaxed, true)] {
+        let far = Far::new();
+        let ((first, _), (second, _)) = (far.mount(Consistency::Coherent), far.mount(consistency));
+        let kernel = Arc::new(ToldKernel::default());
+        second.set_kernel_pages(kernel.clone());
+        let told = || std::mem::take(&mut *kernel.0.lock().unwrap());
+        let ino = create_open(&first, 0, "file");
+        wait_until("what is remembered is believed", || timeouts(&second, Ino(1 << 40)).attributes > Duration::ZERO);
+        // As a directory is told of which shares the file's place in the kernel's view.
+        timeouts(&second, ino);
+        write(&first, 0, ino, 0, pattern(1, 100)).unwrap();
+        flush(&first, 0, ino).unwrap();
+        if told_of_bytes {
+            wait_until("the kernel is told", || !told().is_empty());
+        }
+        wait_until("the length is seen", || length_of(&second, 0, ino) == 100);
+        timeouts(&second, ino);
+        set_mode(&first, ino, 0o600);
+        let mut all = Vec::new();
+        wait_until("the kernel is told of the mode", || {
+            all.extend(told());
+            all.contains(&ino)
+        });
+        // Events are applied in order, and one of them is of the bytes.
+        assert_eq!(all, [ino]);
+        close(&first, 0, ino);
+        first.stop().unwrap();
+        second.stop().unwrap();
+    }
 }
