@@ -3,7 +3,7 @@
 //!
 //! A program parses a [`StorageUrl`], opens it with [`open`] and may wrap the store: [`LimitedStore`] outside of
 //! [`RetryingStore`] outside of [`HedgedStore`] outside of [`FaultyStore`] outside of what the URL names. Whatever the
-//! wrapping, [`contract`] holds.
+//! wrapping, [`contract`] holds. [`StagedStore`] puts a folder of this host before it.
 //!
 //! Relies on keys from [`naming`]. Never looks inside an object, never overwrites one, never shows a secret.
 
@@ -24,6 +24,7 @@ mod prefixed;
 mod retrying;
 mod secrets;
 pub mod services;
+mod staged;
 mod storage_url;
 mod store;
 mod transport;
@@ -38,5 +39,6 @@ pub use prefixed::PrefixedStore;
 pub use retrying::RetryingStore;
 pub use secrets::{Secrets, variable};
 pub use services::open;
+pub use staged::{Left, StagedStore};
 pub use storage_url::{StorageUrl, UrlError};
 pub use store::{BoxFuture, ListedObject, ObjectStore};
