@@ -46,6 +46,8 @@
 //! s session(8) 07 owner(8) number(8)  a request of this owner waits for a lock
 //! s session(8) 08                     bell: ADD, rung when a lock that the session waits for may have become free
 //! u time(8) ino(8)                    removal queue
+//! y 01 number(8)                      folder on some host with objects that are not uploaded yet
+//! y 02 number(8) object(8)            object that was deleted while it may have been in this folder
 //! z time(8) object(8)                 deletion queue
 //! ```
 //!
@@ -113,6 +115,9 @@ pub enum Key<'a> {
     Removal(u64, Ino),
     /// Nanoseconds since the epoch, object.
     Deletion(u64, ObjectId),
+    WritebackFolder(u64),
+    /// The folder, and the object.
+    DeletedInWriteback(u64, ObjectId),
 }
 
 /// What an inode's commutative updates go to.
@@ -210,6 +215,10 @@ impl<'a> Key<'a> {
             Key::Bell(session) => key.session(session, BELL),
             Key::Removal(time, ino) => key.byte(b'u').number(time).number(ino.0),
             Key::Deletion(time, object) => key.byte(b'z').number(time).number(object.0),
+            Key::WritebackFolder(number) => key.byte(b'y').byte(WRITEBACK_FOLDER).number(number),
+            Key::DeletedInWriteback(number, object) => {
+                key.byte(b'y').byte(DELETED_IN_WRITEBACK).number(number).number(object.0)
+            }
         }
         .0
     }
@@ -238,6 +247,13 @@ impl<'a> Key<'a> {
             b'u' => pair(rest).map(|(time, ino)| Key::Removal(time, Ino(ino))),
             b'w' => rest.is_empty().then_some(Key::WrappedKey),
             b'x' => rest.is_empty().then_some(Key::StorageSecrets),
+            b'y' => match rest.split_first()? {
+                (&WRITEBACK_FOLDER, rest) => Some(Key::WritebackFolder(number(rest)?)),
+                (&DELETED_IN_WRITEBACK, rest) => {
+                    pair(rest).map(|(number, object)| Key::DeletedInWriteback(number, ObjectId(object)))
+                }
+                _ => None,
+            },
             b'z' => pair(rest).map(|(time, object)| Key::Deletion(time, ObjectId(object))),
             _ => None,
         }
@@ -573,6 +589,16 @@ pub fn deletions_until(time: u64) -> KeyRange {
     queue_until(b'z', time)
 }
 
+/// All write-back folders.
+pub fn writeback_folders() -> KeyRange {
+    KeyRange::prefix(&[b'y', WRITEBACK_FOLDER])
+}
+
+/// What was deleted while it may have been in this one.
+pub fn deleted_in_writeback(number: u64) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).byte(b'y').byte(DELETED_IN_WRITEBACK).number(number).0)
+}
+
 /// Everything under a tag byte.
 pub fn tag(tag: u8) -> KeyRange {
     KeyRange::prefix(&[tag])
@@ -687,6 +713,8 @@ const CLONE_RECORD: u8 = 0x01;
 const CLONE_DIRECTORY: u8 = 0x02;
 const CLONE_LINK: u8 = 0x03;
 
+const WRITEBACK_FOLDER: u8 = 1;
+const DELETED_IN_WRITEBACK: u8 = 2;
 const STAGED_BYTES: u8 = 0x00;
 const STAGED: u8 = 0x01;
 

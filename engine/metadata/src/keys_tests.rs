@@ -13,6 +13,8 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::WrappedKey, "77"),
         (Key::Load, "6c"),
         (Key::StorageSecrets, "78"),
+        (Key::WritebackFolder(TIME), "79013132333435363738"),
+        (Key::DeletedInWriteback(TIME, OBJECT), "790231323334353637382122232425262728"),
         (Key::Backups, "62"),
         (Key::Audience, "6600"),
         (Key::Event(Stamp([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])), "66010102030405060708090a"),
@@ -125,11 +127,13 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::Event(_) => 39,
         Key::Maintenance => 40,
         Key::Protected => 41,
+        Key::WritebackFolder(_) => 42,
+        Key::DeletedInWriteback(..) => 43,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..42).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..44).collect::<Vec<_>>());
 }
 
 #[test]

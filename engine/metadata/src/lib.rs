@@ -25,6 +25,7 @@ pub mod records;
 mod reply;
 mod sealed_kv;
 mod trash_name;
+mod writeback;
 
 pub use account::{Account, Limits, QuotaInfo, QuotaState};
 pub use backup::BackupTurn;
@@ -42,7 +43,7 @@ pub use operation::{
     SetTrash, SetXattr, Sustain, TakeMaintenance, TrimFeed, Truncate, Unlink, WriteInline, WriteSlices,
 };
 pub use ops::Repair;
-pub use records::{Accounting, OwnerState, SessionKind, SessionRecord};
+pub use records::{Accounting, OwnerState, SessionKind, SessionRecord, WritebackFolder};
 pub use reply::{
     Appended, CloneProgress, CloneRefusal, Copied, Emptied, Fallocated, LockOutcome, MetaReply, Removed, Renamed,
     Truncated,

@@ -8,7 +8,7 @@ use crate::Account;
 use crate::keys::{Counter, Key};
 use crate::ops::{charges, counter, heartbeat, live_bytes, slice_list, stage};
 use crate::records::{
-    Accounting, Audience, CloneRecord, CloneState, Identity, OperationRecord, Quota, SessionRecord,
+    Accounting, Audience, CloneRecord, CloneState, Identity, OperationRecord, Quota, SessionRecord, WritebackFolder,
     decode_clone_directory, decode_clone_link, decode_deletion, decode_event, decode_holder, decode_lease,
     decode_staged, decode_waiter_of, decode_walk,
 };
@@ -146,6 +146,9 @@ impl Totals {
             Key::Audience => Audience::decode(Some(value)).map(drop)?,
             Key::Event(_) => decode_event(value).map(drop)?,
             Key::Maintenance => decode_holder(value).map(drop)?,
+            Key::WritebackFolder(_) => WritebackFolder::decode(value).map(drop)?,
+            // Its key says it all.
+            Key::DeletedInWriteback(..) => {}
             Key::Bell(session) => self.of_session(session, report),
             Key::Removal(time, ino) => self.removal(time, ino, tree, report),
             Key::Deletion(_, object) => {

@@ -174,6 +174,19 @@ fn the_note_of_backups_has_its_golden_bytes() {
 }
 
 #[test]
+fn a_write_back_folder_has_its_golden_bytes() {
+    let folder = WritebackFolder {
+        host: "h".into(),
+        path: "/p".into(),
+        mount_point: "/m".into(),
+        objects: 3,
+        bytes: 300,
+        noted: Timestamp::new(5, 6),
+    };
+    check_exact(&folder, "010168022f70022f6d03ac020a06", WritebackFolder::encode, WritebackFolder::decode);
+}
+
+#[test]
 fn a_load_has_its_golden_bytes() {
     check_exact(&0x0102_0304_0506_0708, "010807060504030201", |number| encode_load(*number), decode_load);
 }

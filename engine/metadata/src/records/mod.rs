@@ -24,6 +24,7 @@ mod session;
 mod settings;
 mod slices;
 mod wrapped_key;
+mod writeback_folder;
 mod xattr_index;
 
 pub use accounting::{Accounting, OwnerState, Rules};
@@ -48,6 +49,7 @@ pub use session::{SessionKind, SessionRecord};
 pub use settings::{decode_settings, encode_settings};
 pub use slices::{decode_slices, encode_slices, is_sound};
 pub use wrapped_key::{decode_wrapped_key, encode_wrapped_key};
+pub use writeback_folder::WritebackFolder;
 pub use xattr_index::XattrIndex;
 
 use shoal_kv::{KvError, KvResult};
