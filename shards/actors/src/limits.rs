@@ -39,6 +39,9 @@ pub(crate) const SYNCED_AT_ONCE: usize = 512;
 pub(crate) const CHUNKS_PER_READ: usize = 64;
 /// Times a read looks at the store again because what it was about to fetch has been replaced.
 pub(crate) const READ_RETRIES_MAX: u32 = 8;
+/// How long it waits for an object that another mount has yet to upload, and how often it looks.
+pub(crate) const UPLOAD_PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const UPLOAD_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes that one call copies by reference, and that one step of it moves where it can't.
 pub(crate) const COPY_BYTES_MAX: u64 = 64 << 30;
 pub(crate) const MOVED_BYTES_MAX: u64 = 1 << 20;

@@ -8,6 +8,7 @@ use super::FileState;
 use super::content::Chunk;
 use super::fetch::piece;
 use super::lifecycle::InUse;
+use super::missing::Missing;
 use super::read::BLOCKS_PER_CHUNK;
 use crate::shared::now;
 use crate::transfer::Fetch;
@@ -139,15 +140,15 @@ impl Shard {
 
     /// Rewrites a chunk's list.
     async fn rewrite_list(self: &Rc<Self>, file: &Rc<FileState>, number: u64, how: How) -> FsResult<()> {
-        for _ in 0..limits::READ_RETRIES_MAX {
+        let mut missing = Missing::default();
+        loop {
             match self.rewrite_list_once(file, number, how).await {
-                // Another mount has rewritten it, and what it replaced is deleted: begin again with what is there now.
-                Err(Errno::ESTALE) if !self.shared.is_fenced() => {}
+                // Another mount has rewritten it, and what it replaced is deleted: begin again with what is there now. In the
+                // end it's EIO: to a commit that waits for us ESTALE would mean that its session is dead.
+                Err(Errno::ESTALE) if !self.shared.is_fenced() => self.look_again(&mut missing).await?,
                 result => return result,
             }
         }
-        // Not ESTALE: to a commit that waits for us this would mean that its session is dead.
-        Err(Errno::EIO)
     }
 
     async fn rewrite_list_once(self: &Rc<Self>, file: &Rc<FileState>, number: u64, how: How) -> FsResult<()> {

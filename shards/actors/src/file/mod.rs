@@ -15,6 +15,7 @@ mod fetch;
 mod flags;
 mod lend;
 mod lifecycle;
+mod missing;
 mod read;
 mod read_budget;
 mod seal;

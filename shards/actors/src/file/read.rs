@@ -3,8 +3,9 @@
 use super::FileState;
 use super::content::Content;
 use super::fetch::{BlockView, FetchState, UNIT_BYTES};
+use super::missing::Missing;
+use crate::Shard;
 use crate::message::{Message, ReadReply, Respond};
-use crate::{Shard, limits};
 use bytes::Bytes;
 use shoal_cache::{CacheFile, CacheRead};
 use shoal_runtime::AlignedBuffer;
@@ -56,7 +57,7 @@ impl Shard {
         mut buffer: AlignedBuffer,
     ) -> FsResult<ReadReply> {
         let file = self.file(ino).await?;
-        let mut retries = 0;
+        let mut missing = Missing::default();
         loop {
             let (wanted, pieces) = {
                 let content = file.content.borrow();
@@ -84,12 +85,10 @@ impl Shard {
                     }
                     return Ok((wanted, buffer));
                 }
-                // What our slices name was rewritten or removed meanwhile: look again, but not for ever.
-                Err(Errno::ESTALE) if retries < limits::READ_RETRIES_MAX => {
-                    retries += 1;
+                Err(Errno::ESTALE) => {
+                    self.look_again(&mut missing).await?;
                     self.reload(&file).await?;
                 }
-                Err(Errno::ESTALE) => return Err(Errno::EIO),
                 Err(error) => return Err(error),
             }
         }

@@ -4,6 +4,7 @@
 
 use super::FileState;
 use super::fetch::{BlockView, FetchState, Fetched, UNIT_BYTES};
+use super::missing::Missing;
 use super::read::BLOCKS_PER_CHUNK;
 use crate::{Shard, limits};
 use shoal_cache::{CacheFile, CachePart};
@@ -91,19 +92,17 @@ impl Shard {
 
     async fn warm_range(self: &Rc<Self>, place: &Place<'_>, fill: bool, range: Range<u64>) -> FsResult<Warmed> {
         let (start, mut done) = (Instant::now(), Warmed { next: Some(range.start), ..Warmed::default() });
-        let mut retries = 0;
+        let mut missing = Missing::default();
         while let Some(first) = done.next {
             let end = range.end.min(place.file.content.borrow().committed_length);
             if first >= end {
                 done.next = None;
             } else if start.elapsed() < limits::WARM_WORK_TIME {
                 match self.warm_chunks(place, fill, first..end, start, &mut done).await {
-                    // What our slices name was rewritten or removed meanwhile: look again, but not for ever.
-                    Err(Errno::ESTALE) if retries < limits::READ_RETRIES_MAX => {
-                        retries += 1;
+                    Err(Errno::ESTALE) => {
+                        self.look_again(&mut missing).await?;
                         self.reload(place.file).await?;
                     }
-                    Err(Errno::ESTALE) => return Err(Errno::EIO),
                     result => result?,
                 }
             } else {
