@@ -8,6 +8,7 @@ use crate::output;
 use crate::progress::Progress;
 use crate::storage::Objects;
 use crate::volume::Opened;
+use crate::writeback::Late;
 use shoal_metadata::check::{self, Part};
 use shoal_metadata::{MetaError, Metadata};
 use shoal_object_format::stored_length;
@@ -169,12 +170,17 @@ pub fn losses(opened: &Opened, objects: &Objects, bucket: &Bucket, needs: &Needs
             suspects.entry(need.ino).or_default().insert(need.object, why);
         }
     }
+    let late = if suspects.is_empty() { Late::default() } else { Late::look(opened)? };
+    for missing in suspects.values_mut() {
+        missing.retain(|object, _| bucket.objects.contains_key(object) || !late.is_here(*object));
+    }
     let progress = Progress::bar("checking files", suspects.len() as u64);
     let mut found = Vec::new();
     for (ino, suspects) in suspects {
         progress.add(1);
         found.extend(confirm(&opened.metadata, objects, bucket, ino, suspects)?);
     }
+    late.tell(found.len());
     Ok(found)
 }
 

@@ -44,6 +44,7 @@ mod transport;
 mod tree;
 mod verify_cache;
 mod volume;
+mod writeback;
 
 use arguments::{Arguments, Command, GlobalArguments};
 use clap::Parser;

@@ -30,7 +30,7 @@ const IGNORED: [&str; 17] = [
     "default_permissions",
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
-const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, backup_meta=, cache_dir=, cache_size=, cache_free_ratio=, verify_cache=, no_cache, shards=, \
+const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, backup_meta=, cache_dir=, cache_size=, cache_free_ratio=, verify_cache=, no_cache, writeback, writeback_dir=, writeback_size=, shards=, \
     write_buffer=, read_buffer=, storage=, upload_limit=, download_limit=, passphrase_env=, key_file=, kms_command=, \
     max_readahead=, consistency=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, strictatime, \
     diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
@@ -63,6 +63,7 @@ fn apply_word(request: &mut MountRequest, word: &str) -> Outcome<()> {
         "all_squash" => request.all_squash = true,
         "no_all_squash" => request.all_squash = false,
         "no_cache" => request.no_cache = true,
+        "writeback" => request.writeback = true,
         "writeback_cache" => request.writeback_cache = true,
         "relatime" => request.access_times = AccessTimeOption::Relatime,
         "noatime" => request.access_times = AccessTimeOption::Noatime,
@@ -97,6 +98,8 @@ fn apply_value(request: &mut MountRequest, name: &str, value: &str) -> Outcome<(
         }
         "cache_free_ratio" => request.cache_free_ratio = parse(name, value)?,
         "verify_cache" => request.verify_cache = parse(name, value)?,
+        "writeback_dir" => request.writeback_dir = Some(places::absolute(Path::new(value))?),
+        "writeback_size" => request.writeback_size = parse(name, value)?,
         "storage" => request.storage = Some(value.into()),
         "upload_limit" => request.upload_limit = Some(parse(name, value)?),
         "download_limit" => request.download_limit = Some(parse(name, value)?),
@@ -164,6 +167,9 @@ mod tests {
         assert_eq!(made.cache_dirs, [Path::new("/a"), Path::new("/b")]);
         assert_eq!(made.cache_sizes, [ByteCount(1 << 30), ByteCount(2 << 30)]);
         assert_eq!((made.cache_free_ratio, made.verify_cache), (0.25, VerifyCache::Always));
+        apply(&mut made, "writeback,writeback_dir=/w,writeback_size=1G").unwrap();
+        assert_eq!((made.writeback, made.writeback_dir.as_deref()), (true, Some(Path::new("/w"))));
+        assert_eq!(made.writeback_size, ByteCount(1 << 30));
         apply(&mut made, "transport=io_uring").unwrap();
         assert_eq!(made.transport, Transport::IoUring);
     }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub const CACHE_BYTES: ByteCount = ByteCount(10 << 30);
+pub const WRITEBACK_BYTES: ByteCount = ByteCount(10 << 30);
 pub const CACHE_FREE_RATIO: f64 = 0.1;
 pub const WRITE_BUFFER_BYTES: ByteCount = ByteCount(300 << 20);
 pub const READ_BUFFER_BYTES: ByteCount = ByteCount(256 << 20);
@@ -59,6 +60,11 @@ pub struct MountRequest {
     pub cache_free_ratio: f64,
     pub verify_cache: VerifyCache,
     pub no_cache: bool,
+    /// Objects are uploaded after they have been acknowledged.
+    pub writeback: bool,
+    /// Where they are until then; the default is below the user's folder for states.
+    pub writeback_dir: Option<PathBuf>,
+    pub writeback_size: ByteCount,
     /// The default is one a core.
     pub shards: Option<usize>,
     pub write_buffer: ByteCount,
@@ -111,6 +117,9 @@ impl MountRequest {
             cache_free_ratio: CACHE_FREE_RATIO,
             verify_cache: VerifyCache::Once,
             no_cache: false,
+            writeback: false,
+            writeback_dir: None,
+            writeback_size: WRITEBACK_BYTES,
             shards: None,
             write_buffer: WRITE_BUFFER_BYTES,
             read_buffer: READ_BUFFER_BYTES,
@@ -174,6 +183,9 @@ impl MountRequest {
         if self.allow_idmap && self.squash().is_on() {
             return refuse("--allow-idmap: a mount that squashes can't be idmapped; leave one of the two out".into());
         }
+        if self.writeback && self.read_only {
+            return refuse("--writeback: a read-only mount has nothing to upload; leave one of the two out".into());
+        }
         if let Some(span) = self.backup_meta
             && span.0 < BACKUP_INTERVAL_MIN.0
         {
@@ -234,6 +246,8 @@ mod tests {
         assert!(refused(MountRequest { cache_free_ratio: 1.0, ..request.clone() }).contains("--cache-free-ratio 1"));
         let both = MountRequest { allow_idmap: true, root_squash: true, ..request.clone() };
         assert!(refused(both).contains("--allow-idmap"));
+        let both = MountRequest { writeback: true, read_only: true, ..request.clone() };
+        assert!(refused(both).contains("--writeback"));
         let slow = MountRequest { upload_limit: Some(ByteCount(1)), ..request.clone() };
         assert!(refused(slow).contains("--upload-limit"));
         assert!(refused(MountRequest { backup_meta: Some(Span(Duration::ZERO)), ..request.clone() }).contains("1m"));

@@ -20,6 +20,14 @@ pub fn cache_folder() -> Outcome<PathBuf> {
     }
 }
 
+/// What is still to be uploaded. Not below the caches, which may be deleted at any time.
+pub fn writeback_folder() -> Outcome<PathBuf> {
+    match is_root() && named("XDG_STATE_HOME").is_none() {
+        true => Ok("/var/lib/shoal/writeback".into()),
+        false => Ok(user_folder("XDG_STATE_HOME", ".local/state")?.join("writeback")),
+    }
+}
+
 pub fn log_folder() -> Outcome<PathBuf> {
     match is_root() && named("XDG_STATE_HOME").is_none() {
         true => Ok("/var/log/shoal".into()),

@@ -15,6 +15,7 @@ use crate::state_file::MountState;
 use crate::storage::Storage;
 use crate::verify_cache::VerifyCache;
 use crate::volume::{self, Opened};
+use crate::writeback::{self, Writeback};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub struct Serving {
     pub mount_point: PathBuf,
     pub storage: String,
     pub caches: Vec<PathBuf>,
+    /// Where objects wait to be uploaded.
+    pub writeback: Option<PathBuf>,
     pub log_file: Option<PathBuf>,
 }
 
@@ -68,19 +71,32 @@ pub fn run(
         None => request.log_file.clone(),
     };
     raise_open_files();
-    let serving = Serving {
+    let mut serving = Serving {
         volume: opened.settings.name.clone(),
         mount_point,
         storage: storage.to_string(),
         caches: cache_folders(request, &opened.settings),
+        writeback: None,
         log_file,
     };
+    let mut store = layered(request, &storage)?;
+    let writeback = match writeback::is_wanted(request, &opened.settings)? {
+        true => {
+            let stores = (store.clone(), layered(request, &storage)?);
+            Some(Writeback::start(request, &opened.metadata, &opened.settings, &serving.mount_point, stores)?)
+        }
+        false => None,
+    };
+    if let Some(writeback) = &writeback {
+        store = writeback.store();
+        serving.writeback = Some(writeback.folder().to_owned());
+    }
     // With connections of its own: they live on the threads that opened them.
     let backups = match request.backup_meta {
         Some(_) => Some((opened.metadata.clone(), opened.settings.clone(), layered(request, &storage)?)),
         None => None,
     };
-    let config = config(request, opened, layered(request, &storage)?, &serving)?;
+    let config = config(request, opened, store, &serving)?;
     tracing::info!(volume = serving.volume, mount_point = %serving.mount_point.display(), "starting");
     let volume = Volume::start(config).map_err(|error| explain_start(request, &error))?;
     let backups = backups.zip(request.backup_meta).map(|((metadata, settings, store), interval)| {
@@ -92,8 +108,17 @@ pub fn run(
         drop(backups);
         served
     });
+    let uploaded = match writeback {
+        Some(writeback) if served.is_ok() => {
+            if let Err(error) = volume.flush_all() {
+                tracing::warn!(%error, "storing what is buffered; it will be tried once more");
+            }
+            writeback.drain()
+        }
+        _ => Ok(()),
+    };
     let stored = volume.stop();
-    put_away(request, &serving, served, stored)
+    put_away(request, &serving, served, stored, uploaded)
 }
 
 /// Objects of an encrypted volume are sealed, and names are not.
@@ -323,8 +348,20 @@ fn end(volume: &Volume, mounted: &Mounted, stopper: &Stopper) {
 }
 
 /// The end told to whoever asks: nothing is left of a mount that ended well.
-fn put_away(request: &MountRequest, serving: &Serving, served: Outcome<()>, stored: FsResult<()>) -> Outcome<()> {
+fn put_away(
+    request: &MountRequest,
+    serving: &Serving,
+    served: Outcome<()>,
+    stored: FsResult<()>,
+    uploaded: Outcome<()>,
+) -> Outcome<()> {
     let Err(errno) = stored else {
+        if let Err(failure) = uploaded {
+            if is_own_place(serving)? {
+                MountState { failure: Some(failure.to_string()), ..state(request, serving)? }.write()?;
+            }
+            return served.and(Err(failure));
+        }
         tracing::info!("everything is stored; the session has ended");
         if is_own_place(serving)? {
             MountState::remove(&serving.mount_point)?;
@@ -356,6 +393,7 @@ fn state(request: &MountRequest, serving: &Serving) -> Outcome<MountState> {
         mount_point: serving.mount_point.clone(),
         subdir: request.subdir.clone(),
         log_file: serving.log_file.clone(),
+        writeback: serving.writeback.clone(),
         failure: None,
     })
 }

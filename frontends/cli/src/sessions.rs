@@ -55,6 +55,11 @@ impl Here {
         }
     }
 
+    /// As records name it.
+    pub fn name(&self) -> &str {
+        &self.host
+    }
+
     pub fn mount_record(&self, mount_point: &Path, consistency: Consistency) -> SessionRecord {
         SessionRecord { consistency, ..self.record(SessionKind::Mount, mount_point) }
     }

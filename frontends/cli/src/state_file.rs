@@ -26,6 +26,8 @@ pub struct MountState {
     /// The folder of the volume that is shown.
     pub subdir: Option<PathBuf>,
     pub log_file: Option<PathBuf>,
+    /// Where objects wait to be uploaded.
+    pub writeback: Option<PathBuf>,
     /// Set at the end of a mount whose last writes could not be kept.
     pub failure: Option<String>,
 }
@@ -118,6 +120,7 @@ mod tests {
             mount_point: mount_point.into(),
             subdir: None,
             log_file: None,
+            writeback: None,
             failure: None,
         }
     }

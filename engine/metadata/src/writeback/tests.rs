@@ -1,3 +1,5 @@
+//! What is known of write-back folders, and of what was deleted in them.
+
 use super::*;
 use crate::{ForgetObjects, MetaOp, MetaReply};
 use shoal_kv::MemoryKv;

@@ -1,3 +1,5 @@
+//! Claims about a store with a folder before it: the contract, and what kills, power failures and faults may do.
+
 use super::*;
 use crate::chance::Chance;
 use crate::contract::{Subject, run};

@@ -36,6 +36,7 @@ Examples:
   shoal mount redis://cache/0 /mnt/sets --read-only --consistency relaxed --attr-timeout 1h --entry-timeout 1h
   shoal mount sqlite:///srv/photos.db /mnt/photos --key-file /root/photos.key
   shoal mount sqlite:///srv/photos.db /mnt/photos --backup-meta 1h
+  shoal mount redis://cache/0 /mnt/photos --writeback --writeback-dir /nvme/writeback --writeback-size 50G
   shoal mount sqlite:///srv/photos.db /mnt/photos --transport io_uring")]
 pub struct Arguments {
     /// The volume's metadata, for example sqlite:///srv/volume.db
@@ -78,6 +79,16 @@ pub struct Arguments {
     /// Keep no content on the local disk
     #[arg(long)]
     pub no_cache: bool,
+    /// Store what is written in a folder of this host first, synced, and upload it later: close and fsync don't wait for the
+    /// object store. Other mounts see it at once and wait for its bytes until they are uploaded
+    #[arg(long)]
+    pub writeback: bool,
+    /// The folder, of this mount or of several [default: ~/.local/state/shoal/writeback; /var/lib/shoal/writeback for root]
+    #[arg(long, value_name = "DIR")]
+    pub writeback_dir: Option<PathBuf>,
+    /// The most that may wait there; what doesn't fit goes straight to the object store
+    #[arg(long, value_name = "SIZE", default_value = "10G")]
+    pub writeback_size: ByteCount,
     /// Threads that serve requests, each with a ring of its own [default: one a core]
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
@@ -182,6 +193,9 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
         cache_free_ratio: arguments.cache_free_ratio,
         verify_cache: arguments.verify_cache,
         no_cache: arguments.no_cache,
+        writeback: arguments.writeback,
+        writeback_dir: arguments.writeback_dir.as_deref().map(places::absolute).transpose()?,
+        writeback_size: arguments.writeback_size,
         shards: arguments.shards,
         write_buffer: arguments.write_buffer,
         read_buffer: arguments.read_buffer,

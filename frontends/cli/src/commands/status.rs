@@ -7,12 +7,14 @@ use crate::failure::{Failure, Outcome};
 use crate::meta_url::MetaUrl;
 use crate::mounted;
 use crate::output;
-use crate::sessions::{self, Life};
+use crate::sessions::{self, Here, Life};
 use crate::size::{ByteCount, Span};
 use crate::volume::{self, Opened};
+use crate::writeback::{self, Content};
 use serde::Serialize;
-use shoal_metadata::{Account, Limits, QuotaInfo, SessionInfo, SessionKind};
+use shoal_metadata::{Account, Limits, Metadata, QuotaInfo, SessionInfo, SessionKind, WritebackFolder};
 use shoal_types::VolumeSettings;
+use std::path::Path;
 use std::time::Duration;
 
 /// Show a volume: settings, sessions, usage
@@ -31,6 +33,8 @@ Examples:
   limits    of the volume as a whole: inodes, bytes; no limit is null
   trash_days
   staged_bytes   of small files that wait in the metadata to be packed
+  writeback folders with objects that are not uploaded yet: host, path, mount_point,
+            objects, bytes
   queues    removals (files to be removed), deletions (objects to be deleted)
   sessions  session, kind (mount, command or watcher), consistency (of a mount:
             strict, coherent or relaxed), host, pid, mount_point, started
@@ -55,7 +59,17 @@ struct Status {
     trash_days: u32,
     staged_bytes: u64,
     queues: Queues,
+    writeback: Vec<NotUploaded>,
     sessions: Vec<Session>,
+}
+
+#[derive(Serialize)]
+struct NotUploaded {
+    host: String,
+    path: String,
+    mount_point: String,
+    objects: u64,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -108,8 +122,22 @@ fn look(url: &MetaUrl, opened: &Opened) -> Outcome<Status> {
         trash_days: metadata.accounting().map_err(failed)?.trash_days,
         staged_bytes: metadata.staged_bytes().map_err(failed)?,
         queues: Queues { removals, deletions },
+        writeback: not_uploaded(metadata, url)?,
         sessions: sessions::all(metadata)?.into_iter().map(for_programs).collect(),
     })
+}
+
+/// As of now for folders of this host, as of its mount's last word elsewhere.
+fn not_uploaded(metadata: &Metadata, url: &MetaUrl) -> Outcome<Vec<NotUploaded>> {
+    let folders = metadata.writeback_folders().map_err(|error| Failure::of_metadata(url, &error))?;
+    let here = Here::look()?;
+    let folder = |(_, folder): (u64, WritebackFolder)| {
+        let WritebackFolder { host, path, mount_point, objects, bytes, .. } = folder;
+        let looked = (host == here.name()).then(|| writeback::content(Path::new(&path)).ok()).flatten();
+        let Content { objects, bytes } = looked.unwrap_or(Content { objects, bytes });
+        NotUploaded { host, path, mount_point, objects, bytes }
+    };
+    Ok(folders.into_iter().map(folder).collect())
 }
 
 fn for_programs((info, state): (SessionInfo, Life)) -> Session {
@@ -154,9 +182,13 @@ fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
         row("schema", volume.schema.to_string()),
         row("used", used(usage, &status.limits)),
         row("to clean up", to_clean_up(queues)),
+        row("not uploaded", to_upload(&status.writeback)),
         row("sessions", if sessions.is_empty() { "none".into() } else { sessions.len().to_string() }),
     ];
     let mut text = output::columns(&rows);
+    if status.writeback.iter().any(|folder| folder.objects > 0) {
+        text = format!("{text}\n\n{}", output::columns(&folder_rows(&status.writeback)));
+    }
     if !sessions.is_empty() {
         text = format!("{text}\n\n{}", output::columns(&session_rows(sessions)));
     }
@@ -196,6 +228,27 @@ fn to_clean_up(queues: &Queues) -> String {
         (0, 0) => "nothing".into(),
         (files, objects) => format!("{}, {}", shown(files, "file", "files"), shown(objects, "object", "objects")),
     }
+}
+
+fn to_upload(folders: &[NotUploaded]) -> String {
+    let sum = |of: fn(&NotUploaded) -> u64| folders.iter().map(of).sum::<u64>();
+    match sum(|folder| folder.objects) {
+        0 => "nothing".into(),
+        objects => {
+            let objects = output::count(objects, "object", "objects");
+            format!("{} in {objects}", ByteCount(sum(|folder| folder.bytes)))
+        }
+    }
+}
+
+fn folder_rows(folders: &[NotUploaded]) -> Vec<Vec<String>> {
+    let mut rows = vec![["NOT UPLOADED", "HOST", "FOLDER", "MOUNT POINT"].map(str::to_owned).to_vec()];
+    let waiting = folders.iter().filter(|folder| folder.objects > 0);
+    rows.extend(waiting.map(|folder| {
+        let NotUploaded { host, path, mount_point, bytes, .. } = folder;
+        vec![ByteCount(*bytes).to_string(), host.clone(), path.clone(), mount_point.clone()]
+    }));
+    rows
 }
 
 fn session_rows(sessions: &[(SessionInfo, Life)]) -> Vec<Vec<String>> {

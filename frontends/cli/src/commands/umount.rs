@@ -2,14 +2,19 @@
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, chain};
-use crate::output::say;
+use crate::output::{count, say};
 use crate::places;
+use crate::size::ByteCount;
 use crate::state_file::MountState;
+use crate::writeback::{self, Content};
 use shoal_fuse::{UnmountError, find_mount, unmount};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Unmount a volume, once all it has buffered is stored
+///
+/// Of a mount with --writeback this takes until everything is uploaded, and tells how much is left. When the object store
+/// can't be reached the mount ends without: what is left stays in its folder for the next mount.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -23,6 +28,7 @@ pub struct Arguments {
 }
 
 const PATIENCE_BEFORE_TALK: Duration = Duration::from_secs(2);
+const TALK_INTERVAL: Duration = Duration::from_secs(5);
 /// Far beyond what a flush may take; whoever waits can interrupt.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -67,6 +73,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
 fn await_end(state: &MountState) -> Outcome<()> {
     if !state.process.wait_for_end(PATIENCE_BEFORE_TALK) {
         say(format_args!("waiting until process {} has stored what it has buffered", state.process.pid));
+        await_uploads(state);
         if !state.process.wait_for_end(PATIENCE) {
             return Err(Failure::new(
                 Exit::Other,
@@ -85,6 +92,20 @@ fn await_end(state: &MountState) -> Outcome<()> {
             Err(Failure::new(Exit::Other, state.mount_point.display(), why, format_args!("look at {log}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Tells how much is left to be uploaded, for as long as there is any.
+fn await_uploads(state: &MountState) {
+    let Some(folder) = &state.writeback else { return };
+    while let Ok(Content { objects, bytes }) = writeback::content(folder)
+        && objects > 0
+    {
+        let objects = count(objects, "object", "objects");
+        say(format_args!("{objects} ({}) are still to be uploaded", ByteCount(bytes)));
+        if state.process.wait_for_end(TALK_INTERVAL) {
+            return;
+        }
     }
 }
 
