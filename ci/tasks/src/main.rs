@@ -1,8 +1,10 @@
-//! Checks of the source tree that no compiler makes: `cargo run -p shoal-ci-tasks -- tidy`.
+//! Checks of the source tree that no compiler makes: `cargo run -p shoal-ci-tasks -- tidy`. And what a run of all tests says
+//! about each metadata engine: `engines LOG`.
 //!
 //! Relies on `cargo metadata` for the crates and on the files of the checkout for the rest. Never changes a file.
 
 mod arrows;
+mod engines;
 mod members;
 mod sources;
 mod workspace;
@@ -22,8 +24,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["tidy"] => tidy(),
+        ["engines", log] => engines(log),
         _ => {
-            eprintln!("usage: cargo run -p shoal-ci-tasks -- tidy");
+            eprintln!("usage: cargo run -p shoal-ci-tasks -- tidy, or engines LOG");
             ExitCode::from(2)
         }
     }
@@ -47,6 +50,22 @@ fn tidy() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn engines(log: &str) -> ExitCode {
+    let text = match std::fs::read(log) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+        Err(error) => {
+            eprintln!("{log}: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let (table, missing) = engines::table(&text);
+    println!("{table}");
+    for Finding { place, what } in &missing {
+        eprintln!("{place}: {what}");
+    }
+    if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The number of files looked at, and everything wrong with them or with the crates.
