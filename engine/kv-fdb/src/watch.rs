@@ -3,6 +3,7 @@
 use crate::c::Future;
 use crate::client::Client;
 use shoal_kv::{KvResult, Watch};
+use shoal_kv_remote::LISTEN_PAUSE;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,11 +15,12 @@ pub(crate) struct FdbWatch {
     /// As it was when the watch was set.
     value: Option<Vec<u8>>,
     set: Option<Future>,
+    looked_at: Instant,
 }
 
 impl FdbWatch {
     pub fn set(client: Arc<Client>, key: Vec<u8>) -> KvResult<Self> {
-        let mut watch = FdbWatch { client, key, value: None, set: None };
+        let mut watch = FdbWatch { client, key, value: None, set: None, looked_at: Instant::now() };
         watch.look()?;
         Ok(watch)
     }
@@ -34,7 +36,7 @@ impl FdbWatch {
             client.commit_small(&transaction)?;
             Ok((value.value().map_err(|code| client.error(code))?, set))
         })?;
-        self.set = Some(set);
+        (self.set, self.looked_at) = (Some(set), Instant::now());
         Ok(std::mem::replace(&mut self.value, value.clone()) != value)
     }
 }
@@ -44,8 +46,12 @@ impl Watch for FdbWatch {
     fn wait(&mut self, timeout: Duration) -> KvResult<bool> {
         let deadline = Instant::now() + timeout;
         loop {
-            if self.set.is_none() && self.look()? {
-                return Ok(true);
+            if self.set.is_none() {
+                // Changes that follow each other so closely are told of together.
+                thread::sleep(LISTEN_PAUSE.saturating_sub(self.looked_at.elapsed()));
+                if self.look()? {
+                    return Ok(true);
+                }
             }
             let set = self.set.as_ref().expect("it was just set");
             if !set.wait(deadline.saturating_duration_since(Instant::now()).min(SET_TIME_MAX)) {
