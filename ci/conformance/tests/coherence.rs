@@ -2,7 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use shoal_ci_conformance::{is_long, wait_until};
-use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, Server};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, Server, Tikv};
 use shoal_ci_testbed::{Bed, Daemon};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -263,4 +263,9 @@ fn foundationdb() {
     let server = Server::start(FoundationDb::default());
     all("foundationdb", &server, PUSHED_MAX);
     creates_in_one_directory("foundationdb", on(&server, "creates"));
+}
+
+#[test]
+fn the_protocol_of_tikv() {
+    all("the mock of tikv", &Server::start(Tikv::default()), POLLED_MAX);
 }

@@ -3,7 +3,7 @@
 //! The long form (`SHOAL_LONG=1`) takes a million files, the short one twenty thousand.
 
 use shoal_ci_conformance::{assert_same_tree, copy_tree, is_long, run};
-use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Redis, Server};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Redis, Server, Tikv};
 use shoal_ci_testbed::Bed;
 use std::fs;
 use std::path::Path;
@@ -66,6 +66,7 @@ fn many_files_are_dumped_and_loaded_in_bounded_memory() {
 fn a_tree_is_the_same_after_moves_between_all_pairs_of_engines() {
     let (redis, postgres, mariadb) = (Server::start(Redis::default()), Server::start(Postgres), Server::start(Mariadb));
     let foundationdb = Server::start(FoundationDb::default());
+    let tikv = Server::start(Tikv::default());
     let bed = Bed::new(&[]);
     let sources = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../engine"));
     let before = mounted(&bed, &bed.url(), |root| {
@@ -79,10 +80,11 @@ fn a_tree_is_the_same_after_moves_between_all_pairs_of_engines() {
         run(Command::new("chattr").arg("+i").arg(root.join("again")));
         digest(root)
     });
-    let urls =
-        [bed.url(), redis.url("volume"), postgres.url("volume"), mariadb.url("volume"), foundationdb.url("volume")];
+    let on_sql = [postgres.url("volume"), mariadb.url("volume")];
+    let others = [redis.url("volume"), foundationdb.url("volume"), tikv.url("volume")];
+    let urls = [&[bed.url()], on_sql.as_slice(), others.as_slice()].concat();
     // Each ordered pair once, each move from where the last one went to.
-    let way = [0, 1, 0, 2, 0, 3, 1, 2, 1, 3, 2, 3, 0, 4, 1, 4, 2, 4, 3, 4, 0];
+    let way = [0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 1, 2, 1, 3, 1, 4, 1, 5, 2, 3, 2, 4, 2, 5, 3, 4, 3, 5, 4, 5, 0];
     for step in way.windows(2) {
         let (from, to) = (&urls[step[0]], &urls[step[1]]);
         let begin = Instant::now();

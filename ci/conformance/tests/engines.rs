@@ -2,7 +2,7 @@
 //! everything that was closed is there.
 
 use shoal_ci_conformance::{assert_same_tree, copy_tree};
-use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, RedisCluster, Server};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, RedisCluster, Server, Tikv};
 use shoal_ci_testbed::Bed;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -85,4 +85,9 @@ fn foundationdb_that_is_not_there() {
     let refused = bed.shoal(&["mount", &elsewhere, &bed.mount_point().display().to_string()]).expect_code(6);
     assert!(refused.stderr.contains("/nonexistent/libfdb_c.so"), "{}", refused.stderr);
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn the_protocol_of_tikv() {
+    a_tree_survives_killed_daemons_and_servers(Server::start(Tikv::default()));
 }

@@ -2,7 +2,7 @@
 
 use shoal_ci_conformance::histories::{Histories, Players, Scramble, reasons, tree_of};
 use shoal_ci_conformance::{is_long, is_root, wait_until};
-use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, Server};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, Server, Tikv};
 use shoal_ci_testbed::Bed;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -96,6 +96,11 @@ fn histories_on_two_mounts_with_mariadb_are_as_on_one() {
 #[test]
 fn histories_on_two_mounts_with_foundationdb_are_as_on_one() {
     on_server(Server::start(FoundationDb::default()));
+}
+
+#[test]
+fn histories_on_two_mounts_with_the_protocol_of_tikv_are_as_on_one() {
+    on_server(Server::start(Tikv::default()));
 }
 
 /// All at once, in the same directories: in the end there is one tree, for everybody.

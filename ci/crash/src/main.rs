@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use shoal_ci_crash::{Plan, ServerPlan, run, run_on_server};
-use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Redis};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Redis, Tikv};
 
 /// Kills a mount's daemon again and again, and checks that nothing acknowledged is missing or wrong
 #[derive(Parser)]
@@ -30,6 +30,8 @@ enum MetadataServer {
     Mariadb,
     /// Our stand-in for it, unless FDB_CLUSTER_FILE names a cluster, which is not killed
     Foundationdb,
+    /// Its protocol on its mock store
+    Tikv,
 }
 
 fn main() {
@@ -40,6 +42,7 @@ fn main() {
         Some(MetadataServer::Postgresql) => run_on_server(&on_server, Postgres),
         Some(MetadataServer::Mariadb) => run_on_server(&on_server, Mariadb),
         Some(MetadataServer::Foundationdb) => run_on_server(&on_server, FoundationDb::default()),
+        Some(MetadataServer::Tikv) => run_on_server(&on_server, Tikv::default()),
         None => {
             run(&Plan { rounds, fault_rate, seed, life_ms_max: if packs { 3000 } else { 1500 }, packs, told: true })
         }

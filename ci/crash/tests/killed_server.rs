@@ -1,7 +1,7 @@
 //! The short form with a metadata server: a few deaths of it and of mounts, on each engine.
 
 use shoal_ci_crash::{ServerPlan, run_on_server};
-use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Redis};
+use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Redis, Tikv};
 
 const PLAN: ServerPlan = ServerPlan { rounds: 5, seed: 3, told: false };
 
@@ -23,4 +23,10 @@ fn nothing_acknowledged_is_lost_when_mariadb_or_a_mount_is_killed() {
 #[test]
 fn nothing_acknowledged_is_lost_when_foundationdb_or_a_mount_is_killed() {
     run_on_server(&PLAN, FoundationDb::default());
+}
+
+/// The mock of TiKV keeps its data when it is killed, so it will do here.
+#[test]
+fn nothing_acknowledged_is_lost_when_the_mock_of_tikv_or_a_mount_is_killed() {
+    run_on_server(&PLAN, Tikv::default());
 }
