@@ -266,6 +266,6 @@ fn foundationdb() {
 }
 
 #[test]
-fn the_protocol_of_tikv() {
+fn tikv() {
     all("the mock of tikv", &Server::start(Tikv::default()), POLLED_MAX);
 }

@@ -88,6 +88,6 @@ fn foundationdb_that_is_not_there() {
 }
 
 #[test]
-fn the_protocol_of_tikv() {
+fn tikv() {
     a_tree_survives_killed_daemons_and_servers(Server::start(Tikv::default()));
 }

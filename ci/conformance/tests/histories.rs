@@ -99,7 +99,7 @@ fn histories_on_two_mounts_with_foundationdb_are_as_on_one() {
 }
 
 #[test]
-fn histories_on_two_mounts_with_the_protocol_of_tikv_are_as_on_one() {
+fn histories_on_two_mounts_with_tikv_are_as_on_one() {
     on_server(Server::start(Tikv::default()));
 }
 

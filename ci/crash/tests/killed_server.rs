@@ -25,8 +25,8 @@ fn nothing_acknowledged_is_lost_when_foundationdb_or_a_mount_is_killed() {
     run_on_server(&PLAN, FoundationDb::default());
 }
 
-/// The mock of TiKV keeps its data when it is killed, so it will do here.
+/// Its protocol on its mock store, which keeps its data when it is killed, so it will do here.
 #[test]
-fn nothing_acknowledged_is_lost_when_the_mock_of_tikv_or_a_mount_is_killed() {
+fn nothing_acknowledged_is_lost_when_tikv_or_a_mount_is_killed() {
     run_on_server(&PLAN, Tikv::default());
 }

@@ -38,7 +38,7 @@ fn operations_keep_to_their_budgets_on_foundationdb() {
 
 /// Questions, each of which is several requests there, one after another: decision 0021 counts them.
 #[test]
-fn operations_keep_to_their_budgets_on_the_protocol_of_tikv() {
+fn operations_keep_to_their_budgets_on_tikv() {
     let process = Process::start(Tikv::default());
     keep_to_their_budgets::<TikvServer>(&process.url("alone"), false);
     keep_to_their_budgets::<TikvServer>(&process.url("told"), true);

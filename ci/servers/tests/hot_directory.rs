@@ -90,6 +90,6 @@ fn clients_do_not_conflict_in_one_directory_on_foundationdb() {
 }
 
 #[test]
-fn clients_do_not_conflict_in_one_directory_on_the_protocol_of_tikv() {
+fn clients_do_not_conflict_in_one_directory_on_tikv() {
     fill::<TikvServer>(&Process::start(Tikv::default()));
 }

@@ -63,6 +63,6 @@ fn metadata_agrees_with_the_oracle_on_foundationdb() {
 }
 
 #[test]
-fn metadata_agrees_with_the_oracle_on_the_protocol_of_tikv() {
+fn metadata_agrees_with_the_oracle_on_tikv() {
     judge::<TikvServer>(&Process::start(Tikv::default()));
 }

@@ -8,7 +8,7 @@ mod support;
 
 use shoal_ci_servers::{Server, Tikv};
 use shoal_kv::retry::RetryPolicy;
-use shoal_kv::{Durability, KeyRange, Kv, Transaction, Verdict};
+use shoal_kv::{Direction, Durability, KeyRange, Kv, Transaction, Verdict};
 use shoal_kv_remote::{Engine, RemoteOptions};
 use shoal_kv_tikv::TikvServer;
 use std::sync::Arc;
@@ -164,6 +164,57 @@ fn counters_that_are_spread_lose_nothing_while_they_are_read_and_removed() {
     let mut next = || number(values.next().unwrap());
     assert_eq!(next() + next(), 8 * ROUNDS as i64);
     assert_eq!(next(), ROUNDS as i64 - 1);
+}
+
+/// Stamps are given before the order of commits is known: a follower that goes on from the last one must not miss any.
+#[test]
+fn followers_of_stamps_miss_none_and_see_them_in_order() {
+    const ROUNDS: u32 = 40;
+    let process = Server::start(Tikv { unrest: true });
+    let open = || -> Arc<dyn Kv> { tikv(&process.url("stamps"), support::ANSWER_MAX).open(patient()).unwrap() };
+    let clients = [open(), open()];
+    let writers: Vec<_> = (0..8u32)
+        .map(|who| {
+            let kv = clients[who as usize % 2].clone();
+            let write = move |round: u32| {
+                let number = (who * ROUNDS + round).to_be_bytes();
+                kv.transact(Durability::Visible, move |transaction, _| {
+                    transaction.put_versionstamped(b"feed", &number);
+                    Ok(((), Verdict::Commit))
+                })
+                .unwrap();
+            };
+            thread::spawn(move || (0..ROUNDS).for_each(write))
+        })
+        .collect();
+    let follower = open();
+    let (mut rest, mut found) = (KeyRange::prefix(b"feed"), Vec::new());
+    loop {
+        // A read that begins after the last commit sees all of them.
+        let last_look = writers.iter().all(|writer| writer.is_finished());
+        let mut page = Vec::new();
+        follower
+            .read(&mut |reader| {
+                page = reader.scan_stamped(&rest, usize::MAX, Direction::Forward)?;
+                Ok(())
+            })
+            .unwrap();
+        if let Some((newest, _)) = page.last() {
+            rest = rest.behind(newest);
+        }
+        found.extend(page.into_iter().map(|(_, number)| u32::from_be_bytes(number.try_into().unwrap())));
+        if last_look {
+            break;
+        }
+    }
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    assert_eq!(found.len() as u32, 8 * ROUNDS);
+    for who in 0..8 {
+        let own: Vec<_> = found.iter().filter(|number| **number / ROUNDS == who).collect();
+        assert!(own.is_sorted(), "one after another, by one thread");
+    }
+    found.sort_unstable();
+    assert!(found.into_iter().eq(0..8 * ROUNDS));
 }
 
 /// The removals conflict with every count, and the machine may be busy.

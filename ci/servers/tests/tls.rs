@@ -83,7 +83,7 @@ fn mariadb() {
 }
 
 #[test]
-fn the_protocol_of_tikv() {
+fn tikv() {
     connections_are_protected_or_refused::<TikvServer, _>(Tikv::default(), |authority| {
         Secured::new(Tikv::default(), authority)
     });

@@ -13,6 +13,7 @@ const ENGINES: &[(&str, &str)] = &[
     ("PostgreSQL", "postgresql"),
     ("MariaDB", "mariadb"),
     ("FoundationDB (stand-in)", "foundationdb"),
+    ("TiKV (protocol on its mock store)", "tikv"),
 ];
 
 struct Suite {
@@ -80,6 +81,7 @@ const SUITES: &[Suite] = &[
             ("dumps", ALL_PAIRS, "postgresql"),
             ("dumps", ALL_PAIRS, "mariadb"),
             ("dumps", ALL_PAIRS, "foundationdb"),
+            ("dumps", ALL_PAIRS, "tikv"),
         ],
         without: &["redis_cluster"],
     },
