@@ -13,10 +13,16 @@ use shoal_kv::{Direction, Durability, KeyRange, KvResult, Pair, Reader, Transact
 use shoal_types::ObjectId;
 
 impl Metadata {
-    /// Makes the folder of this number known, or brings up to date what is known of it. Durable when it returns.
-    pub fn note_writeback_folder(&self, number: u64, folder: &WritebackFolder) -> MetaResult<()> {
+    /// Makes the folder of this number known, which must be durable before anything comes into it, or brings up to date what is
+    /// known of it.
+    pub fn note_writeback_folder(
+        &self,
+        number: u64,
+        folder: &WritebackFolder,
+        durability: Durability,
+    ) -> MetaResult<()> {
         let record = folder.encode();
-        self.kv().transact(Durability::Durable, move |transaction, _| {
+        self.kv().transact(durability, move |transaction, _| {
             transaction.put(&Key::WritebackFolder(number).encode(), &record);
             Ok(((), Verdict::Commit))
         })?;

@@ -80,7 +80,7 @@ pub fn run(
         log_file,
     };
     let mut store = layered(request, &storage)?;
-    let writeback = match writeback::is_wanted(request, &opened.settings)? {
+    let writeback = match writeback::is_wanted(request, &opened.settings) {
         true => {
             let stores = (store.clone(), layered(request, &storage)?);
             Some(Writeback::start(request, &opened.metadata, &opened.settings, &serving.mount_point, stores)?)

@@ -31,8 +31,8 @@ fn a_folder_is_known_until_nothing_waits_for_it() {
     let metadata = metadata();
     assert!(!metadata.has_writeback_folders().unwrap());
     forget(&metadata, &[1, 2]);
-    metadata.note_writeback_folder(8, &folder("a")).unwrap();
-    metadata.note_writeback_folder(9, &folder("b")).unwrap();
+    metadata.note_writeback_folder(8, &folder("a"), Durability::Durable).unwrap();
+    metadata.note_writeback_folder(9, &folder("b"), Durability::Durable).unwrap();
     assert!(metadata.has_writeback_folders().unwrap());
     assert_eq!(metadata.writeback_folders().unwrap(), [(8, folder("a")), (9, folder("b"))]);
     forget(&metadata, &[3, 4]);
@@ -48,9 +48,9 @@ fn a_folder_is_known_until_nothing_waits_for_it() {
 #[test]
 fn of_a_folder_that_was_emptied_into_another_the_deleted_objects_go_along() {
     let metadata = metadata();
-    metadata.note_writeback_folder(8, &folder("a")).unwrap();
+    metadata.note_writeback_folder(8, &folder("a"), Durability::Durable).unwrap();
     forget(&metadata, &[3]);
-    metadata.note_writeback_folder(9, &folder("a")).unwrap();
+    metadata.note_writeback_folder(9, &folder("a"), Durability::Durable).unwrap();
     forget(&metadata, &[4]);
     metadata.merge_writeback_folder(8, 9).unwrap();
     assert_eq!(metadata.writeback_folders().unwrap(), [(9, folder("a"))]);

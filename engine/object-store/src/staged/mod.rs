@@ -23,7 +23,7 @@ use uploader::Uploader;
 
 pub struct StagedStore {
     shared: Arc<Shared>,
-    _uploader: Uploader,
+    uploader: Uploader,
 }
 
 struct Shared {
@@ -51,7 +51,7 @@ impl StagedStore {
             changed: watch::Sender::new(()),
         });
         let uploader = Uploader::start(shared.clone(), uploads)?;
-        Ok(StagedStore { shared, _uploader: uploader })
+        Ok(StagedStore { shared, uploader })
     }
 
     /// What is in the folder.
@@ -74,7 +74,8 @@ impl StagedStore {
                 let fewer = async { while self.left().objects >= before && changes.changed().await.is_ok() {} };
                 let in_time = tokio::time::timeout(patience, fewer).await;
                 left = self.left();
-                if in_time.is_err() && left.objects >= before && left.error.is_some() {
+                let fails = left.error.is_some() || self.uploader.has_ended();
+                if in_time.is_err() && left.objects >= before && fails {
                     break;
                 }
             }

@@ -38,6 +38,11 @@ impl Uploader {
         adopted.recv().unwrap_or_else(|_| Err(StoreError::Other("the uploader has ended".into())))?;
         Ok(uploader)
     }
+
+    /// Only a panic ends it before its time.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
 }
 
 impl Drop for Uploader {

@@ -19,6 +19,7 @@ use crate::places;
 use crate::sessions::Here;
 use crate::size::ByteCount;
 use place::Place;
+use shoal_kv::Durability;
 use shoal_metadata::{MetaResult, Metadata, WritebackFolder};
 use shoal_object_store::{FsStore, ObjectStore, StagedStore, StoreError, naming};
 use shoal_types::VolumeSettings;
@@ -48,9 +49,16 @@ struct Note {
 }
 
 /// A mount without the option has nothing to do with it, unless earlier ones have left something.
-pub fn is_wanted(request: &MountRequest, settings: &VolumeSettings) -> Outcome<bool> {
-    let folder = volume_folder(request, settings)?;
-    Ok(!request.read_only && (request.writeback || !Place::left_behind(&folder)?.is_empty()))
+pub fn is_wanted(request: &MountRequest, settings: &VolumeSettings) -> bool {
+    let left = || volume_folder(request, settings).and_then(|folder| Place::left_behind(&folder));
+    let is_left = || match left() {
+        Ok(left) => !left.is_empty(),
+        Err(failure) => {
+            tracing::warn!("whether something was left to be uploaded can't be told: {failure}");
+            false
+        }
+    };
+    !request.read_only && (request.writeback || is_left())
 }
 
 fn volume_folder(request: &MountRequest, settings: &VolumeSettings) -> Outcome<PathBuf> {
@@ -83,7 +91,7 @@ impl Writeback {
         };
         let of_metadata = |error| Failure::of_metadata(&request.meta_url, &error);
         let content = content(place.path()).map_err(|error| Failure::of_io(place.path(), "looking into it", &error))?;
-        note.write(content).map_err(of_metadata)?;
+        note.write(content, Durability::Durable).map_err(of_metadata)?;
         for other in Place::left_behind(&volume_folder)? {
             let failed = |error| Failure::of_io(other.path(), "taking over what is in it", &error);
             place.take_over(&other).map_err(failed)?;
@@ -166,7 +174,7 @@ impl Drop for Writeback {
 }
 
 impl Note {
-    fn write(&self, content: Content) -> MetaResult<()> {
+    fn write(&self, content: Content, durability: Durability) -> MetaResult<()> {
         let Note { host, path, mount_point, .. } = self;
         self.metadata.note_writeback_folder(
             self.number,
@@ -178,6 +186,7 @@ impl Note {
                 bytes: content.bytes,
                 noted: clock::now(),
             },
+            durability,
         )
     }
 
@@ -198,7 +207,7 @@ impl Keeper {
     fn round(&self, known: Content) -> Content {
         let left = self.store.left();
         let content = Content { objects: left.objects, bytes: left.bytes };
-        let noted = if content == known { Ok(()) } else { self.note.write(content) };
+        let noted = if content == known { Ok(()) } else { self.note.write(content, Durability::Visible) };
         match noted.and_then(|()| self.delete()) {
             Ok(()) => content,
             Err(error) => {
