@@ -62,6 +62,7 @@ impl ServerUrl {
         parsed.map_err(|AddressError(why)| {
             let form = match scheme {
                 "fdb" => "/CLUSTER-FILE[?prefix=NAME]",
+                "tikv" => "HOST[:PORT][,HOST[:PORT]…]/NAME",
                 _ => "[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?prefix=NAME]",
             };
             Failure::usage(format_args!("{scheme}://…: {why}; write {scheme}://{form}"))
@@ -182,6 +183,7 @@ mod tests {
             ("mysql://me:secret@h/", "database"),
             ("mysql://me:secret@/db", "host"),
             ("fdb://secret@host/f", "fdb:///CLUSTER-FILE"),
+            ("tikv://me:secret@host/a", "tikv://HOST"),
             ("fdb:///f?library=x.so", "full path"),
             ("tikv://me:secret@h/a", "users"),
             ("tikv://h/a/b", "prefix"),

@@ -16,7 +16,7 @@ fn urls_that_are_wrong_or_of_another_engine() {
     let sandbox = Sandbox::new();
     sandbox.refused(&["status", "sqlite://volume.db"], 2, &["sqlite://volume.db", "sqlite:///"]);
     sandbox.refused(&["format", "volume.db", "x"], 2, &["volume.db", "sqlite:///FILE"]);
-    let said = sandbox.refused(&["status", "tikv://user:secret@host/1"], 2, &["tikv", "not supported by this build"]);
+    let said = sandbox.refused(&["status", "etcd://user:secret@host/1"], 2, &["etcd", "not supported by this build"]);
     assert!(!said.contains("secret"));
     let said = sandbox.refused(&["status", "redis://user:secret@127.0.0.1:1/1"], 6, &["redis://user@127.0.0.1:1/1"]);
     assert!(!said.contains("secret"));

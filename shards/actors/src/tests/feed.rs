@@ -175,10 +175,10 @@ fn who_is_cut_off_serves_nothing_from_memory_after_a_second_and_is_up_to_date_af
         let told = timeouts(&second, Ino(99));
         // No promise to the kernel outlives the second.
         assert!(cut.elapsed() + told.longest() <= KERNEL_TIMEOUT_MAX + Duration::from_millis(100));
-        mode_of(&second, ino).is_err()
+        // A look at the feed that was under way at the cut may have told of the change: then the first of these comes earlier.
+        mode_of(&second, ino).is_err() && timeouts(&second, ino) == KernelTimeouts::default()
     });
     assert!(cut.elapsed() < KERNEL_TIMEOUT_MAX + Duration::from_secs(1), "{:?}", cut.elapsed());
-    assert_eq!(timeouts(&second, ino), KernelTimeouts::default());
     kv.away.store(false, SeqCst);
     assert_eq!(mode_of(&second, ino), Ok(2));
     wait_until("it follows again", || timeouts(&second, Ino(99)).attributes > Duration::ZERO);
