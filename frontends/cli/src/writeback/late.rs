@@ -6,7 +6,7 @@ use crate::output::{count, say};
 use crate::sessions::Here;
 use crate::volume::Opened;
 use shoal_metadata::WritebackFolder;
-use shoal_object_store::naming;
+use shoal_object_store::{ListedObject, naming};
 use shoal_types::ObjectId;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,9 +29,9 @@ impl Late {
                 late.elsewhere.push(folder);
                 continue;
             }
-            let path = Path::new(&folder.path);
-            let keys = place::keys(path).map_err(|error| Failure::of_io(path, "looking into it", &error))?;
-            late.here.extend(keys.iter().filter_map(|key| naming::parse_key(&opened.settings.uuid, key)));
+            let objects = place::objects(Path::new(&folder.path))?;
+            let number = |object: &ListedObject| naming::parse_key(&opened.settings.uuid, &object.key);
+            late.here.extend(objects.iter().filter_map(number));
         }
         Ok(late)
     }

@@ -90,11 +90,10 @@ impl Writeback {
             mount_point: mount_point.to_string_lossy().into_owned(),
         };
         let of_metadata = |error| Failure::of_metadata(&request.meta_url, &error);
-        let content = content(place.path()).map_err(|error| Failure::of_io(place.path(), "looking into it", &error))?;
+        let content = content(place.path())?;
         note.write(content, Durability::Durable).map_err(of_metadata)?;
         for other in Place::left_behind(&volume_folder)? {
-            let failed = |error| Failure::of_io(other.path(), "taking over what is in it", &error);
-            place.take_over(&other).map_err(failed)?;
+            place.take_over(&other)?;
             note.take_over(place::number(&note.host, other.path())).map_err(of_metadata)?;
         }
         let failed = |error| Failure::of_objects(place.path().display(), &error);

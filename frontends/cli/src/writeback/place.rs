@@ -6,6 +6,7 @@
 use crate::failure::{Failure, Outcome};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
+use shoal_object_store::{FsStore, ListedObject, ObjectStore};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -49,7 +50,7 @@ impl Place {
             let is_number =
                 path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok());
             if is_number
-                && content(&path).map_err(failed)? != Content::default()
+                && !objects(&path)?.is_empty()
                 && let Some(place) = Place::lock(path).map_err(failed)?
             {
                 left.push(place);
@@ -77,15 +78,15 @@ impl Place {
     }
 
     /// Takes over all objects of another place. What has been moved when this is interrupted is here.
-    pub fn take_over(&self, other: &Place) -> io::Result<()> {
-        for from in files(&other.objects())? {
-            let below = from.strip_prefix(other.objects()).expect("it was found below");
-            let to = self.objects().join(below);
+    pub fn take_over(&self, other: &Place) -> Outcome<()> {
+        let failed = |error| Failure::of_io(&other.path, "taking over what is in it", &error);
+        for ListedObject { key, .. } in objects(&other.path)? {
+            let to = self.objects().join(&key);
             let folder = to.parent().expect("it lies below a folder");
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            fs::rename(&from, &to)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+            fs::rename(other.objects().join(&key), &to).map_err(failed)?;
         }
-        self.sync()
+        self.sync().map_err(failed)
     }
 
     /// The names of everything, on both sides of a move.
@@ -99,46 +100,29 @@ pub fn number(host: &str, path: &Path) -> u64 {
     XxHash3_64::oneshot(format!("{host}\0{}", path.display()).as_bytes())
 }
 
-/// What is there to be uploaded. A folder that isn't there is empty.
-pub fn content(path: &Path) -> io::Result<Content> {
-    let mut content = Content::default();
-    for file in files(&path.join(OBJECTS))? {
-        match fs::metadata(&file) {
-            Ok(file) => {
-                content.objects += 1;
-                content.bytes += file.len();
-            }
-            // It has been uploaded meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(content)
+/// What is there to be uploaded.
+pub fn content(path: &Path) -> Outcome<Content> {
+    let objects = objects(path)?;
+    Ok(Content { objects: objects.len() as u64, bytes: objects.iter().map(|object| object.bytes).sum() })
 }
 
-/// The keys of all objects that lie there.
-pub fn keys(path: &Path) -> io::Result<Vec<String>> {
-    let objects = path.join(OBJECTS);
-    let below = |file: &PathBuf| file.strip_prefix(&objects).ok().and_then(Path::to_str).map(str::to_owned);
-    Ok(files(&objects)?.iter().filter_map(below).collect())
-}
-
-/// Finished objects at any depth.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for path in entries(&folder)? {
-            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            match fs::symlink_metadata(&path) {
-                Ok(entry) if entry.is_dir() => folders.push(path),
-                Ok(entry) if entry.is_file() && !hidden => found.push(path),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
+/// All objects that lie there. A folder that isn't there is empty.
+pub fn objects(path: &Path) -> Outcome<Vec<ListedObject>> {
+    let folder = path.join(OBJECTS);
+    let failed = |error| Failure::of_io(&folder, "looking for what was not uploaded", &error);
+    if !folder.try_exists().map_err(failed)? {
+        return Ok(Vec::new());
     }
-    Ok(found)
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(failed)?;
+    let mut objects = Vec::new();
+    let mut note = |object| {
+        objects.push(object);
+        Ok(())
+    };
+    FsStore::open(&folder)
+        .and_then(|store| runtime.block_on(store.list("", &mut note)))
+        .map_err(|error| Failure::of_objects(folder.display(), &error))?;
+    Ok(objects)
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -178,7 +162,7 @@ mod tests {
         next.take_over(&left[0]).unwrap();
         assert_eq!(content(left[0].path()).unwrap(), Content::default());
         assert_eq!(content(next.path()).unwrap(), Content { objects: 2, bytes: 10 });
-        let mut found = keys(next.path()).unwrap();
+        let mut found: Vec<String> = objects(next.path()).unwrap().into_iter().map(|object| object.key).collect();
         found.sort();
         assert_eq!(found, ["v/objects/9e/1", "v/objects/9e/2"]);
         drop(left);
