@@ -7,7 +7,7 @@ use crate::error::{from_io, translate};
 use crate::gathered_wal;
 use crate::limits::*;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 use shoal_kv::{KvError, KvResult};
 use std::fs::{self, File};
@@ -126,7 +126,7 @@ fn identity(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
 fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "page_size", PAGE_BYTES as i64)?;
-    connection.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()))?;
+    switch_to_wal(connection)?;
     let transaction = rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)?;
     // Another process may have been first.
     if is_empty(&transaction)? {
@@ -136,6 +136,21 @@ fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
     }
     transaction.commit()?;
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
+}
+
+/// The switch turns a read lock into a write lock, and no busy handler waits in between: two that did would wait for
+/// each other. So the whole statement is tried again, with the handler's pauses.
+fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let mut tries = 0;
+    loop {
+        let switched = connection.query_row("PRAGMA journal_mode=WAL", (), |_| Ok(()));
+        match &switched {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && wait_for_lock(tries) => {
+                tries += 1;
+            }
+            _ => return switched,
+        }
+    }
 }
 
 /// Without this guarantee a bound value of a range may change the plan, and so SQLite compiles the statement anew at
@@ -251,6 +266,21 @@ mod tests {
             }
             assert_eq!(scan.get_status(StatementStatus::RePrepare), 0);
         }
+    }
+
+    #[test]
+    fn creation_waits_for_one_who_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("volume");
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let (created, is_created) = std::sync::mpsc::channel();
+        let creator = std::thread::spawn(move || created.send(open_writer(&path, true).map(drop)));
+        let early = is_created.recv_timeout(Duration::from_millis(100));
+        assert!(early.is_err(), "done while another one writes: {early:?}");
+        other.execute_batch("COMMIT").unwrap();
+        is_created.recv().unwrap().unwrap();
+        creator.join().unwrap().unwrap();
     }
 
     #[test]
