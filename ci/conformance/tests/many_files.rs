@@ -10,6 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const FOLDERS: u64 = 8;
+/// The writer's page cache of the embedded engine (64 MiB), which fills with the first 100,000 names, and half of that for
+/// all else.
+const GROWTH_KIB_MAX: u64 = 96 << 10;
 
 #[test]
 fn many_files_are_made_listed_and_removed_in_bounded_memory() {
@@ -59,7 +62,7 @@ fn a_tree_of_many_names_is_cloned_in_bounded_memory() {
     }
     let full_kb = daemon.resident_kb();
     println!("{empty_kb} KiB before, {full_kb} KiB afterwards");
-    assert!(full_kb < empty_kb + (64 << 10), "{full_kb} KiB of memory, {empty_kb} KiB before");
+    assert!(full_kb < empty_kb + GROWTH_KIB_MAX, "{full_kb} KiB of memory, {empty_kb} KiB before");
     let innermost = (1..=doublings).rev().fold(tree.clone(), |path, number| path.join(number.to_string())).join("0");
     assert_eq!(fs::read_dir(innermost).expect("list").count(), 1000);
     let find = std::process::Command::new("find").arg(&tree).args(["-type", "f", "-size", "5c"]).output();
