@@ -8,10 +8,11 @@ mod flush_plan;
 mod identity;
 mod readahead;
 mod slices;
+mod strides;
 
 pub use compaction::{is_fragmented, needs_compaction};
 pub use dirty::DirtyMap;
 pub use flush_plan::{PlannedObject, plan_objects};
 pub use identity::block_identity;
-pub use readahead::Readahead;
+pub use readahead::{Ahead, Readahead};
 pub use slices::{Extent, ResolvedChunk, Source, resolve};

@@ -7,7 +7,7 @@ use crate::{Limits, MetaError, MetaOp, MetaReply, MetaResult, format};
 use shoal_encryption::WrappedKey;
 use shoal_kv::{Attempt, Durability, Job, Kv, KvResult, Reader, Transaction, Verdict};
 use shoal_types::{
-    Attributes, Errno, FileKind, Ino, LockMode, LockRange, Name, ObjectId, ObjectKind, SessionId, Timestamp,
+    Attributes, Errno, FileKind, Ino, LockMode, LockRange, Name, ObjectId, ObjectKind, SessionId, Slice, Timestamp,
     VolumeSettings,
 };
 use std::sync::{Arc, mpsc};
@@ -36,9 +36,19 @@ pub struct FormatOptions {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Content {
     pub attributes: Attributes,
+    /// As `Identity::parent`: of a file a hint.
+    pub parent: Ino,
     pub inline: Option<Vec<u8>>,
-    /// It has slice lists.
-    pub has_chunks: bool,
+    /// The first of its slice lists, by chunk: what comes along with the rest at no further cost.
+    pub chunks: Vec<(u64, Vec<Slice>)>,
+    /// Those are all.
+    pub all_chunks: bool,
+}
+
+impl Content {
+    pub fn has_chunks(&self) -> bool {
+        !self.chunks.is_empty()
+    }
 }
 
 /// Some entries of a directory, in the order of their cookies.

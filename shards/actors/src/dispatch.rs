@@ -59,6 +59,8 @@ async fn answer(shard: Rc<Shard>, message: Message) {
         Message::Seek { ino, offset, to, respond } => respond(shard.seek_owned(ino, offset, to).await),
         Message::Compact { ino, first, respond } => respond(shard.compact_owned(ino, first).await),
         Message::Warm { ino, order, range, respond } => respond(shard.warm_owned(ino, order, range).await),
+        Message::ReadInOrder { directory, ino } => shard.read_in_order_owned(directory, ino).await,
+        Message::FetchAhead { directory, ino } => shard.fetch_ahead_owned(directory, ino).await,
         Message::Lend { ino, respond } => respond(shard.lend_owned(ino).await),
         Message::GiveBack { ino } => shard.give_back_owned(ino),
         Message::Revalidate { ino, epoch, respond } => respond(shard.revalidate_owned(ino, epoch).await),

@@ -51,6 +51,20 @@ pub(crate) const CLONE_INODE_LEASE: u64 = 16 << 10;
 /// Writes below this are copied, so that they don't keep a whole request buffer in memory.
 pub(crate) const SHARED_WRITE_BYTES_MIN: usize = 512 << 10;
 
+/// Directories whose readers a shard follows (each generation), and the longest listing that is remembered for it.
+pub(crate) const DIRECTORIES_FOLLOWED_MAX: usize = 16;
+pub(crate) const ENTRIES_FOLLOWED_MAX: usize = 16 << 10;
+pub(crate) const ENTRIES_LISTED_AT_ONCE: usize = 1000;
+/// Files of a directory that have to be fetched before it's listed, and how often that is done at most.
+pub(crate) const FILES_BEFORE_LISTING: usize = 3;
+pub(crate) const DIRECTORY_LIST_INTERVAL: Duration = Duration::from_secs(60);
+/// Files read in order before the next ones are fetched ahead, and what each counts for in the window at least: a file
+/// costs requests, however small it is.
+pub(crate) const FILES_IN_ORDER_MIN: u32 = 4;
+pub(crate) const FILE_AHEAD_BYTES_MIN: u64 = 256 << 10;
+/// Files remembered as fetched ahead.
+pub(crate) const FETCHED_AHEAD_MAX: usize = 8 << 10;
+
 /// Transfers that one look at their queue hands to the workers.
 pub(crate) const TRANSFERS_PASSED_ON_AT_ONCE: usize = 64;
 pub(crate) const TRANSFER_THREADS: usize = 2;

@@ -103,6 +103,16 @@ pub(crate) enum Message {
         range: Range<u64>,
         respond: Respond<Warmed>,
     },
+    /// To the owner of a directory: a file in it is read that was not in the cache, or would not have been.
+    ReadInOrder {
+        directory: Ino,
+        ino: Ino,
+    },
+    /// A small file that the directory's reader will come to.
+    FetchAhead {
+        directory: Ino,
+        ino: Ino,
+    },
     /// The cached file, for somebody who reads it past us; `None` if not all of it is cached.
     Lend {
         ino: Ino,

@@ -2,6 +2,7 @@
 
 use crate::access_times::OwnAccesses;
 use crate::budget::Budget;
+use crate::directory_order::DirectoryReaders;
 use crate::file::{FileState, ReadBudget};
 use crate::kept_pages::KeptPages;
 use crate::leases::Lease;
@@ -47,6 +48,7 @@ pub struct Shard {
     pub(crate) locked_pages: LockedPages,
     pub(crate) write_budget: Budget,
     pub(crate) read_budget: Rc<ReadBudget>,
+    pub(crate) directory_readers: DirectoryReaders,
     pub(crate) compaction: LocalMutex,
     /// Acknowledged bytes had to be dropped: the end of the mount says so.
     pub(crate) lost: Cell<Option<Errno>>,
@@ -75,6 +77,7 @@ impl Shard {
             locked_pages: LockedPages::new(),
             write_budget: Budget::new(share(shared.write_buffer_bytes)),
             read_budget: ReadBudget::new(share(shared.read_buffer_bytes)),
+            directory_readers: DirectoryReaders::new(),
             compaction: LocalMutex::default(),
             lost: Cell::new(None),
             maintenance: LocalEvent::default(),

@@ -3,6 +3,7 @@
 use crate::access_times::NotedAccesses;
 use crate::clones::Clones;
 use crate::config::{Config, KernelTimeouts};
+use crate::directory_order::FetchedAhead;
 use crate::feed::{Feed, Following};
 use crate::held::HeldInodes;
 use crate::locks::{Bell, KernelPages, LockMarks};
@@ -197,6 +198,7 @@ fn start_threads(
         access_times: config.access_times,
         accesses: NotedAccesses::new(),
         open_files: OpenFiles::default(),
+        fetched_ahead: FetchedAhead::new(),
         held: HeldInodes::new(config.holds_inodes),
         rooms: Rooms::default(),
         clones: Clones::default(),

@@ -3,6 +3,7 @@
 use crate::access_times::NotedAccesses;
 use crate::clones::Clones;
 use crate::config::{AccessTimes, KernelTimeouts};
+use crate::directory_order::FetchedAhead;
 use crate::feed::Feed;
 use crate::held::HeldInodes;
 use crate::locks::{Bell, KernelPages, LockMarks};
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub access_times: AccessTimes,
     pub accesses: NotedAccesses,
     pub open_files: OpenFiles,
+    pub fetched_ahead: FetchedAhead,
     pub held: HeldInodes,
     pub rooms: Rooms,
     pub clones: Clones,

@@ -7,6 +7,7 @@
 //! a thread of its own passes them on.
 
 use crate::limits;
+use crate::pace::Pace;
 use crate::packs::Packs;
 use crate::recent_map::RecentMap;
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use shoal_types::{Errno, FsResult, ObjectId};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -39,6 +41,7 @@ struct Worker {
     downloads: Semaphore,
     rewrites: Arc<Semaphore>,
     packs: Packs,
+    pace: Pace,
 }
 
 /// One run of an object's plain bytes and where it goes in the target buffer.
@@ -99,6 +102,7 @@ impl Transfer {
             downloads: Semaphore::new(limits::DOWNLOADS_IN_FLIGHT_MAX),
             rewrites: Arc::new(Semaphore::new(limits::BLOCKS_REWRITTEN_AT_ONCE)),
             packs: Packs::new(packs_bytes),
+            pace: Pace::default(),
         };
         let jobs = Arc::new(JobQueue::new(usize::MAX));
         let taken = jobs.clone();
@@ -120,6 +124,16 @@ impl Transfer {
     /// Gathers verified plain bytes into one buffer of `fetch.length` bytes.
     pub fn fetch(&self, fetch: Fetch) -> Outcome<AlignedBuffer> {
         self.spawn(|worker| async move { worker.fetch(fetch).await })
+    }
+
+    /// Bytes between two reads that are better fetched along with them.
+    pub fn gap_bytes(&self) -> u64 {
+        self.worker.pace.gap_bytes()
+    }
+
+    /// A request takes so long that what will be wanted is better asked for early.
+    pub fn is_far(&self) -> bool {
+        self.worker.pace.is_far()
     }
 
     /// Makes stored objects durable against power loss. One that is gone was deleted, so nothing refers to it any more.
@@ -279,12 +293,12 @@ impl Worker {
         let range = piece.object_offset..piece.object_offset + piece.length;
         let format = self.format.clone();
         let Some(table) = self.table(&piece, key).await? else {
-            let stored = self.got(key, self.store.get_whole(key).await)?;
+            let stored = self.got(key, self.store.get_whole(key)).await?;
             let decode = move || format.decode_from_whole(object, object_length, range, stored);
             return decoded(decode).await;
         };
         let plan = FramePlan::for_range(&table, range);
-        let stored = self.got(key, self.store.get(key, plan.stored.clone()).await)?;
+        let stored = self.got(key, self.store.get(key, plan.stored.clone())).await?;
         decoded(move || format.decode(object, &plan, stored)).await
     }
 
@@ -300,17 +314,20 @@ impl Worker {
         if let Some(table) = self.tables.lock().expect("no holder panics").get(&object) {
             return Ok(Some(table));
         }
-        let head = self.got(key, self.store.get(key, FrameTable::stored_range(object_length)).await)?;
+        let head = self.got(key, self.store.get(key, FrameTable::stored_range(object_length))).await?;
         let table = self.format.read_table(object, object_length, &head).map_err(ReadError::Damaged)?;
         self.tables.lock().expect("no holder panics").insert(object, table.clone());
         Ok(Some(table))
     }
 
-    fn got(&self, key: &str, stored: StoreResult<Bytes>) -> Result<Bytes, ReadError> {
-        stored.map_err(|error| match error.is_not_found() {
+    async fn got(&self, key: &str, get: impl Future<Output = StoreResult<Bytes>>) -> Result<Bytes, ReadError> {
+        let begun = Instant::now();
+        let stored = get.await.map_err(|error| match error.is_not_found() {
             true => ReadError::Failed(Errno::ESTALE),
             false => ReadError::Failed(self.refuse("get", key, error)),
-        })
+        })?;
+        self.pace.note(stored.len() as u64, begun.elapsed());
+        Ok(stored)
     }
 }
 

@@ -15,11 +15,17 @@ impl Metadata {
         let pairs = self.at_snapshot(|reader| Ok(reader.scan(&range, PAIRS_MAX, Direction::Forward)?))?;
         let inode = Inode::from_pairs(ino, &pairs)?.ok_or(Errno::ENOENT)?;
         require_regular(&inode.identity)?;
-        let mut content = Content { attributes: inode.attributes(), inline: None, has_chunks: false };
+        let mut content = Content {
+            attributes: inode.attributes(),
+            parent: inode.identity.parent,
+            inline: None,
+            chunks: Vec::new(),
+            all_chunks: pairs.len() < PAIRS_MAX,
+        };
         for (key, value) in pairs {
             match Key::parse(&key) {
                 Some(Key::Inline(_)) => content.inline = Some(decode_content(value)?),
-                Some(Key::Chunk(..)) => content.has_chunks = true,
+                Some(Key::Chunk(_, chunk)) => content.chunks.push((chunk, decode_slices(&value)?)),
                 _ => {}
             }
         }
@@ -46,5 +52,5 @@ fn decode_chunk((key, value): &Pair) -> KvResult<(u64, Vec<Slice>)> {
     Ok((chunk, decode_slices(value)?))
 }
 
-/// A file's identity, four accumulators, inline data, and the first chunk.
-const PAIRS_MAX: usize = 7;
+/// A file's identity, four accumulators, inline data, and the first chunk; one more tells that there are no others.
+const PAIRS_MAX: usize = 8;

@@ -168,7 +168,7 @@ fn what_has_lost_its_identity_is_there_again_with_its_bytes() {
     let sample = mended(|s| s.delete(Key::Identity(s.sliced)));
     assert_eq!(path(&sample, sample.sliced), "/d/e/sliced");
     let content = sample.volume.metadata.get_content(sample.sliced).unwrap();
-    assert_eq!((content.attributes.length, content.has_chunks, content.attributes.mode), (10, true, 0o600));
+    assert_eq!((content.attributes.length, content.has_chunks(), content.attributes.mode), (10, true, 0o600));
     let sample = mended(|s| s.delete(Key::Identity(s.d)));
     assert_eq!(path(&sample, sample.sliced), "/d/e/sliced");
     let sample = mended(|s| s.delete(Key::Identity(Ino::ROOT)));

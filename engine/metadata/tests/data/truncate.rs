@@ -39,7 +39,7 @@ fn a_file_cut_to_nothing_can_be_inline_again() {
     assert_eq!((cut.length, cut.allocated), (0, 0));
     assert_eq!(volume.number(Key::Counter(Counter::UsedBytes)), 0);
     let content = volume.metadata.get_content(ino).unwrap();
-    assert_eq!((content.inline, content.has_chunks), (None, false));
+    assert_eq!((content.has_chunks(), content.inline), (false, None));
     let written = volume.write_inline(ino, 1, b"abc").into_attributes().unwrap();
     assert_eq!((written.length, written.allocated), (4, 4));
     assert_clean(&volume);

@@ -56,7 +56,7 @@ fn describe(metadata: &Metadata, ino: Ino, first_path: Vec<u8>) -> NodeDescripti
 /// Of a file without slices: what is inline, and zeros behind it.
 fn content(metadata: &Metadata, ino: Ino, length: u64) -> Vec<u8> {
     let content = metadata.get_content(ino).unwrap();
-    assert!(!content.has_chunks, "the operations of this test write inline");
+    assert!(!content.has_chunks(), "the operations of this test write inline");
     let mut bytes = content.inline.unwrap_or_default();
     bytes.resize(length as usize, 0);
     bytes

@@ -38,6 +38,8 @@ pub(super) struct Content {
     pub gone: bool,
     /// As of the last look at the store.
     pub flags: InodeFlags,
+    /// Where it was last created or moved, as far as the store knows.
+    pub directory: Ino,
 }
 
 /// One chunk's slice list, and the same resolved.
@@ -76,24 +78,26 @@ impl Content {
     pub async fn load(shard: &Rc<Shard>, ino: Ino) -> FsResult<Content> {
         let epoch = shard.shared.exact_epoch();
         let loaded = shard.read_metadata(move |metadata| metadata.get_content(ino)).await?;
+        let has_chunks = loaded.has_chunks();
         Ok(Content {
             committed_length: loaded.attributes.length,
             length: loaded.attributes.length,
             inline: loaded.inline.map(Bytes::from),
-            has_chunks: loaded.has_chunks,
-            chunks: HashMap::new(),
-            chunks_complete: !loaded.has_chunks,
+            has_chunks,
+            chunks: loaded.chunks.into_iter().map(|(number, list)| (number, Rc::new(Chunk::new(list)))).collect(),
+            chunks_complete: loaded.all_chunks,
             sealed: VecDeque::new(),
             dirty: DirtyMap::default(),
             dirty_budget: 0,
             exempt: false,
             mtime: loaded.attributes.mtime,
             unsynced: Vec::new(),
-            wholly_unsynced: loaded.has_chunks && !shard.was_synced(ino, epoch),
+            wholly_unsynced: has_chunks && !shard.was_synced(ino, epoch),
             failures: 0,
             failure: None,
             gone: false,
             flags: loaded.attributes.flags,
+            directory: loaded.parent,
         })
     }
 
@@ -101,9 +105,10 @@ impl Content {
     pub fn replace_committed(&mut self, fresh: Content) {
         self.committed_length = fresh.committed_length;
         self.flags = fresh.flags;
+        self.directory = fresh.directory;
         self.inline = fresh.inline;
         self.has_chunks = fresh.has_chunks;
-        self.chunks.clear();
+        self.chunks = fresh.chunks;
         self.chunks_complete = fresh.chunks_complete;
         if !self.has_buffered() {
             self.mtime = fresh.mtime;

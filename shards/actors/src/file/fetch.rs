@@ -3,6 +3,7 @@
 //! Fetched bytes stay in memory within the shard's read budget, oldest out first, and go to the cache file beside.
 
 use super::content::Chunk;
+use super::lifecycle::InUse;
 use super::read::{BLOCKS_PER_CHUNK, unit_mask, unit_range};
 use super::{FileState, ReadBudget};
 use crate::Shard;
@@ -121,7 +122,13 @@ impl Shard {
     }
 
     /// How much to fetch for some missing units: the rest of the block for a sequential reader, else whole frames.
-    fn fetch_span(&self, file: &FileState, block: u64, missing: Range<u32>, whole_block: bool) -> Range<u32> {
+    pub(super) fn fetch_span(
+        &self,
+        file: &FileState,
+        block: u64,
+        missing: Range<u32>,
+        whole_block: bool,
+    ) -> Range<u32> {
         let block_start = block * BLOCK_BYTES;
         let committed = file.content.borrow().committed_length;
         let last = committed.saturating_sub(block_start).min(BLOCK_BYTES).div_ceil(UNIT_BYTES) as u32;
@@ -150,7 +157,8 @@ impl Shard {
         }
         self.read_budget.remember(&fetched);
         let outcome = self.shared.transfer.fetch(fetch_plan(view, &units));
-        let (shard, file, task) = (self.clone(), file.clone(), fetched.clone());
+        // The file's state stays until the bytes are in the cache, also if it's closed before.
+        let (shard, file, task) = (self.clone(), InUse::new(self, file), fetched.clone());
         shoal_runtime::spawn(async move {
             let state = match outcome.wait().await {
                 Ok(buffer) => FetchState::Ready(buffer.into_bytes()),
@@ -186,38 +194,6 @@ impl Shard {
         if file.open.plan.load().is_none() {
             file.publish();
         }
-    }
-
-    /// Starts fetching whole blocks ahead of a sequential reader.
-    pub(super) fn start_prefetch(self: &Rc<Self>, file: &Rc<FileState>, range: Range<u64>) {
-        if range.start >= range.end {
-            return;
-        }
-        let (shard, file) = (self.clone(), file.clone());
-        shoal_runtime::spawn(async move {
-            for block in range.start / BLOCK_BYTES..range.end.div_ceil(BLOCK_BYTES) {
-                if !shard.read_budget.has_room_ahead(BLOCK_BYTES as usize)
-                    || shard.prefetch_block(&file, block).await.is_err()
-                {
-                    // The reader itself will meet the error, if it comes that far.
-                    return;
-                }
-            }
-        });
-    }
-
-    async fn prefetch_block(self: &Rc<Self>, file: &Rc<FileState>, block: u64) -> Result<(), Errno> {
-        let units = self.fetch_span(file, block, 0..1, true);
-        let block_start = block * BLOCK_BYTES;
-        let length = (u64::from(units.end) * UNIT_BYTES) as usize;
-        if self.cache_file(file).is_some_and(|cache| cache.covers(block_start, length)) {
-            return Ok(());
-        }
-        let view = self.view(file, block).await?;
-        if !view.is_zeros(&units) {
-            self.fetch_units(file, &view, units, true);
-        }
-        Ok(())
     }
 
     /// The cache's copy of these parts of a chunk is no longer right.

@@ -101,6 +101,7 @@ impl Shard {
             content: RefCell::new(content),
             cache: RefCell::new(None),
             readahead: RefCell::new(Readahead::new(self.shared.readahead_bytes_max)),
+            fetch_noted: Cell::new(false),
             fetched: RefCell::new(HashMap::new()),
             committed: LocalMutex::default(),
             progress: LocalEvent::default(),

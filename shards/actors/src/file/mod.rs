@@ -4,6 +4,7 @@
 //! sealed, buffered writes. A read takes hold of the upper layers first and then reads the lower ones, so that a
 //! commit in between hides nothing.
 
+mod ahead;
 mod append;
 mod change;
 mod commit;
@@ -53,6 +54,8 @@ pub(crate) struct FileState {
     content: RefCell<Content>,
     cache: RefCell<Option<Arc<CacheFile>>>,
     readahead: RefCell<Readahead>,
+    /// Its directory's owner has been told that it's being fetched.
+    fetch_noted: Cell<bool>,
     /// By block.
     fetched: RefCell<HashMap<u64, Vec<Rc<Fetched>>>>,
     /// Held by whoever changes the committed layers: a commit, a truncation, a reload, a compaction.

@@ -112,10 +112,11 @@ impl Shard {
             copy_inline(inline.as_ref(), offset, &mut buffer);
             return (Ok(()), buffer);
         }
-        let ahead = file.readahead.borrow_mut().on_read(offset, wanted as u64);
-        let sequential = ahead.is_some() || file.readahead.borrow().is_sequential();
+        let gap = self.shared.transfer.gap_bytes();
+        let ahead = file.readahead.borrow_mut().on_read(offset, wanted as u64, gap);
+        let sequential = file.readahead.borrow().is_sequential();
         if let Some(ahead) = ahead {
-            self.start_prefetch(file, ahead.start..ahead.end.min(committed));
+            self.start_prefetch(file, ahead, sequential);
         }
         if let Some(cache) = self.cache_file(file).filter(|cache| cache.covers(offset, present)) {
             let (outcome, returned) = cache.try_read(offset, present, buffer).await;
@@ -160,6 +161,7 @@ impl Shard {
             target.copy_from_slice(&hit);
             return Ok(());
         }
+        self.note_fetch(file);
         for fetched in self.fetch_units(file, &view, units, sequential) {
             fetched.event.wait_until(|| !fetched.is_pending()).await;
             let bytes = match &*fetched.state.borrow() {

@@ -56,6 +56,7 @@ impl Shard {
         if access.truncate {
             attributes = self.truncate(ino, 0, now()).await?;
         }
+        self.note_open_in_order(ino);
         let keep_cache = self.kept_pages.note_open(ino, epoch);
         handle.keep();
         Ok(Opened { attributes, keep_cache, tell_closes: self.shared.lock_marks.has(ino) })

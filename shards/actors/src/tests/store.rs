@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
 pub(super) struct TestStore {
     objects: Mutex<BTreeMap<String, Bytes>>,
@@ -17,6 +18,10 @@ pub(super) struct TestStore {
     pub down: AtomicBool,
     pub puts: AtomicU64,
     pub gets: AtomicU64,
+    pub bytes_got: AtomicU64,
+    gets_under_way: AtomicU64,
+    /// How far away it is.
+    pub get_delay_ms: AtomicU64,
     pub failures: AtomicU64,
 }
 
@@ -30,12 +35,34 @@ impl TestStore {
             down: AtomicBool::new(false),
             puts: AtomicU64::new(0),
             gets: AtomicU64::new(0),
+            bytes_got: AtomicU64::new(0),
+            gets_under_way: AtomicU64::new(0),
+            get_delay_ms: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
     }
 
     pub fn count(&self) -> usize {
         self.objects.lock().unwrap().len()
+    }
+
+    pub fn gets_under_way(&self) -> u64 {
+        self.gets_under_way.load(SeqCst)
+    }
+
+    async fn got(&self, key: &str, part: impl FnOnce(&Bytes) -> Bytes) -> StoreResult<Bytes> {
+        self.answer()?;
+        self.gets.fetch_add(1, SeqCst);
+        self.gets_under_way.fetch_add(1, SeqCst);
+        let delay = self.get_delay_ms.load(SeqCst);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        self.gets_under_way.fetch_sub(1, SeqCst);
+        let objects = self.objects.lock().unwrap();
+        let part = objects.get(key).map(part).ok_or_else(|| StoreError::NotFound(key.into()))?;
+        self.bytes_got.fetch_add(part.len() as u64, SeqCst);
+        Ok(part)
     }
 
     pub fn unsynced(&self) -> usize {
@@ -67,22 +94,11 @@ impl ObjectStore for TestStore {
     }
 
     fn get<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, StoreResult<Bytes>> {
-        Box::pin(async move {
-            self.answer()?;
-            self.gets.fetch_add(1, SeqCst);
-            let objects = self.objects.lock().unwrap();
-            let object = objects.get(key).ok_or_else(|| StoreError::NotFound(key.into()))?;
-            Ok(object.slice(range.start as usize..range.end as usize))
-        })
+        Box::pin(self.got(key, move |object| object.slice(range.start as usize..range.end as usize)))
     }
 
     fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
-        Box::pin(async move {
-            self.answer()?;
-            self.gets.fetch_add(1, SeqCst);
-            let objects = self.objects.lock().unwrap();
-            objects.get(key).cloned().ok_or_else(|| StoreError::NotFound(key.into()))
-        })
+        Box::pin(self.got(key, Bytes::clone))
     }
 
     fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
