@@ -12,7 +12,7 @@ pub fn key(bytes: &[u8]) {
 }
 
 /// How many kinds of values there are.
-pub const RECORDS: u8 = 24;
+pub const RECORDS: u8 = 26;
 
 /// `kind` is one of so many.
 pub fn record(kind: u8, bytes: &[u8]) {
@@ -40,6 +40,8 @@ pub fn record(kind: u8, bytes: &[u8]) {
         20 => again(|bytes| Audience::decode(Some(bytes)), Audience::encode, bytes),
         21 => again(decode_event, encode_event, bytes),
         22 => again(decode_holder, |session| encode_holder(*session), bytes),
+        23 => again(decode_pack_files, |files| encode_pack_files(files), bytes),
+        24 => again(SparseNote::decode, SparseNote::encode, bytes),
         _ => again(
             |bytes| Ok((SessionRecord::decode(bytes)?, Rules::decode(bytes)?)),
             |(session, rules)| session.encode(*rules),

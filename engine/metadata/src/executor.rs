@@ -135,6 +135,8 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         | MetaOp::EndSession(_)
         | MetaOp::RemoveInode(_)
         | MetaOp::ForgetObjects(_)
+        | MetaOp::Repack(_)
+        | MetaOp::ForgetSparsePacks(_)
         | MetaOp::SetLock(_)
         | MetaOp::CancelLockWait(_)
         | MetaOp::SetQuota(_)

@@ -33,6 +33,8 @@
 //! o object(8)                         live bytes
 //! p 00                                accumulator: bytes that are staged
 //! p 01 session(8) directory(8) ino(8) a file that this session has staged
+//! p 02 object(8) place(4)             files that a pack was made of, or made anew of
+//! p 03 object(8)                      pack of which little is left
 //! q 00                                what is counted and limited
 //! q kind(1) id(8) 01                  quota of an account: kind 1 the volume, 2 a directory, 3 a user, 4 a group
 //! q kind(1) id(8) 02 field(1)         accumulator: its usage
@@ -97,6 +99,9 @@ pub enum Key<'a> {
     StagedBytes,
     /// The session, the directory, the file.
     Staged(SessionId, Ino, Ino),
+    /// The pack, and where in it the bytes of the first file in this part of the list begin.
+    PackFiles(ObjectId, u32),
+    SparsePack(ObjectId),
     Accounting,
     Quota(Account),
     QuotaUsage(Account, UsageField),
@@ -199,6 +204,10 @@ impl<'a> Key<'a> {
             Key::Staged(session, directory, ino) => {
                 key.byte(b'p').byte(STAGED).number(session.0).number(directory.0).number(ino.0)
             }
+            Key::PackFiles(object, place) => {
+                key.byte(b'p').byte(PACK_FILES).number(object.0).bytes(&place.to_be_bytes())
+            }
+            Key::SparsePack(object) => key.byte(b'p').byte(SPARSE_PACK).number(object.0),
             Key::Accounting => key.byte(b'q').byte(ACCOUNTING),
             Key::Quota(account) => key.account(account, QUOTA_RECORD),
             Key::QuotaUsage(account, field) => key.account(account, QUOTA_USAGE).byte(field as u8),
@@ -241,7 +250,7 @@ impl<'a> Key<'a> {
             b'm' => rest.is_empty().then_some(Key::Maintenance),
             b'n' => Self::parse_inode(rest),
             b'o' => Some(Key::Object(ObjectId(number(rest)?))),
-            b'p' => Self::parse_staged(rest),
+            b'p' => Self::parse_packing(rest),
             b'q' => Self::parse_account(rest),
             b's' => Self::parse_session(rest),
             b'u' => pair(rest).map(|(time, ino)| Key::Removal(time, Ino(ino))),
@@ -315,7 +324,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    fn parse_staged(rest: &'a [u8]) -> Option<Self> {
+    fn parse_packing(rest: &'a [u8]) -> Option<Self> {
         match rest.split_first()? {
             (&STAGED_BYTES, []) => Some(Key::StagedBytes),
             (&STAGED, rest) => {
@@ -323,6 +332,12 @@ impl<'a> Key<'a> {
                 let (directory, ino) = pair(rest)?;
                 Some(Key::Staged(SessionId(u64::from_be_bytes(*session)), Ino(directory), Ino(ino)))
             }
+            (&PACK_FILES, rest) => {
+                let (object, place) = rest.split_first_chunk()?;
+                let place = u32::from_be_bytes(place.try_into().ok()?);
+                Some(Key::PackFiles(ObjectId(u64::from_be_bytes(*object)), place))
+            }
+            (&SPARSE_PACK, rest) => Some(Key::SparsePack(ObjectId(number(rest)?))),
             _ => None,
         }
     }
@@ -505,6 +520,16 @@ pub fn staged() -> KeyRange {
 /// Those that one session has staged.
 pub fn staged_by(session: SessionId) -> KeyRange {
     KeyRange::prefix(&Builder(Vec::new()).byte(b'p').byte(STAGED).number(session.0).0)
+}
+
+/// The whole list of a pack's files.
+pub fn pack_files(object: ObjectId) -> KeyRange {
+    KeyRange::prefix(&Builder(Vec::new()).byte(b'p').byte(PACK_FILES).number(object.0).0)
+}
+
+/// All packs of which little is left.
+pub fn sparse_packs() -> KeyRange {
+    KeyRange::prefix(&[b'p', SPARSE_PACK])
 }
 
 /// Everything about one account.
@@ -717,6 +742,8 @@ const WRITEBACK_FOLDER: u8 = 1;
 const DELETED_IN_WRITEBACK: u8 = 2;
 const STAGED_BYTES: u8 = 0x00;
 const STAGED: u8 = 0x01;
+const PACK_FILES: u8 = 0x02;
+const SPARSE_PACK: u8 = 0x03;
 
 const ACCOUNTING: u8 = 0x00;
 const VOLUME: u8 = 0x01;

@@ -49,6 +49,8 @@ fn golden() -> Vec<(Key<'static>, &'static str)> {
         (Key::Object(OBJECT), "6f2122232425262728"),
         (Key::StagedBytes, "7000"),
         (Key::Staged(SESSION, INO, Ino(OBJECT.0)), "7001111213141516171801020304050607082122232425262728"),
+        (Key::PackFiles(OBJECT, 0x4142_4344), "7002212223242526272841424344"),
+        (Key::SparsePack(OBJECT), "70032122232425262728"),
         (Key::Accounting, "7100"),
         (Key::Quota(Account::Volume), "7101000000000000000001"),
         (Key::Quota(Account::Directory(INO)), "7102010203040506070801"),
@@ -129,11 +131,13 @@ fn no_key_kind_is_without_a_golden_vector() {
         Key::Protected => 41,
         Key::WritebackFolder(_) => 42,
         Key::DeletedInWriteback(..) => 43,
+        Key::PackFiles(..) => 44,
+        Key::SparsePack(_) => 45,
     };
     let mut kinds: Vec<i32> = golden().iter().map(|(key, _)| kind(key)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..44).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..46).collect::<Vec<_>>());
 }
 
 #[test]

@@ -32,15 +32,16 @@ pub use backup::BackupTurn;
 pub use error::{MetaError, MetaResult};
 pub use lock_ranges::LockRanges;
 pub use metadata::{
-    CloneInfo, Content, DirectoryEntry, DirectoryPage, FormatOptions, HeldLock, Metadata, QueuedDeletion,
-    QueuedRemoval, SessionInfo, StagedFile, Usage,
+    CloneInfo, Content, DirectoryEntry, DirectoryPage, FormatOptions, HeldLock, Metadata, PackList, QueuedDeletion,
+    QueuedRemoval, SessionInfo, SparsePack, StagedFile, Usage,
 };
 pub use operation::{
     AdjustUsage, Append, AppendedContent, BeginClone, Caller, CancelLockWait, CleanClone, CopyRange, Create,
-    CreateNameless, DeleteQuota, EndSession, Fallocate, FillClone, FinishClone, ForgetObjects, Heartbeat, LeaseInodes,
-    LeaseObjects, Link, LockWait, MetaOp, NoteAccesses, Pack, PackedFile, PurgeTrash, RegisterSession, Release,
-    RemoveInode, RemoveTree, RemoveXattr, Rename, ReplaceSlices, Rmdir, SetAttributes, SetFlags, SetLock, SetQuota,
-    SetTrash, SetXattr, Sustain, TakeMaintenance, TrimFeed, Truncate, Unlink, WriteInline, WriteSlices,
+    CreateNameless, DeleteQuota, EndSession, Fallocate, FillClone, FinishClone, ForgetObjects, ForgetSparsePacks,
+    Heartbeat, LeaseInodes, LeaseObjects, Link, LockWait, MetaOp, MovedPart, NoteAccesses, Pack, PackedFile,
+    PurgeTrash, RegisterSession, Release, RemoveInode, RemoveTree, RemoveXattr, Rename, Repack, ReplaceSlices, Rmdir,
+    SetAttributes, SetFlags, SetLock, SetQuota, SetTrash, SetXattr, Sustain, TakeMaintenance, TrimFeed, Truncate,
+    Unlink, WriteInline, WriteSlices,
 };
 pub use ops::Repair;
 pub use records::{Accounting, OwnerState, SessionKind, SessionRecord, WritebackFolder};

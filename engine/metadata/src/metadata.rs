@@ -117,6 +117,25 @@ pub struct StagedFile {
     pub bytes: u32,
 }
 
+/// A part of the list of the files that a pack was made of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PackList {
+    /// Where it stands in the whole list.
+    pub place: u32,
+    pub files: Vec<Ino>,
+}
+
+/// A pack that was noted to have little left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SparsePack {
+    pub object: ObjectId,
+    /// When it last lost bytes.
+    pub since: Timestamp,
+    pub live_bytes: u64,
+    /// Files have come to refer to it since, so that it's not worth making anew.
+    pub recovered: bool,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueuedRemoval {
     pub queued_at: u64,

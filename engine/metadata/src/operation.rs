@@ -29,6 +29,8 @@ pub enum MetaOp {
     WriteSlices(WriteSlices),
     ReplaceSlices(ReplaceSlices),
     Pack(Pack),
+    Repack(Repack),
+    ForgetSparsePacks(ForgetSparsePacks),
     Sustain(Sustain),
     Release(Release),
     LeaseInodes(LeaseInodes),
@@ -271,6 +273,7 @@ pub struct ReplaceSlices {
 
 /// Bytes that were staged are in a pack: where they are still the same, slices of it take their place. Files of which nothing
 /// is staged any more leave the list of what is to be packed; those that were changed meanwhile stay on it. Answers `Done`.
+/// The others are noted as the pack's.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Pack {
     pub object: ObjectId,
@@ -281,6 +284,8 @@ pub struct Pack {
     pub inline_max: u32,
     /// The session on whose list they stand.
     pub staged_by: SessionId,
+    /// No other files of this pack follow. Until then it's noted as sparse, lest nobody finds it where they never do.
+    pub last: bool,
     pub now: Timestamp,
     pub session: SessionId,
 }
@@ -294,6 +299,38 @@ pub struct PackedFile {
     pub offset: u32,
     /// Empty: it had none.
     pub bytes: Vec<u8>,
+}
+
+/// Compaction of packs: a new pack holds parts of others, and where the files' first chunks refer to those, they refer to
+/// it from now on. Objects never change, so that whatever else has become of a file meanwhile stays as it is. Answers
+/// `Done`. Moved files are noted as the new pack's. `EINVAL` for a part that can't be.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Repack {
+    pub object: ObjectId,
+    /// Of its plain content.
+    pub object_length: u32,
+    pub parts: Vec<MovedPart>,
+    pub files: Vec<Ino>,
+    /// As in `Pack`.
+    pub last: bool,
+    pub now: Timestamp,
+    pub session: SessionId,
+}
+
+/// Bytes of a pack that another one has as well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MovedPart {
+    pub from: ObjectId,
+    pub from_offset: u32,
+    pub to_offset: u32,
+    pub length: u32,
+}
+
+/// There is nothing to be done about these packs: they are not noted as sparse any more, until they lose something. These
+/// parts of the lists of their files go as well. Answers `Done`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ForgetSparsePacks {
+    pub packs: Vec<(ObjectId, Vec<u32>)>,
 }
 
 /// Takes these inodes off the removal queue where they stand in it, and sustains them for the session: it has them open.

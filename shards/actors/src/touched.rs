@@ -62,6 +62,8 @@ impl Touched {
             | MetaOp::TakeMaintenance(_)
             // No byte and no attribute changes.
             | MetaOp::Pack(_)
+            | MetaOp::Repack(_)
+            | MetaOp::ForgetSparsePacks(_)
             // What they make nobody has seen.
             | MetaOp::BeginClone(_)
             | MetaOp::FillClone(_)

@@ -102,6 +102,10 @@ pub enum Problem {
     LiveAndQueued {
         object: ObjectId,
     },
+    /// Nothing refers to the pack.
+    PackNotes {
+        object: ObjectId,
+    },
     StagedBytes {
         recorded: i64,
         counted: i64,
@@ -220,6 +224,7 @@ impl fmt::Display for Problem {
                 write!(f, "object {object} counts {recorded} live bytes, files refer to {counted}")
             }
             LiveAndQueued { object } => write!(f, "object {object} is in use and queued for deletion"),
+            PackNotes { object } => write!(f, "there are notes of pack {object}, which nothing refers to"),
             StagedBytes { recorded, counted } => write!(f, "it counts {recorded} staged bytes and has {counted}"),
             UsedBytes { recorded, counted } => write!(f, "it counts {recorded} used bytes, its inodes {counted}"),
             UsedInodes { recorded, counted } => write!(f, "it counts {recorded} inodes and has {counted}"),

@@ -8,9 +8,9 @@ use crate::Account;
 use crate::keys::{Counter, Key};
 use crate::ops::{charges, counter, heartbeat, live_bytes, slice_list, stage};
 use crate::records::{
-    Accounting, Audience, CloneRecord, CloneState, Identity, OperationRecord, Quota, SessionRecord, WritebackFolder,
-    decode_clone_directory, decode_clone_link, decode_deletion, decode_event, decode_holder, decode_lease,
-    decode_staged, decode_waiter_of, decode_walk,
+    Accounting, Audience, CloneRecord, CloneState, Identity, OperationRecord, Quota, SessionRecord, SparseNote,
+    WritebackFolder, decode_clone_directory, decode_clone_link, decode_deletion, decode_event, decode_holder,
+    decode_lease, decode_pack_files, decode_staged, decode_waiter_of, decode_walk,
 };
 use shoal_kv::KvResult;
 use shoal_types::{FileKind, Ino, LockSpace, ObjectId, ObjectKind, SessionId, Slice};
@@ -25,6 +25,8 @@ pub(super) struct Totals {
     objects: BTreeMap<ObjectId, Live>,
     /// Recorded, and by what is on the lists.
     staged: Live,
+    /// Dangling notes that were told.
+    dead_packs: BTreeSet<ObjectId>,
     tally: Tally,
     usage: BTreeMap<Account, Count>,
     accounting: Accounting,
@@ -101,6 +103,14 @@ impl Totals {
             }
             Key::StagedBytes => self.staged.recorded = stage::staged_bytes(Some(value))?,
             Key::Staged(..) => self.staged.counted += i64::from(decode_staged(value)?),
+            Key::PackFiles(object, _) => {
+                self.of_pack(object, report);
+                decode_pack_files(value)?;
+            }
+            Key::SparsePack(object) => {
+                self.of_pack(object, report);
+                SparseNote::decode(value)?;
+            }
             Key::Accounting => self.accounting = Accounting::decode(Some(value))?,
             Key::Quota(account) => self.tally.quota(account, Quota::decode(value)?),
             Key::QuotaUsage(account, field) => {
@@ -153,7 +163,7 @@ impl Totals {
             Key::Removal(time, ino) => self.removal(time, ino, tree, report),
             Key::Deletion(_, object) => {
                 decode_deletion(value)?;
-                if self.objects.get(&object).is_some_and(|live| live.recorded > 0 || live.counted > 0) {
+                if self.is_live(object) {
                     report.add(None, Problem::LiveAndQueued { object });
                 }
             }
@@ -234,6 +244,16 @@ impl Totals {
         if self.session != Some(session) {
             self.session = Some(session);
             report.add(None, Problem::SessionGone { session });
+        }
+    }
+
+    fn is_live(&self, object: ObjectId) -> bool {
+        self.objects.get(&object).is_some_and(|live| live.recorded > 0 || live.counted > 0)
+    }
+
+    fn of_pack(&mut self, object: ObjectId, report: &mut Report) {
+        if !self.is_live(object) && self.dead_packs.insert(object) {
+            report.add(None, Problem::PackNotes { object });
         }
     }
 

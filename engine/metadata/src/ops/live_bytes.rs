@@ -1,10 +1,11 @@
 //! Who keeps the books of bytes: objects' live bytes, an inode's allocated bytes. What those add up to is `charges`' part.
 //!
 //! Invariant: the live bytes of an object are the sum of the lengths of all slices, in all lists, that name it. An
-//! object at zero leaves `o` and enters the deletion queue in the same transaction, so that it's always in exactly one.
+//! object at zero leaves `o` and enters the deletion queue in the same transaction, so that it's always in exactly one. A
+//! pack of which little is left is noted.
 
 use super::charges::Charges;
-use super::slice_list;
+use super::{pack_notes, slice_list};
 use crate::MetaResult;
 use crate::keys::{Accumulator, Key};
 use crate::records::{Identity, encode_deletion, encode_slices};
@@ -16,11 +17,17 @@ use std::collections::BTreeMap;
 pub(super) struct Books {
     ino: Ino,
     allocated: i64,
-    objects: BTreeMap<ObjectId, Change>,
+    objects: Objects,
 }
+
+/// What a transaction does to objects alone.
+#[derive(Default)]
+pub(super) struct Objects(BTreeMap<ObjectId, Change>);
 
 struct Change {
     kind: ObjectKind,
+    /// Of the object's plain content.
+    length: u32,
     bytes: i64,
     /// A slice that names it is written by this transaction, so it need not be looked at unless it loses bytes.
     stays: bool,
@@ -34,7 +41,7 @@ impl Change {
 
 impl Books {
     pub fn new(ino: Ino) -> Self {
-        Books { ino, allocated: 0, objects: BTreeMap::new() }
+        Books { ino, allocated: 0, objects: Objects::default() }
     }
 
     pub fn add(&mut self, slices: &[Slice]) {
@@ -58,7 +65,7 @@ impl Books {
 
     /// Whether an object may be left without references.
     pub fn may_end_objects(&self) -> bool {
-        self.objects.values().any(Change::may_end)
+        self.objects.0.values().any(Change::may_end)
     }
 
     /// Puts `new` in the place of a chunk's whole list `old`, which the caller has read.
@@ -85,23 +92,7 @@ impl Books {
             transaction.add(&Key::Accumulator(self.ino, Accumulator::Allocated).encode(), self.allocated);
             charges.add(identity, 0, self.allocated);
         }
-        let (ending, growing): (Vec<_>, Vec<_>) = self.objects.into_iter().partition(|(_, change)| change.may_end());
-        for (object, change) in growing {
-            if change.bytes > 0 {
-                transaction.add(&Key::Object(object).encode(), change.bytes);
-            }
-        }
-        let keys: Vec<Vec<u8>> = ending.iter().map(|(object, _)| Key::Object(*object).encode()).collect();
-        let values = transaction.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-        for ((key, value), (object, change)) in keys.iter().zip(values).zip(ending) {
-            if live_bytes(object, value.as_deref())?.saturating_add(change.bytes) > 0 {
-                transaction.add(key, change.bytes);
-            } else {
-                transaction.delete(key);
-                transaction.put(&Key::Deletion(now.as_nanos(), object).encode(), &encode_deletion(change.kind));
-            }
-        }
-        Ok(())
+        self.objects.close(transaction, now)
     }
 
     /// Writes it all down for an inode that this transaction makes, which has only gained: nothing is read. Tells what is
@@ -112,7 +103,7 @@ impl Books {
             transaction.put(&Key::Accumulator(ino, Accumulator::Allocated).encode(), &allocated.to_le_bytes());
         }
         charges.add(identity, 1, allocated);
-        for (object, change) in objects {
+        for (object, change) in objects.0 {
             assert!(change.bytes > 0, "what is new gives nothing up");
             transaction.add(&Key::Object(object).encode(), change.bytes);
         }
@@ -121,12 +112,47 @@ impl Books {
 
     fn count(&mut self, slices: &[Slice], sign: i64) {
         self.allocated += sign * slice_list::allocated(slices);
+        self.objects.count(slices, sign);
+    }
+}
+
+impl Objects {
+    pub fn count(&mut self, slices: &[Slice], sign: i64) {
         for slice in slices.iter().filter(|slice| slice.kind != ObjectKind::Hole) {
-            let fresh = Change { kind: slice.kind, bytes: 0, stays: false };
-            let change = self.objects.entry(slice.object).or_insert(fresh);
+            let fresh = Change { kind: slice.kind, length: slice.object_length, bytes: 0, stays: false };
+            let change = self.0.entry(slice.object).or_insert(fresh);
             change.bytes += sign * i64::from(slice.length);
             change.stays |= sign > 0;
         }
+    }
+
+    /// Only objects that may end are read; those that do are queued at `now`.
+    pub fn close(self, transaction: &mut dyn Transaction, now: Timestamp) -> MetaResult<()> {
+        let (ending, growing): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|(_, change)| change.may_end());
+        for (object, change) in growing {
+            if change.bytes > 0 {
+                transaction.add(&Key::Object(object).encode(), change.bytes);
+            }
+        }
+        let keys: Vec<Vec<u8>> = ending.iter().map(|(object, _)| Key::Object(*object).encode()).collect();
+        let values = transaction.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        for ((key, value), (object, change)) in keys.iter().zip(values).zip(ending) {
+            let left = live_bytes(object, value.as_deref())?.saturating_add(change.bytes);
+            let pack = change.kind == ObjectKind::Pack;
+            if left > 0 {
+                transaction.add(key, change.bytes);
+                if pack && change.bytes < 0 {
+                    pack_notes::note_loss(transaction, object, left, change.length, now);
+                }
+            } else {
+                transaction.delete(key);
+                transaction.put(&Key::Deletion(now.as_nanos(), object).encode(), &encode_deletion(change.kind));
+                if pack {
+                    pack_notes::end(transaction, object)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

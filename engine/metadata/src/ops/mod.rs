@@ -25,6 +25,7 @@ mod maintenance;
 mod note_accesses;
 mod orphan;
 mod pack;
+pub(crate) mod pack_notes;
 mod parent;
 mod purge_trash;
 mod quota;
@@ -34,6 +35,7 @@ mod remove_inode;
 mod remove_tree;
 mod remove_xattr;
 mod rename;
+mod repack;
 mod repair;
 mod replace_slices;
 mod rmdir;
@@ -75,6 +77,8 @@ pub(crate) fn run(transaction: &mut dyn Transaction, operation: &MetaOp) -> Meta
         MetaOp::Truncate(operation) => truncate::run(transaction, operation),
         MetaOp::WriteInline(operation) => write_inline::run(transaction, operation),
         MetaOp::Pack(operation) => pack::run(transaction, operation),
+        MetaOp::Repack(operation) => repack::run(transaction, operation),
+        MetaOp::ForgetSparsePacks(operation) => pack_notes::forget_sparse(transaction, operation),
         MetaOp::WriteSlices(operation) => write_slices::run(transaction, operation),
         MetaOp::ReplaceSlices(operation) => replace_slices::run(transaction, operation),
         MetaOp::Sustain(operation) => sustain::run(transaction, operation),

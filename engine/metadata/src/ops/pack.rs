@@ -6,6 +6,7 @@
 
 use super::charges::Charges;
 use super::live_bytes::Books;
+use super::pack_notes::NewPack;
 use super::{session, slice_list, stage};
 use crate::inode;
 use crate::keys::Key;
@@ -16,34 +17,51 @@ use shoal_types::{Errno, ObjectKind, Slice};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Pack) -> MetaResult<MetaReply> {
     let mut charges = Charges::new(session::require(transaction, operation.session)?);
+    let mut files = Vec::new();
     for file in &operation.files {
-        if pack(transaction, &mut charges, operation, file)? {
+        let outcome = pack(transaction, &mut charges, operation, file)?;
+        if outcome == Outcome::Packed {
+            files.push((file.offset, file.ino));
+        }
+        if outcome != Outcome::Changed {
             stage::leave(transaction, operation.staged_by, file.directory, file.ino)?;
         }
     }
     charges.write(transaction)?;
+    let Pack { object, object_length: length, last, .. } = *operation;
+    NewPack { object, length, files, last }.note(transaction, operation.now)?;
     Ok(MetaReply::Done)
 }
 
-/// Tells whether nothing of the file is staged any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Packed,
+    /// Nothing of it is staged any more.
+    NotStaged,
+    /// It stays staged.
+    Changed,
+}
+
 fn pack(
     transaction: &mut dyn Transaction,
     charges: &mut Charges,
     operation: &Pack,
     file: &PackedFile,
-) -> MetaResult<bool> {
+) -> MetaResult<Outcome> {
     let identity = match inode::identity(transaction, file.ino) {
-        Err(MetaError::Refused(Errno::ENOENT)) => return Ok(true),
+        Err(MetaError::Refused(Errno::ENOENT)) => return Ok(Outcome::NotStaged),
         identity => identity?,
     };
     let key = Key::Inline(file.ino).encode();
-    let Some(content) = transaction.get(&key)?.map(decode_content).transpose()? else { return Ok(true) };
+    let Some(content) = transaction.get(&key)?.map(decode_content).transpose()? else {
+        return Ok(Outcome::NotStaged);
+    };
     if content.len() <= operation.inline_max as usize {
         // It was cut, and may stay where it is.
-        return Ok(true);
+        return Ok(Outcome::NotStaged);
     }
     if content != file.bytes {
-        return Ok(false);
+        return Ok(Outcome::Changed);
     }
     let chunk = Key::Chunk(file.ino, 0).encode();
     let old = decode_slices(&transaction.get(&chunk)?.unwrap_or_default())?;
@@ -58,12 +76,12 @@ fn pack(
     let new = [&[bottom], &old[..]].concat();
     if slice_list::require_room(&new).is_err() {
         // It's rewritten soon, and then there is room.
-        return Ok(false);
+        return Ok(Outcome::Changed);
     }
     transaction.delete(&key);
     let mut books = Books::new(file.ino);
     books.add_inline(-(content.len() as i64));
     books.rewrite(transaction, 0, &old, &new);
     books.close(transaction, charges, &identity, operation.now)?;
-    Ok(true)
+    Ok(Outcome::Packed)
 }

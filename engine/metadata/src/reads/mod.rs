@@ -8,6 +8,7 @@ mod feed;
 mod flags;
 mod locks;
 mod lookup;
+mod packs;
 mod path;
 mod queues;
 mod quotas;

@@ -5,7 +5,7 @@ use crate::ops::live_bytes;
 use crate::records::{BEGUN, decode_deletion, decode_queued};
 use crate::{MetaResult, Metadata, QueuedDeletion, QueuedRemoval};
 use shoal_kv::{Direction, KvResult, Pair, Reader};
-use shoal_types::{Ino, ObjectId};
+use shoal_types::Ino;
 
 impl Metadata {
     /// Oldest first, those queued at or before `until`.
@@ -32,12 +32,6 @@ impl Metadata {
             }
         }
         Ok(queued)
-    }
-
-    /// Whether files refer to it.
-    pub fn is_object_live(&self, object: ObjectId) -> MetaResult<bool> {
-        let key = Key::Object(object).encode();
-        self.at_snapshot(|reader| Ok(live_bytes::live_bytes(object, reader.get(&key)?.as_deref())? > 0))
     }
 
     /// Oldest first, those queued at or before `until`, which is now less the grace. What a file refers to again is passed over: before bytes are

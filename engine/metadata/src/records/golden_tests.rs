@@ -204,6 +204,15 @@ fn queue_entries_have_their_golden_bytes() {
 }
 
 #[test]
+fn what_is_noted_of_packs_has_its_golden_bytes() {
+    let files = vec![Ino(300), Ino(301), Ino(299), Ino(u64::MAX), Ino(0x0102_0304_0506_0708)];
+    check_exact(&files, "0105d8040203d704929cb0d080c1818202", |files| encode_pack_files(files), decode_pack_files);
+    check_exact(&Vec::new(), "0100", |files| encode_pack_files(files), decode_pack_files);
+    let note = SparseNote { since: 0x0102_0304_0506_0708, length: 0x1112_1314 };
+    check_exact(&note, "01080706050403020114131211", SparseNote::encode, SparseNote::decode);
+}
+
+#[test]
 fn an_origin_has_its_golden_bytes() {
     let origin = (Ino(0x0102_0304_0506_0708), Name::new(b"name").unwrap());
     check(&origin, "0108070605040302016e616d65", |(parent, name)| encode_origin(*parent, name), decode_origin);

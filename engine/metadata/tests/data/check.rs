@@ -4,7 +4,9 @@ use crate::sample::*;
 use crate::support::*;
 use shoal_metadata::check::{self, Finding, Problem};
 use shoal_metadata::keys::{self, Accumulator, Counter, Key};
-use shoal_metadata::records::{Dirent, encode_content, encode_deletion, encode_queued, encode_slices};
+use shoal_metadata::records::{
+    Dirent, SparseNote, encode_content, encode_deletion, encode_pack_files, encode_queued, encode_slices,
+};
 use shoal_types::{FileKind, Ino, ObjectKind, SessionId, Slice};
 
 /// Damages a sample and compares what is found.
@@ -218,6 +220,17 @@ fn an_object_in_use_that_waits_for_its_deletion() {
         |s| s.put(Key::Deletion(7, s.object), &encode_deletion(ObjectKind::Block)),
         |s| vec![of_volume(Problem::LiveAndQueued { object: s.object })],
     );
+}
+
+#[test]
+fn notes_of_packs_that_nothing_refers_to() {
+    let damages: [fn(&Sample); 2] = [
+        |s| s.put(Key::PackFiles(s.dropped, 3), &encode_pack_files(&[s.sliced])),
+        |s| s.put(Key::SparsePack(s.dropped), &SparseNote::new(at(3), 100).encode()),
+    ];
+    for damage in damages {
+        found(damage, |s| vec![of_volume(Problem::PackNotes { object: s.dropped })]);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod clones;
 mod feed;
 mod links;
 mod locks;
+mod packs;
 mod quotas;
 mod random;
 mod repair;

@@ -1,9 +1,11 @@
-//! Random writes, truncations, compactions and removals against a map of bytes: what files show, and the books.
+//! Random writes, truncations, compactions, packs and removals against a map of bytes: what files show, and the books.
 
 use crate::support::*;
 use proptest::prelude::*;
 use shoal_metadata::keys::{Accumulator, Counter, Key};
-use shoal_metadata::{CopyRange, Fallocate, MetaOp, MetaReply, ReplaceSlices, check};
+use shoal_metadata::{
+    CopyRange, Fallocate, MetaOp, MetaReply, MovedPart, Pack, PackedFile, Repack, ReplaceSlices, check,
+};
 use shoal_types::{CHUNK_BYTES, CHUNK_MAX, Errno, FILE_BYTES_MAX, Ino, ObjectId, ObjectKind, Slice};
 use std::collections::BTreeMap;
 
@@ -52,6 +54,12 @@ enum Step {
         count: usize,
         copy: bool,
     },
+    /// What is inline of all files into one pack.
+    Pack,
+    /// What the files' first chunks have of packs into a new one, but for some bytes at its beginning.
+    Repack {
+        left: usize,
+    },
     Remove {
         file: usize,
     },
@@ -93,8 +101,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         copy,
     });
     let remove = (0..FILES).prop_map(|file| Step::Remove { file });
+    let repack = prop_oneof![3 => Just(0usize), 1 => 0usize..50].prop_map(|left| Step::Repack { left });
     let step = prop_oneof![
-        8 => write, 1 => hole, 2 => inline, 3 => truncate, 3 => punch, 4 => copy, 3 => compact, 1 => remove
+        8 => write, 1 => hole, 3 => inline, 3 => truncate, 3 => punch, 4 => copy, 3 => compact, 2 => Just(Step::Pack),
+        2 => repack, 1 => remove
     ];
     proptest::collection::vec(step, 1..40)
 }
@@ -171,6 +181,8 @@ impl World {
                 self.copy((from, offset(source)), (to, offset(target)), length);
             }
             Step::Compact { file, chunk, count, copy } => self.compact(file, chunk, count, copy),
+            Step::Pack => self.pack(),
+            Step::Repack { left } => self.repack(left),
             Step::Remove { file } => {
                 let name = format!("f{file}");
                 self.volume.unlink(&name, &[]);
@@ -195,6 +207,49 @@ impl World {
             at += length;
         }
         self.volume.try_write_slices(*ino, chunks, model.length).unwrap();
+    }
+
+    fn pack(&mut self) {
+        let (mut files, mut content) = (Vec::new(), Vec::new());
+        for (ino, _) in &self.files {
+            let bytes = self.volume.metadata.get_content(*ino).unwrap().inline.unwrap_or_default();
+            if !bytes.is_empty() {
+                let offset = content.len() as u32;
+                content.extend(&bytes);
+                files.push(PackedFile { directory: Ino::ROOT, ino: *ino, offset, bytes });
+            }
+        }
+        if files.is_empty() {
+            return;
+        }
+        let object_length = content.len() as u32;
+        let object = self.put_object(content);
+        let (session, staged_by) = (self.volume.session, self.volume.session);
+        let pack = Pack { object, object_length, files, inline_max: 0, staged_by, last: true, now: at(8), session };
+        self.volume.run(MetaOp::Pack(pack));
+    }
+
+    fn repack(&mut self, left: usize) {
+        let files: Vec<Ino> = self.files.iter().map(|(ino, _)| *ino).collect();
+        let lists = files.iter().flat_map(|ino| self.volume.metadata.get_chunk(*ino, 0).unwrap());
+        let mut content = Vec::new();
+        let mut parts = Vec::new();
+        for slice in lists.filter(|slice| slice.kind == ObjectKind::Pack).skip(left) {
+            let (from_offset, length, to_offset) = (slice.object_offset, slice.length, content.len() as u32);
+            content
+                .extend_from_slice(&self.objects[&slice.object][from_offset as usize..(from_offset + length) as usize]);
+            parts.push(MovedPart { from: slice.object, from_offset, to_offset, length });
+        }
+        if parts.is_empty() {
+            return;
+        }
+        let object_length = content.len() as u32;
+        let object = self.put_object(content);
+        let repack =
+            Repack { object, object_length, parts, files, last: true, now: at(8), session: self.volume.session };
+        self.volume.run(MetaOp::Repack(repack.clone()));
+        self.check();
+        assert_eq!(self.volume.run(MetaOp::Repack(repack)), MetaReply::Done, "it may run twice");
     }
 
     fn punch(&mut self, file: usize, start: u64, end: u64, grow: bool) {

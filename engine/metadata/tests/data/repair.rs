@@ -3,7 +3,7 @@
 use crate::sample::*;
 use crate::support::*;
 use shoal_metadata::keys::{self, Accumulator, Counter, Key};
-use shoal_metadata::records::{Dirent, encode_content, encode_deletion, encode_queued};
+use shoal_metadata::records::{Dirent, SparseNote, encode_content, encode_deletion, encode_pack_files, encode_queued};
 use shoal_metadata::{EndSession, MetaError, MetaOp, Repair};
 use shoal_types::{Errno, FileKind, Ino, InodeFlags, ObjectKind, SessionId};
 
@@ -183,6 +183,23 @@ fn content_beyond_the_end_is_within_it() {
     assert_eq!(sample.volume.metadata.get_attributes(sample.sliced).unwrap().length, 10);
     mended(|s| s.put(Key::Accumulator(s.inline, Accumulator::Length), &4u64.to_le_bytes()));
     mended(|s| s.put(Key::Target(s.inline), &encode_content(b"x")));
+}
+
+#[test]
+fn notes_of_packs_that_nothing_refers_to_are_removed() {
+    let sample = mended(|s| {
+        s.put(Key::PackFiles(s.dropped, 3), &encode_pack_files(&[s.sliced]));
+        s.put(Key::PackFiles(s.dropped, 7), &encode_pack_files(&[s.sliced]));
+        s.put(Key::SparsePack(s.dropped), &SparseNote::new(at(3), 100).encode());
+    });
+    assert_eq!(sample.volume.metadata.pack_lists(sample.dropped, None, 9).unwrap(), []);
+    // An object that turns out to have none is no pack any more.
+    let sample = mended(|s| {
+        s.volume.forget_queued();
+        s.add(Key::Object(s.dropped), 1);
+        s.put(Key::PackFiles(s.dropped, 3), &encode_pack_files(&[s.sliced]));
+    });
+    assert_eq!(sample.volume.metadata.pack_lists(sample.dropped, None, 9).unwrap(), []);
 }
 
 #[test]

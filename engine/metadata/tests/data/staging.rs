@@ -8,7 +8,7 @@ use shoal_types::{Ino, ObjectId, ObjectKind, SessionId, Slice, Staging};
 const INLINE: u32 = 10;
 const STAGED: u32 = 60;
 
-fn assert_clean(volume: &Volume) {
+pub fn assert_clean(volume: &Volume) {
     assert_eq!(check::run(&volume.metadata, &mut |_| {}).unwrap().findings, []);
 }
 
@@ -25,14 +25,14 @@ fn write(volume: &Volume, ino: Ino, offset: u64, bytes: &[u8], total_bytes_max: 
     }))
 }
 
-fn stage(volume: &Volume, name: &str, bytes: &[u8]) -> Ino {
+pub fn stage(volume: &Volume, name: &str, bytes: &[u8]) -> Ino {
     let ino = volume.file(name);
     assert!(!write(volume, ino, 0, bytes, 1000).is_not_inline());
     ino
 }
 
 /// What a packer would pack now, not yet committed.
-fn load(volume: &Volume) -> Pack {
+pub fn load(volume: &Volume) -> Pack {
     load_of(volume, volume.session)
 }
 
@@ -47,10 +47,10 @@ fn load_of(volume: &Volume, staged_by: SessionId) -> Pack {
         offset += length;
     }
     let (session, inline_max) = (volume.session, INLINE);
-    Pack { object, object_length: offset, files, inline_max, staged_by, now: at(4), session }
+    Pack { object, object_length: offset, files, inline_max, staged_by, last: true, now: at(4), session }
 }
 
-fn pack(volume: &Volume) -> ObjectId {
+pub fn pack(volume: &Volume) -> ObjectId {
     let pack = load(volume);
     let object = pack.object;
     assert_eq!(volume.run(MetaOp::Pack(pack)), MetaReply::Done);
@@ -64,7 +64,7 @@ fn staged(volume: &Volume) -> Vec<(Ino, u32)> {
     files.into_iter().map(|file| (file.ino, file.bytes)).collect()
 }
 
-fn remove(volume: &Volume, name: &str, ino: Ino) {
+pub fn remove(volume: &Volume, name: &str, ino: Ino) {
     volume.unlink(name, &[]);
     let queued = volume.metadata.queued_removals(u64::MAX, 9).unwrap();
     let queued_at = queued.iter().find(|queued| queued.ino == ino).unwrap().queued_at;

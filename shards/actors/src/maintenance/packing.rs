@@ -151,13 +151,14 @@ async fn store(shard: &Rc<Shard>, staged_by: SessionId, load: Load) -> FsResult<
             files: some,
             inline_max: shard.shared.settings.inline_bytes_max,
             staged_by,
+            last: files.peek().is_none(),
             now: now(),
             session: shard.shared.session,
         };
         shard.mutate(MetaOp::Pack(pack), Durability::Visible).await?;
         shoal_runtime::yield_now().await;
     }
-    if object_length > 0 && !shard.read_metadata(move |metadata| metadata.is_object_live(object)).await? {
+    if object_length > 0 && shard.read_metadata(move |metadata| metadata.live_among(&[object])).await?.is_empty() {
         // All of it was changed meanwhile. What was in use for a moment is in the queue, and is deleted once more.
         shard.shared.transfer.delete(vec![object]).wait().await?;
     }

@@ -5,7 +5,7 @@ use crate::MetaResult;
 use crate::inode;
 use crate::keys::{self, Accumulator, Key};
 use crate::ops::charges::Charges;
-use crate::ops::{live_bytes, quota};
+use crate::ops::{live_bytes, pack_notes, quota};
 use crate::records::{XattrIndex, decode_content, decode_slices, encode_deletion};
 use shoal_kv::{Direction, Transaction};
 use shoal_types::{CHUNK_BYTES, FileKind, Ino, InodeFlags, ObjectId, ObjectKind, Timestamp, XattrName};
@@ -140,6 +140,7 @@ pub(super) fn count_object(
         return Ok(Repair::Done("the count is what there is"));
     }
     transaction.delete(&key);
+    pack_notes::end(transaction, object)?;
     if places.deletions.is_empty() {
         let entry = Key::Deletion(now.as_nanos(), object).encode();
         transaction.put(&entry, &encode_deletion(ObjectKind::Block));

@@ -3,7 +3,7 @@
 use super::{Places, Repair};
 use crate::inode;
 use crate::keys::{self, Key};
-use crate::ops::{live_bytes, orphan, trash};
+use crate::ops::{live_bytes, orphan, pack_notes, trash};
 use crate::{MetaError, MetaResult};
 use shoal_kv::Transaction;
 use shoal_types::{Errno, Ino, LockSpace, ObjectId, Timestamp};
@@ -44,6 +44,16 @@ pub(super) fn unqueue_object(
         transaction.delete(&Key::Deletion(*time, object).encode());
     }
     Ok(Repair::Done("it is off the queue"))
+}
+
+/// Notes of a pack that nothing refers to.
+pub(super) fn drop_pack_notes(transaction: &mut dyn Transaction, object: ObjectId) -> MetaResult<Repair> {
+    let live = transaction.get(&Key::Object(object).encode())?;
+    if live_bytes::live_bytes(object, live.as_deref())? > 0 {
+        return Ok(Repair::NotNeeded);
+    }
+    pack_notes::end(transaction, object)?;
+    Ok(Repair::Done("they are removed"))
 }
 
 /// Locks belong to sessions, and none lives.

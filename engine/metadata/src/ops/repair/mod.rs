@@ -138,6 +138,7 @@ fn run(transaction: &mut dyn Transaction, finding: &Finding, places: &Places, no
         LiveBytes { object, recorded, counted } => {
             return content::count_object(transaction, *object, (*recorded, *counted), places, now);
         }
+        PackNotes { object } => return kept::drop_pack_notes(transaction, *object),
         LiveAndQueued { object } => return kept::unqueue_object(transaction, *object, places),
         UsedBytes { recorded, counted } => Some(counters::used_bytes(transaction, *recorded, *counted)?),
         StagedBytes { recorded, counted } => Some(counters::staged_bytes(transaction, *recorded, *counted)?),
