@@ -103,6 +103,14 @@ pub(crate) const PACK_ROUNDS_PER_LOOK_AROUND: u64 = 60;
 pub(crate) const PACK_AGE_MIN: Duration = Duration::from_secs(2);
 pub(crate) const PACK_AGE_RIPE: Duration = Duration::from_secs(10);
 pub(crate) const STAGED_FILES_PER_READ: usize = 512;
+/// A pack of which little is left is made anew when it has lost nothing for this long; and when it has not for so long, also
+/// if what is left of such packs does not fill another one.
+pub(crate) const SPARSE_PACK_AGE_MIN: Duration = Duration::from_secs(60);
+pub(crate) const SPARSE_PACK_AGE_RIPE: Duration = Duration::from_secs(600);
+/// When one that could not be read is tried again.
+pub(crate) const SPARSE_PACK_RETRY_DELAY: Duration = Duration::from_secs(3600);
+pub(crate) const SPARSE_PACKS_PER_READ: usize = 256;
+pub(crate) const PACK_LISTS_PER_READ: usize = 64;
 /// The part of the read buffer that whole packs may take beside it, as a divisor.
 pub(crate) const PACKS_SHARE: u64 = 2;
 /// Blocks of a mount that are rewritten at any time, so that compaction takes no more than its share of the transfers.

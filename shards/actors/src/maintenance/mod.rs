@@ -12,6 +12,7 @@ pub(crate) mod heard;
 mod holder;
 mod packing;
 mod removals;
+mod repacking;
 mod sessions;
 mod trash;
 
@@ -21,6 +22,7 @@ use crate::limits;
 use crate::shard::Shard;
 use feed::Trimming;
 use holder::Holder;
+use repacking::Repacking;
 use sessions::Sessions;
 use shoal_metadata::SessionRecord;
 use std::rc::Rc;
@@ -32,7 +34,7 @@ type Next = Option<Duration>;
 
 pub(crate) async fn run(shard: Rc<Shard>, record: SessionRecord) {
     let mut sessions = Sessions::new(record);
-    let (mut holder, mut trimming) = (Holder::default(), Trimming::default());
+    let (mut holder, mut trimming, repacking) = (Holder::default(), Trimming::default(), Repacking::default());
     let mut heartbeat_at = Instant::now();
     let mut purges = None;
     loop {
@@ -54,6 +56,7 @@ pub(crate) async fn run(shard: Rc<Shard>, record: SessionRecord) {
         let deletions = if own { deletions::round(&shard).await } else { None };
         if own && heartbeat {
             trimming.round(&shard).await;
+            repacking.start(&shard);
         }
         if own && (heartbeat || purges.is_some()) {
             purges = trash::round(&shard).await;

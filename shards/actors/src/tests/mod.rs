@@ -14,6 +14,7 @@ mod packing;
 mod random_bytes;
 mod reading_ahead;
 mod removing;
+mod repacking;
 mod store;
 mod syncing;
 mod transfer_faults;

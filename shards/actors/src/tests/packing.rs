@@ -5,7 +5,7 @@ use shoal_kv::{MemoryOptions, MemoryStore};
 use shoal_types::Staging;
 use std::sync::atomic::Ordering::SeqCst;
 
-fn staging(mut config: Config) -> Config {
+pub(super) fn staging(mut config: Config) -> Config {
     config.settings.block_bytes = 4 << 20;
     config.settings.staging = Staging { file_bytes_max: 64 << 10, total_bytes_max: 1 << 30 };
     config.read_buffer_bytes = 64 << 20;
@@ -13,15 +13,15 @@ fn staging(mut config: Config) -> Config {
 }
 
 /// Another mount of the volume, whose end does not close what others have open.
-fn start(base: &MemoryStore, store: &Arc<TestStore>) -> Shards {
+pub(super) fn start(base: &MemoryStore, store: &Arc<TestStore>) -> Shards {
     Shards::start(staging(config(base.client(), store, 2))).unwrap()
 }
 
-fn pack(volume: &Shards) {
+pub(super) fn pack(volume: &Shards) {
     on(volume, 0, |local| async move { local.pack_all().await }).unwrap();
 }
 
-fn file(volume: &Shards, called: &str, bytes: &[u8]) -> Ino {
+pub(super) fn file(volume: &Shards, called: &str, bytes: &[u8]) -> Ino {
     let ino = create_open(volume, 0, called);
     write(volume, 0, ino, 0, bytes.to_vec()).unwrap();
     flush(volume, 0, ino).unwrap();
@@ -29,12 +29,12 @@ fn file(volume: &Shards, called: &str, bytes: &[u8]) -> Ino {
     ino
 }
 
-fn sound(kv: &Arc<MemoryKv>) {
+pub(super) fn sound(kv: &Arc<MemoryKv>) {
     let findings = shoal_metadata::check::run(&Metadata::new(kv.clone()), &mut |_| {}).unwrap().findings;
     assert_eq!(findings, []);
 }
 
-fn staged_bytes(kv: &Arc<MemoryKv>) -> u64 {
+pub(super) fn staged_bytes(kv: &Arc<MemoryKv>) -> u64 {
     Metadata::new(kv.clone()).staged_bytes().unwrap()
 }
 

@@ -46,6 +46,11 @@ impl TestStore {
         self.objects.lock().unwrap().len()
     }
 
+    /// Of all objects.
+    pub fn bytes(&self) -> u64 {
+        self.objects.lock().unwrap().values().map(|object| object.len() as u64).sum()
+    }
+
     pub fn gets_under_way(&self) -> u64 {
         self.gets_under_way.load(SeqCst)
     }
