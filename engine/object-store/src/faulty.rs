@@ -6,7 +6,7 @@
 //! order). Answers are never falsified, unless damaged reads or stale lists are asked for by name.
 
 use crate::chance::Chance;
-use crate::{BoxFuture, ListedObject, ObjectStore, StoreError, StoreResult};
+use crate::{BoxFuture, Figures, ListedObject, ObjectStore, StoreError, StoreResult};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -255,6 +255,10 @@ impl ObjectStore for FaultyStore {
 
     fn remove_empty_folders<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         self.inner.remove_empty_folders(folder)
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        self.inner.figures()
     }
 }
 

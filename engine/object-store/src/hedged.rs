@@ -5,7 +5,7 @@
 //! are late, a second question makes them later.
 
 use crate::budget::Budget;
-use crate::{BoxFuture, ListedObject, ObjectStore, StoreResult};
+use crate::{BoxFuture, Figures, ListedObject, ObjectStore, StoreResult};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use std::ops::Range;
@@ -137,6 +137,10 @@ impl ObjectStore for HedgedStore {
 
     fn remove_empty_folders<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         self.inner.remove_empty_folders(folder)
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        self.inner.figures()
     }
 }
 

@@ -2,7 +2,8 @@
 //! for all else.
 //!
 //! A program parses a [`StorageUrl`], opens it with [`open`] and may wrap the store: [`LimitedStore`] outside of
-//! [`RetryingStore`] outside of [`HedgedStore`] outside of [`FaultyStore`] outside of what the URL names. Whatever the
+//! [`RetryingStore`] outside of [`AdaptiveStore`] outside of [`HedgedStore`] outside of [`CountedStore`] outside of
+//! [`FaultyStore`] outside of what the URL names. Whatever the
 //! wrapping, [`contract`] holds. [`StagedStore`] puts a folder of this host before it.
 //!
 //! Relies on keys from [`naming`]. Never looks inside an object, never overwrites one, never shows a secret.
@@ -10,9 +11,11 @@
 // In tests a failed unwrap is a failed test, which is what it is for.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod adaptive;
 mod budget;
 mod chance;
 pub mod contract;
+mod counted;
 mod error;
 mod faulty;
 mod fs_store;
@@ -29,11 +32,13 @@ mod storage_url;
 mod store;
 mod transport;
 
+pub use adaptive::AdaptiveStore;
+pub use counted::{CountedStore, Figures, KindFigures, StoreCounters};
 pub use error::{StoreError, StoreResult};
 pub use faulty::{FaultyStore, Injected};
 pub use fs_store::FsStore;
 pub use hedged::HedgedStore;
-pub use limited::LimitedStore;
+pub use limited::{LimitedStore, Rates};
 pub use opendal_store::OpendalStore;
 pub use prefixed::PrefixedStore;
 pub use retrying::RetryingStore;

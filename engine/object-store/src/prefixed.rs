@@ -1,6 +1,6 @@
 //! A part of a store as a store of its own: all keys below one prefix.
 
-use crate::{BoxFuture, ListedObject, ObjectStore, StoreResult};
+use crate::{BoxFuture, Figures, ListedObject, ObjectStore, StoreResult};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -62,6 +62,10 @@ impl ObjectStore for PrefixedStore {
             };
             self.inner.list(&self.key(prefix), &mut strip).await
         })
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        self.inner.figures()
     }
 }
 

@@ -9,7 +9,7 @@
 
 use crate::budget::Budget;
 use crate::chance::Chance;
-use crate::{BoxFuture, ListedObject, ObjectStore, StoreError, StoreResult};
+use crate::{BoxFuture, Figures, ListedObject, ObjectStore, StoreError, StoreResult};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -207,6 +207,10 @@ impl ObjectStore for RetryingStore {
 
     fn remove_empty_folders<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         self.inner.remove_empty_folders(folder)
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        self.inner.figures()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The trait every store implements.
 
-use crate::StoreResult;
+use crate::{Figures, StoreResult};
 use bytes::Bytes;
 use std::future::Future;
 use std::ops::Range;
@@ -48,6 +48,11 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// there any more.
     fn remove_empty_folders<'a>(&'a self, _folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// What was asked of the store itself, where somebody counts.
+    fn figures(&self) -> Option<Figures> {
+        None
     }
 }
 

@@ -37,7 +37,7 @@ pub struct GlobalArguments {
 pub enum Command {
     Up(up::Arguments),
     Format(format::Arguments),
-    Mount(mount::Arguments),
+    Mount(Box<mount::Arguments>),
     Umount(umount::Arguments),
     Status(status::Arguments),
     Info(info::Arguments),

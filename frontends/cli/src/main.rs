@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Outcome<Exit> {
     let global = arguments.global;
     match arguments.command {
-        Command::Mount(mount) => commands::mount::run(mount, &global),
+        Command::Mount(mount) => commands::mount::run(*mount, &global),
         Command::MountHelper(mount) => commands::mount_helper::run(mount, &global),
         Command::Up(up) => with_log(&global, || commands::up::run(up, &global)),
         Command::Daemon { .. } => daemon::run().map(|()| Exit::Success),

@@ -31,7 +31,7 @@ const IGNORED: [&str; 17] = [
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
 const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, backup_meta=, cache_dir=, cache_size=, cache_free_ratio=, verify_cache=, no_cache, writeback, writeback_dir=, writeback_size=, shards=, \
-    write_buffer=, read_buffer=, storage=, upload_limit=, download_limit=, passphrase_env=, key_file=, kms_command=, \
+    memory=, write_buffer=, read_buffer=, storage=, upload_limit=, download_limit=, request_limit=, passphrase_env=, key_file=, kms_command=, \
     max_readahead=, consistency=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, strictatime, \
     diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
     anonuid=, anongid=, log_level=, log_file=";
@@ -103,11 +103,13 @@ fn apply_value(request: &mut MountRequest, name: &str, value: &str) -> Outcome<(
         "storage" => request.storage = Some(value.into()),
         "upload_limit" => request.upload_limit = Some(parse(name, value)?),
         "download_limit" => request.download_limit = Some(parse(name, value)?),
+        "request_limit" => request.request_limit = Some(parse(name, value)?),
         "passphrase_env" => request.key = Some(KeySource::PassphraseEnv(value.into())),
         "key_file" => request.key = Some(KeySource::KeyFile(places::absolute(Path::new(value))?)),
         "kms_command" => request.key = Some(KeySource::KmsCommand(value.into())),
         "backup_meta" => request.backup_meta = Some(parse(name, value)?),
         "shards" => request.shards = Some(parse(name, value)?),
+        "memory" => request.fit_into(parse(name, value)?)?,
         "write_buffer" => request.write_buffer = parse(name, value)?,
         "read_buffer" => request.read_buffer = parse(name, value)?,
         "max_readahead" => request.max_readahead = parse(name, value)?,

@@ -25,6 +25,9 @@ pub const KERNEL_TIMEOUT: Span = Span(Duration::from_secs(1));
 pub const SHARDS_MAX: usize = 256;
 /// `nobody` and `nogroup` on most systems.
 pub const ANONYMOUS: u32 = 65_534;
+/// The program, the embedded engine, names and attributes, requests under way, and what the allocator keeps.
+const MEMORY_BESIDE_BUFFERS: ByteCount = ByteCount(160 << 20);
+const MEMORY_MIN: ByteCount = ByteCount(256 << 20);
 const WRITE_BUFFER_BYTES_MIN: ByteCount = ByteCount(16 << 20);
 /// A second. One block of the largest size then takes about as long as a store may.
 const RATE_MIN: ByteCount = ByteCount(64 << 10);
@@ -50,6 +53,8 @@ pub struct MountRequest {
     /// In bytes a second.
     pub upload_limit: Option<ByteCount>,
     pub download_limit: Option<ByteCount>,
+    /// Requests a second.
+    pub request_limit: Option<u64>,
     /// How often the metadata is backed up into the object store, if it is.
     pub backup_meta: Option<Span>,
     /// The default is one below the user's cache folder.
@@ -111,6 +116,7 @@ impl MountRequest {
             storage: None,
             upload_limit: None,
             download_limit: None,
+            request_limit: None,
             backup_meta: None,
             cache_dirs: Vec::new(),
             cache_sizes: vec![CACHE_BYTES],
@@ -149,6 +155,18 @@ impl MountRequest {
         })
     }
 
+    /// Makes the buffers fit into so much memory for the whole daemon. Whole packs take half of the read buffer beside it.
+    pub fn fit_into(&mut self, memory: ByteCount) -> Outcome<()> {
+        if memory < MEMORY_MIN {
+            return Err(Failure::usage(format_args!(
+                "--memory {memory}: this is too little to serve a mount; give at least {MEMORY_MIN}"
+            )));
+        }
+        let buffers = memory.0 - MEMORY_BESIDE_BUFFERS.0;
+        (self.write_buffer, self.read_buffer) = (ByteCount(buffers / 2), ByteCount(buffers / 3));
+        Ok(())
+    }
+
     pub fn squash(&self) -> Squash {
         let whom = match (self.all_squash, self.root_squash) {
             (true, _) => Squashed::Everybody,
@@ -176,6 +194,9 @@ impl MountRequest {
                     "{option} {limit}: nothing would get through in time; give at least {RATE_MIN}"
                 ));
             }
+        }
+        if self.request_limit == Some(0) {
+            return refuse("--request-limit 0: nothing would get through; give at least 1, or leave it out".into());
         }
         if self.shards.is_some_and(|shards| shards == 0 || shards > SHARDS_MAX) {
             return refuse(format!("--shards: the number must be from 1 to {SHARDS_MAX}; leave it out for one a core"));
@@ -251,6 +272,20 @@ mod tests {
         let slow = MountRequest { upload_limit: Some(ByteCount(1)), ..request.clone() };
         assert!(refused(slow).contains("--upload-limit"));
         assert!(refused(MountRequest { backup_meta: Some(Span(Duration::ZERO)), ..request.clone() }).contains("1m"));
+        assert!(refused(MountRequest { request_limit: Some(0), ..request.clone() }).contains("--request-limit"));
         assert!(refused(MountRequest { fault_rate: f64::NAN, ..request }).contains("0 to 1"));
+    }
+
+    #[test]
+    fn the_buffers_fit_into_the_memory_that_is_given() {
+        let mut request = MountRequest::new("sqlite:///x.db".parse().unwrap(), Path::new("/mnt")).unwrap();
+        for memory in [MEMORY_MIN.0, 1 << 30, 16 << 30] {
+            request.fit_into(ByteCount(memory)).unwrap();
+            request.check().unwrap();
+            let packs = request.read_buffer.0 / 2;
+            let buffers = request.write_buffer.0 + request.read_buffer.0 + packs;
+            assert!((memory - MEMORY_BESIDE_BUFFERS.0 - 3..=memory - MEMORY_BESIDE_BUFFERS.0).contains(&buffers));
+        }
+        assert!(request.fit_into(ByteCount(MEMORY_MIN.0 - 1)).unwrap_err().to_string().contains("--memory"));
     }
 }

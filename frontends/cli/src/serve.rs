@@ -22,7 +22,10 @@ use serde::{Deserialize, Serialize};
 use shoal_cache::{CacheConfig, CacheFolder};
 use shoal_client::{AccessTimes, Config, KernelTimeouts, StartError, Volume};
 use shoal_fuse::{MountError, MountOptions, Mounted, ServiceOptions, Stopper, UnmountError};
-use shoal_object_store::{FaultyStore, HedgedStore, LimitedStore, ObjectStore, RetryingStore};
+use shoal_object_store::{
+    AdaptiveStore, CountedStore, FaultyStore, HedgedStore, LimitedStore, ObjectStore, Rates, RetryingStore,
+    StoreCounters,
+};
 use shoal_types::{Errno, FsResult, Ino, VolumeSettings};
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -79,10 +82,11 @@ pub fn run(
         writeback: None,
         log_file,
     };
-    let mut store = layered(request, &storage)?;
+    let counters = Arc::new(StoreCounters::default());
+    let mut store = layered(request, &storage, &counters)?;
     let writeback = match writeback::is_wanted(request, &opened.settings) {
         true => {
-            let stores = (store.clone(), layered(request, &storage)?);
+            let stores = (store.clone(), layered(request, &storage, &counters)?);
             Some(Writeback::start(request, &opened.metadata, &opened.settings, &serving.mount_point, stores)?)
         }
         false => None,
@@ -93,7 +97,7 @@ pub fn run(
     }
     // With connections of its own: they live on the threads that opened them.
     let backups = match request.backup_meta {
-        Some(_) => Some((opened.metadata.clone(), opened.settings.clone(), layered(request, &storage)?)),
+        Some(_) => Some((opened.metadata.clone(), opened.settings.clone(), layered(request, &storage, &counters)?)),
         None => None,
     };
     let config = config(request, opened, store, &serving)?;
@@ -194,21 +198,32 @@ fn storage_of(request: &MountRequest, opened: &Opened) -> Outcome<Storage> {
     Ok(storage)
 }
 
+/// All that a mount's uploads, downloads and deletions may have under way.
+const REQUESTS_AT_ONCE_MAX: usize = 64;
+
 /// The store with what a mount wants around it, from the inside out.
-fn layered(request: &MountRequest, storage: &Storage) -> Outcome<Arc<dyn ObjectStore>> {
+fn layered(request: &MountRequest, storage: &Storage, counters: &Arc<StoreCounters>) -> Outcome<Arc<dyn ObjectStore>> {
     let mut store = storage.store()?;
     if request.fault_rate > 0.0 {
         store = Arc::new(FaultyStore::new(store, request.fault_rate, request.fault_seed));
     }
+    store = Arc::new(CountedStore::new(store, counters.clone()));
     store = match storage.is_folder() {
         // What the kernel does for us can't be given up, and a second time it is no faster.
         true => Arc::new(RetryingStore::new(store).with_try_time(None)),
-        false => Arc::new(RetryingStore::new(Arc::new(HedgedStore::new(store)))),
+        false => {
+            let hedged = Arc::new(HedgedStore::new(store));
+            Arc::new(RetryingStore::new(Arc::new(AdaptiveStore::new(hedged, REQUESTS_AT_ONCE_MAX))))
+        }
     };
-    let (up, down) = (request.upload_limit.map(|limit| limit.0), request.download_limit.map(|limit| limit.0));
-    match (up, down) {
-        (None, None) => Ok(store),
-        _ => Ok(Arc::new(LimitedStore::new(store, up, down))),
+    let rates = Rates {
+        bytes_up: request.upload_limit.map(|limit| limit.0),
+        bytes_down: request.download_limit.map(|limit| limit.0),
+        requests: request.request_limit,
+    };
+    match rates == Rates::default() {
+        true => Ok(store),
+        false => Ok(Arc::new(LimitedStore::new(store, rates))),
     }
 }
 

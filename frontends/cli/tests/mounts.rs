@@ -74,6 +74,29 @@ fn a_tree_is_the_same_after_a_remount() {
     sandbox.ends(&["gc", &url], 0);
 }
 
+#[test]
+fn status_of_a_mount_tells_what_it_has_asked_its_store() {
+    let mut sandbox = Sandbox::new();
+    let url = sandbox.format("a.db");
+    let point = sandbox.mount(&url, "mnt", &["--no-cache"]);
+    let place = point.to_str().unwrap();
+    for name in ["a", "b"] {
+        let mut file = File::create(point.join(name)).unwrap();
+        file.write_all(&noise(MIB, 1)).unwrap();
+        file.sync_all().unwrap();
+    }
+    let put = &sandbox.json(&["status", place])["requests"]["put"];
+    assert_eq!((&put["requests"], &put["failed"]), (&2.into(), &0.into()), "{put}");
+    assert!(put["bytes"].as_u64().unwrap() >= 2 * MIB as u64, "{put}");
+    assert!(put["half_within_us"].as_u64() <= put["most_within_us"].as_u64(), "{put}");
+    let shown = sandbox.ok(&["status", place]);
+    for word in ["REQUESTS", "put", "get", "delete", "99 % WITHIN"] {
+        assert!(shown.contains(word), "{word} in\n{shown}");
+    }
+    assert!(sandbox.json(&["status", &url])["requests"].is_null(), "nobody was named who could be asked");
+    sandbox.umount(&point);
+}
+
 /// With the daemon dead, only the kernel itself can read the cache file: that is how the test knows that it does.
 #[test]
 fn the_kernel_reads_cached_files_of_a_read_only_mount_by_itself() {

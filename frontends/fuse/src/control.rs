@@ -2,10 +2,11 @@
 
 use rustix::fd::AsFd;
 use rustix::ioctl::{Getter, Setter, Updater, ioctl};
+use shoal_client::{Figures, KindFigures};
 pub use shoal_fuse_protocol::control::CacheOrder;
 use shoal_fuse_protocol::control::{
     CACHE, CACHE_BYTES, CACHE_DONE, COMPACT, COMPACT_BYTES, COMPACTED, NAME_BYTES, ORIGIN_BYTES, REMOVALS, REMOVE_TREE,
-    TRASH_ORIGIN, cache_input, name_input, origin,
+    STORE_FIGURES, STORE_FIGURES_NUMBERS, TRASH_ORIGIN, cache_input, name_input, origin,
 };
 use shoal_types::Errno;
 use std::io;
@@ -77,6 +78,23 @@ pub fn cache(file: impl AsFd, order: CacheOrder, range: Range<u64>) -> io::Resul
     let [next, cached, looked_at, pinned] = numbers(&bytes);
     let next = Some(next).filter(|next| *next != CACHE_DONE);
     Ok(Cached { next, cached, bytes: looked_at, pinned: pinned != 0 })
+}
+
+/// What the mount that this open directory lies on has asked its object store so far. `ENOTTY` on a foreign file system,
+/// `EOPNOTSUPP` where nobody counts, `EPERM` for other users than the one who mounted and the superuser.
+pub fn store_figures(directory: impl AsFd) -> io::Result<Figures> {
+    type Numbers = [u64; STORE_FIGURES_NUMBERS];
+    // SAFETY: the command's number says that so many numbers are written.
+    let numbers = unsafe { ioctl(directory, Getter::<{ STORE_FIGURES }, Numbers>::new()) }?;
+    let kind = |first: usize| KindFigures {
+        requests: numbers[first],
+        failed: numbers[first + 1],
+        bytes: numbers[first + 2],
+        half_within_us: numbers[first + 3],
+        most_within_us: numbers[first + 4],
+    };
+    let at_once = Some(numbers[0]).filter(|at_once| *at_once > 0);
+    Ok(Figures { put: kind(1), get: kind(6), delete: kind(11), at_once })
 }
 
 fn numbers(bytes: &[u8; 32]) -> [u64; 4] {

@@ -57,3 +57,4 @@ pub use namespace::{Access, AttributeChanges, NewInode, NewTime, Opened, Removed
 pub use shard::Shard;
 pub use shards::{Shards, StartError};
 pub use shoal_metadata::{Account, Caller, DirectoryEntry, DirectoryPage, Limits, QuotaInfo, TrashName, Usage};
+pub use shoal_object_store::{Figures, KindFigures};

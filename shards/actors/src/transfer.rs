@@ -15,7 +15,7 @@ use futures_channel::oneshot;
 use futures_util::future::{BoxFuture, try_join_all};
 use shoal_kv::JobQueue;
 use shoal_object_format::{FormatError, FramePlan, FrameTable, ObjectFormat};
-use shoal_object_store::{ObjectStore, StoreResult, naming};
+use shoal_object_store::{Figures, ObjectStore, StoreResult, naming};
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{Errno, FsResult, ObjectId};
 use std::future::Future;
@@ -129,6 +129,11 @@ impl Transfer {
     /// Bytes between two reads that are better fetched along with them.
     pub fn gap_bytes(&self) -> u64 {
         self.worker.pace.gap_bytes()
+    }
+
+    /// What the store has been asked so far, where somebody counts.
+    pub fn store_figures(&self) -> Option<Figures> {
+        self.worker.store.figures()
     }
 
     /// A request takes so long that what will be wanted is better asked for early.

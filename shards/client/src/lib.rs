@@ -15,8 +15,8 @@ mod tests;
 
 pub use shoal_actors::{
     Access, AccessTimes, Account, AttributeChanges, CacheOrder, Caller, CloneStatus, Compacted, Config, DirectoryEntry,
-    DirectoryPage, Fallocate, Fallocation, KernelPages, KernelTimeouts, Limits, LockHolder, LockInfo, LockRequest,
-    NewInode, NewTime, Opened, QuotaInfo, ReadReply, RemovedFiles, RenameFlags, Respond, SESSION_EXPIRY, SeekTo,
-    Shard as LocalVolume, StartError, TrashName, Usage, Warmed,
+    DirectoryPage, Fallocate, Fallocation, Figures, KernelPages, KernelTimeouts, KindFigures, Limits, LockHolder,
+    LockInfo, LockRequest, NewInode, NewTime, Opened, QuotaInfo, ReadReply, RemovedFiles, RenameFlags, Respond,
+    SESSION_EXPIRY, SeekTo, Shard as LocalVolume, StartError, TrashName, Usage, Warmed,
 };
 pub use volume::Volume;

@@ -11,7 +11,7 @@ mod uploader;
 
 pub use left::Left;
 
-use crate::{BoxFuture, ListedObject, ObjectStore, StoreError, StoreResult};
+use crate::{BoxFuture, Figures, ListedObject, ObjectStore, StoreError, StoreResult};
 use bytes::Bytes;
 use left::{Objects, Room, Whereabouts};
 use std::collections::HashSet;
@@ -237,6 +237,10 @@ impl ObjectStore for StagedStore {
 
     fn remove_empty_folders<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         self.shared.behind.remove_empty_folders(folder)
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        self.shared.behind.figures()
     }
 }
 

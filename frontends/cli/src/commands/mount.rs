@@ -58,6 +58,9 @@ pub struct Arguments {
     /// The most bytes a second that come from it
     #[arg(long, value_name = "SIZE")]
     pub download_limit: Option<ByteCount>,
+    /// The most requests a second that the object store is asked
+    #[arg(long, value_name = "N")]
+    pub request_limit: Option<u64>,
     /// Back the metadata up into the object store so often, for example 1h; of several mounts one at a time does. Refused for
     /// encrypted volumes: names would lie there in the clear
     #[arg(long, value_name = "TIME")]
@@ -92,6 +95,9 @@ pub struct Arguments {
     /// Threads that serve requests, each with a ring of its own [default: one a core]
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
+    /// Memory that the daemon may take altogether: sets the two buffers below
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["write_buffer", "read_buffer"])]
+    pub memory: Option<ByteCount>,
     /// Memory for written bytes that are not stored yet; writers wait when it is full
     #[arg(long, value_name = "SIZE", default_value = "300M")]
     pub write_buffer: ByteCount,
@@ -187,6 +193,7 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
         storage: arguments.storage,
         upload_limit: arguments.upload_limit,
         download_limit: arguments.download_limit,
+        request_limit: arguments.request_limit,
         backup_meta: arguments.backup_meta,
         cache_dirs: arguments.cache_dir.iter().map(|folder| places::absolute(folder)).collect::<Outcome<_>>()?,
         cache_sizes: arguments.cache_size,
@@ -218,6 +225,9 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
         ..plain
     };
     take_global(&mut request, global)?;
+    if let Some(memory) = arguments.memory {
+        request.fit_into(memory)?;
+    }
     arguments.options.iter().try_for_each(|list| mount_options::apply(&mut request, list))?;
     request.check()?;
     Ok(request)
@@ -246,7 +256,7 @@ mod tests {
         else {
             panic!("a mount was asked for");
         };
-        request(mount, &global)
+        request(*mount, &global)
     }
 
     #[test]

@@ -12,8 +12,10 @@ use crate::size::{ByteCount, Span};
 use crate::volume::{self, Opened};
 use crate::writeback::{self, Content};
 use serde::Serialize;
+use shoal_client::KindFigures;
 use shoal_metadata::{Account, Limits, Metadata, QuotaInfo, SessionInfo, SessionKind, WritebackFolder};
 use shoal_types::VolumeSettings;
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,6 +37,9 @@ Examples:
   staged_bytes   of small files that wait in the metadata to be packed
   writeback folders with objects that are not uploaded yet: host, path, mount_point,
             objects, bytes
+  requests  of a mount point whose mount may be asked: at_once (how many are let through;
+            null where that is fixed), put, get and delete, each with requests, failed,
+            bytes, half_within_us and most_within_us (99 of 100); else null
   queues    removals (files to be removed), deletions (objects to be deleted)
   sessions  session, kind (mount, command or watcher), consistency (of a mount:
             strict, coherent or relaxed), host, pid, mount_point, started
@@ -60,7 +65,33 @@ struct Status {
     staged_bytes: u64,
     queues: Queues,
     writeback: Vec<NotUploaded>,
+    requests: Option<Requests>,
     sessions: Vec<Session>,
+}
+
+/// What a mount has asked its object store.
+#[derive(Serialize)]
+struct Requests {
+    at_once: Option<u64>,
+    put: RequestsOfKind,
+    get: RequestsOfKind,
+    delete: RequestsOfKind,
+}
+
+#[derive(Serialize)]
+struct RequestsOfKind {
+    requests: u64,
+    failed: u64,
+    bytes: u64,
+    half_within_us: u64,
+    most_within_us: u64,
+}
+
+impl From<KindFigures> for RequestsOfKind {
+    fn from(figures: KindFigures) -> Self {
+        let KindFigures { requests, failed, bytes, half_within_us, most_within_us } = figures;
+        RequestsOfKind { requests, failed, bytes, half_within_us, most_within_us }
+    }
 }
 
 #[derive(Serialize)]
@@ -101,9 +132,10 @@ struct Session {
 pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let url = mounted::url_of(&arguments.volume)?;
     let opened = volume::open(&url)?;
+    let status = Status { requests: asked(Path::new(&arguments.volume)), ..look(&url, &opened)? };
     match arguments.json {
-        true => output::print_json(&look(&url, &opened)?)?,
-        false => output::print(show(&look(&url, &opened)?, &sessions::all(&opened.metadata)?))?,
+        true => output::print_json(&status)?,
+        false => output::print(show(&status, &sessions::all(&opened.metadata)?))?,
     }
     Ok(Exit::Success)
 }
@@ -123,8 +155,16 @@ fn look(url: &MetaUrl, opened: &Opened) -> Outcome<Status> {
         staged_bytes: metadata.staged_bytes().map_err(failed)?,
         queues: Queues { removals, deletions },
         writeback: not_uploaded(metadata, url)?,
+        requests: None,
         sessions: sessions::all(metadata)?.into_iter().map(for_programs).collect(),
     })
+}
+
+/// Nothing of what is no mount point, or is another user's: then there is nothing to show, and no error.
+fn asked(mount_point: &Path) -> Option<Requests> {
+    let figures = shoal_fuse::control::store_figures(File::open(mount_point).ok()?).ok()?;
+    let (put, get, delete) = (figures.put.into(), figures.get.into(), figures.delete.into());
+    Some(Requests { at_once: figures.at_once, put, get, delete })
 }
 
 /// As of now for folders of this host, as of its mount's last word elsewhere.
@@ -189,6 +229,9 @@ fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
     if status.writeback.iter().any(|folder| folder.objects > 0) {
         text = format!("{text}\n\n{}", output::columns(&folder_rows(&status.writeback)));
     }
+    if let Some(requests) = &status.requests {
+        text = format!("{text}\n\n{}", output::columns(&request_rows(requests)));
+    }
     if !sessions.is_empty() {
         text = format!("{text}\n\n{}", output::columns(&session_rows(sessions)));
     }
@@ -249,6 +292,30 @@ fn folder_rows(folders: &[NotUploaded]) -> Vec<Vec<String>> {
         vec![ByteCount(*bytes).to_string(), host.clone(), path.clone(), mount_point.clone()]
     }));
     rows
+}
+
+fn request_rows(requests: &Requests) -> Vec<Vec<String>> {
+    let mut rows =
+        vec![["REQUESTS", "NUMBER", "FAILED", "BYTES", "HALF WITHIN", "99 % WITHIN"].map(str::to_owned).to_vec()];
+    for (kind, figures) in [("put", &requests.put), ("get", &requests.get), ("delete", &requests.delete)] {
+        rows.push(vec![
+            kind.to_owned(),
+            figures.requests.to_string(),
+            figures.failed.to_string(),
+            ByteCount(figures.bytes).to_string(),
+            milliseconds(figures.half_within_us),
+            milliseconds(figures.most_within_us),
+        ]);
+    }
+    rows
+}
+
+fn milliseconds(microseconds: u64) -> String {
+    match microseconds {
+        0 => "-".into(),
+        10_000.. => format!("{} ms", microseconds.div_ceil(1000)),
+        _ => format!("{:.1} ms", microseconds as f64 / 1000.0),
+    }
 }
 
 fn session_rows(sessions: &[(SessionInfo, Life)]) -> Vec<Vec<String>> {

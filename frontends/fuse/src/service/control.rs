@@ -37,9 +37,22 @@ impl VolumeService {
                 let queued = self.volume.queued_removals(REMOVALS_MAX).await?;
                 Ok((queued as u64).to_ne_bytes().to_vec())
             }
+            ControlRequest::StoreFigures => self.store_figures(header),
             ControlRequest::Compact { first } => self.compact(header, ino, first).await,
             ControlRequest::Cache { order, first, end } => self.warm(header, ino, order, first..end).await,
         }
+    }
+
+    /// What others do is for whoever serves the mount, and for the superuser.
+    fn store_figures(&self, header: &Header) -> FsResult<Vec<u8>> {
+        if ![SUPERUSER, rustix::process::geteuid().as_raw()].contains(&header.uid) {
+            return Err(Errno::EPERM);
+        }
+        let figures = self.volume.store_figures().ok_or(Errno::EOPNOTSUPP)?;
+        let kinds = [figures.put, figures.get, figures.delete]
+            .into_iter()
+            .flat_map(|kind| [kind.requests, kind.failed, kind.bytes, kind.half_within_us, kind.most_within_us]);
+        Ok([figures.at_once.unwrap_or(0)].into_iter().chain(kinds).flat_map(u64::to_ne_bytes).collect())
     }
 
     /// It costs transfers, so only the file's owner and the superuser may ask for it.

@@ -7,6 +7,7 @@ use crate::shared::Shared;
 use futures_channel::oneshot;
 use futures_util::future::join_all;
 use shoal_metadata::QuotaInfo;
+use shoal_object_store::Figures;
 use shoal_types::{Consistency, Errno, FileKind, FsResult, Ino, Name, VolumeSettings};
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +20,11 @@ impl Shard {
     /// How many shards the mount has.
     pub fn count(&self) -> usize {
         self.shared.mailboxes.len()
+    }
+
+    /// What the object store has been asked so far, where somebody counts.
+    pub fn store_figures(&self) -> Option<Figures> {
+        self.shared.transfer.store_figures()
     }
 
     pub fn settings(&self) -> &VolumeSettings {
