@@ -115,6 +115,7 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         MetaOp::WriteSlices(operation) => Some(operation.session),
         MetaOp::ReplaceSlices(operation) => Some(operation.session),
         MetaOp::Pack(operation) => Some(operation.session),
+        MetaOp::Repack(operation) => Some(operation.session),
         MetaOp::Fallocate(operation) => Some(operation.session),
         MetaOp::CopyRange(operation) => Some(operation.session),
         MetaOp::CreateNameless(operation) => Some(operation.session),
@@ -135,7 +136,6 @@ fn recorded_for(operation: &MetaOp) -> Option<SessionId> {
         | MetaOp::EndSession(_)
         | MetaOp::RemoveInode(_)
         | MetaOp::ForgetObjects(_)
-        | MetaOp::Repack(_)
         | MetaOp::ForgetSparsePacks(_)
         | MetaOp::SetLock(_)
         | MetaOp::CancelLockWait(_)

@@ -132,8 +132,8 @@ pub struct SparsePack {
     /// When it last lost bytes.
     pub since: Timestamp,
     pub live_bytes: u64,
-    /// Files have come to refer to it since, so that it's not worth making anew.
-    pub recovered: bool,
+    /// It still is. Otherwise files have come to refer to it since, or none have yet.
+    pub is_sparse: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

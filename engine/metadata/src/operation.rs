@@ -284,7 +284,10 @@ pub struct Pack {
     pub inline_max: u32,
     /// The session on whose list they stand.
     pub staged_by: SessionId,
-    /// No other files of this pack follow. Until then it's noted as sparse, lest nobody finds it where they never do.
+    /// No other files of this pack came before.
+    pub first: bool,
+    /// None follow. Until then the pack is noted as sparse, lest nobody finds it where they never do. Where the note is gone,
+    /// the pack may be as well: then nothing is done for who comes later.
     pub last: bool,
     pub now: Timestamp,
     pub session: SessionId,
@@ -312,6 +315,7 @@ pub struct Repack {
     pub parts: Vec<MovedPart>,
     pub files: Vec<Ino>,
     /// As in `Pack`.
+    pub first: bool,
     pub last: bool,
     pub now: Timestamp,
     pub session: SessionId,

@@ -110,6 +110,8 @@ pub(crate) const SPARSE_PACK_AGE_RIPE: Duration = Duration::from_secs(600);
 /// When one that could not be read is tried again.
 pub(crate) const SPARSE_PACK_RETRY_DELAY: Duration = Duration::from_secs(3600);
 pub(crate) const SPARSE_PACKS_PER_READ: usize = 256;
+/// Packs of which one new one is made.
+pub(crate) const SPARSE_PACKS_AT_ONCE: usize = 256;
 pub(crate) const PACK_LISTS_PER_READ: usize = 64;
 /// The part of the read buffer that whole packs may take beside it, as a divisor.
 pub(crate) const PACKS_SHARE: u64 = 2;

@@ -102,7 +102,7 @@ pub enum Problem {
     LiveAndQueued {
         object: ObjectId,
     },
-    /// Nothing refers to the pack.
+    /// A list of files of a pack that nothing refers to.
     PackNotes {
         object: ObjectId,
     },

@@ -25,7 +25,7 @@ pub(super) struct Totals {
     objects: BTreeMap<ObjectId, Live>,
     /// Recorded, and by what is on the lists.
     staged: Live,
-    /// Dangling notes that were told.
+    /// With lists of files, which was told.
     dead_packs: BTreeSet<ObjectId>,
     tally: Tally,
     usage: BTreeMap<Account, Count>,
@@ -104,13 +104,13 @@ impl Totals {
             Key::StagedBytes => self.staged.recorded = stage::staged_bytes(Some(value))?,
             Key::Staged(..) => self.staged.counted += i64::from(decode_staged(value)?),
             Key::PackFiles(object, _) => {
-                self.of_pack(object, report);
+                if !self.is_live(object) && self.dead_packs.insert(object) {
+                    report.add(None, Problem::PackNotes { object });
+                }
                 decode_pack_files(value)?;
             }
-            Key::SparsePack(object) => {
-                self.of_pack(object, report);
-                SparseNote::decode(value)?;
-            }
+            // Perhaps nothing has come to refer to it yet.
+            Key::SparsePack(_) => SparseNote::decode(value).map(drop)?,
             Key::Accounting => self.accounting = Accounting::decode(Some(value))?,
             Key::Quota(account) => self.tally.quota(account, Quota::decode(value)?),
             Key::QuotaUsage(account, field) => {
@@ -249,12 +249,6 @@ impl Totals {
 
     fn is_live(&self, object: ObjectId) -> bool {
         self.objects.get(&object).is_some_and(|live| live.recorded > 0 || live.counted > 0)
-    }
-
-    fn of_pack(&mut self, object: ObjectId, report: &mut Report) {
-        if !self.is_live(object) && self.dead_packs.insert(object) {
-            report.add(None, Problem::PackNotes { object });
-        }
     }
 
     /// As `of_session`.

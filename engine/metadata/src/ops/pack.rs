@@ -6,7 +6,7 @@
 
 use super::charges::Charges;
 use super::live_bytes::Books;
-use super::pack_notes::NewPack;
+use super::pack_notes::{self, NewPack};
 use super::{session, slice_list, stage};
 use crate::inode;
 use crate::keys::Key;
@@ -17,6 +17,9 @@ use shoal_types::{Errno, ObjectKind, Slice};
 
 pub(super) fn run(transaction: &mut dyn Transaction, operation: &Pack) -> MetaResult<MetaReply> {
     let mut charges = Charges::new(session::require(transaction, operation.session)?);
+    if !pack_notes::can_grow(transaction, operation.object, operation.first)? {
+        return Ok(MetaReply::Done);
+    }
     let mut files = Vec::new();
     for file in &operation.files {
         let outcome = pack(transaction, &mut charges, operation, file)?;

@@ -1,9 +1,12 @@
 //! What is noted of packs, so that one of which little is left can be made anew: the files that it was made of, and that
 //! little is left.
 //!
-//! Invariant: what has notes has live bytes. They go with the last of those, in the same transaction. The list of files is
-//! where to look, no more: who has copied from one of them has bytes of the pack as well, and a listed file may have none
-//! any more.
+//! Invariant: what has a list of files has live bytes. Notes go with the last of those, in the same transaction. The list is
+//! where to look, no more: who has copied from a file has bytes of the pack as well, and a listed file may have none any
+//! more.
+//!
+//! A pack that is filled by several transactions is noted as sparse until the last. Files that came first may all be gone by
+//! then, and the object deleted; so whoever comes later looks for the note first.
 
 use super::live_bytes::live_bytes;
 use crate::keys::{self, Key};
@@ -17,6 +20,11 @@ pub(crate) fn is_sparse(live: i64, length: u32) -> bool {
     live > 0 && live.saturating_mul(SPARSE_DIVISOR) < i64::from(length)
 }
 
+/// Whether files may come to refer to a new pack: they are the first, or the pack is being filled.
+pub(super) fn can_grow(transaction: &mut dyn Transaction, object: ObjectId, first: bool) -> KvResult<bool> {
+    Ok(first || transaction.get(&Key::SparsePack(object).encode())?.is_some())
+}
+
 /// A pack that this transaction has had files refer to.
 pub(super) struct NewPack {
     pub object: ObjectId,
@@ -28,7 +36,7 @@ pub(super) struct NewPack {
 }
 
 impl NewPack {
-    /// Until the last have come, the pack is noted as sparse: they may never come.
+    /// Lists the files. Until the last have come, the pack is noted as sparse: they may never come.
     pub fn note(&self, transaction: &mut dyn Transaction, now: Timestamp) -> MetaResult<()> {
         let NewPack { object, length, .. } = *self;
         if let Some((place, _)) = self.files.first() {
@@ -41,7 +49,6 @@ impl NewPack {
         }
         let sparse = match self.last {
             true => is_sparse(live_bytes(object, transaction.get(&Key::Object(object).encode())?.as_deref())?, length),
-            false if self.files.is_empty() => return Ok(()),
             false => true,
         };
         let key = Key::SparsePack(object).encode();

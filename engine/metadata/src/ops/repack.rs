@@ -5,7 +5,7 @@
 //! shows or is charged for changes.
 
 use super::live_bytes::Objects;
-use super::pack_notes::NewPack;
+use super::pack_notes::{self, NewPack};
 use super::session;
 use crate::keys::Key;
 use crate::records::{decode_slices, encode_slices};
@@ -18,6 +18,9 @@ pub(super) fn run(transaction: &mut dyn Transaction, operation: &Repack) -> Meta
     let Repack { object, object_length, last, now, .. } = *operation;
     if !operation.parts.iter().all(|part| part.length > 0 && ends_within(part, object_length)) {
         return Err(Errno::EINVAL.into());
+    }
+    if !pack_notes::can_grow(transaction, object, operation.first)? {
+        return Ok(MetaReply::Done);
     }
     let keys: Vec<Vec<u8>> = operation.files.iter().map(|ino| Key::Chunk(*ino, 0).encode()).collect();
     let values = transaction.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;

@@ -28,7 +28,7 @@ impl Metadata {
                 object,
                 since: Timestamp::from_nanos(note.since),
                 live_bytes: live.max(0).cast_unsigned(),
-                recovered: live > 0 && !is_sparse(live, note.length),
+                is_sparse: is_sparse(live, note.length),
             });
             Ok(found.collect())
         })

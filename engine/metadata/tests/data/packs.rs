@@ -41,6 +41,7 @@ fn repack_of(volume: &Volume, parts: &[MovedPart], files: &[Ino]) -> Repack {
         object_length: 1000,
         parts: parts.to_vec(),
         files: files.to_vec(),
+        first: true,
         last: true,
         now: at(20),
         session,
@@ -115,7 +116,7 @@ fn a_pack_whose_other_files_never_came_is_noted() {
     assert_eq!(sparse(&volume), [(first.object, at(4), 30)], "its packer may be dead");
     let b = stage(&volume, "b", &[2; 30]);
     let mut last = load(&volume);
-    (last.object, last.object_length, last.files[0].offset) = (first.object, 200, 30);
+    (last.object, last.object_length, last.files[0].offset, last.first) = (first.object, 200, 30, false);
     volume.run(MetaOp::Pack(last));
     assert_eq!((sparse(&volume), listed(&volume, first.object)), (vec![], vec![a, b]));
     // All but one were changed meanwhile.
@@ -130,7 +131,11 @@ fn a_pack_whose_other_files_never_came_is_noted() {
     none.last = false;
     volume.truncate(d, 20);
     volume.run(MetaOp::Pack(none.clone()));
-    assert_eq!((sparse(&volume).len(), listed(&volume, none.object)), (1, vec![]));
+    assert_eq!(sparse(&volume), [(alone.object, at(4), 30), (none.object, at(4), 0)]);
+    assert_eq!(listed(&volume, none.object), []);
+    (none.files, none.last, none.first) = (Vec::new(), true, false);
+    volume.run(MetaOp::Pack(none));
+    assert_eq!(sparse(&volume).len(), 1);
     assert_clean(&volume);
 }
 
@@ -207,7 +212,7 @@ fn a_list_that_grows_in_the_same_place_loses_nobody() {
     volume.run(MetaOp::Repack(repack.clone()));
     assert_eq!(sparse(&volume), [(repack.object, at(20), 30)], "more may never come");
     // A copy of the first one's bytes makes this part of the list begin where that one does.
-    (repack.parts[0], repack.last) = (part(object, 30, 0, 270), true);
+    (repack.parts[0], repack.first, repack.last) = (part(object, 30, 0, 270), false, true);
     repack.files = files[1..].to_vec();
     volume.run(MetaOp::Repack(repack.clone()));
     assert_eq!(listed(&volume, repack.object), files);
@@ -215,15 +220,43 @@ fn a_list_that_grows_in_the_same_place_loses_nobody() {
 }
 
 #[test]
+fn a_pack_that_has_ended_before_it_was_full_is_not_referred_to_any_more() {
+    let volume = Volume::new();
+    let a = stage(&volume, "a", &[1; 30]);
+    let mut first = load(&volume);
+    (first.object_length, first.last) = (60, false);
+    volume.run(MetaOp::Pack(first.clone()));
+    remove(&volume, "a", a);
+    assert_eq!(volume.forget_queued(), [first.object], "and it is gone from the store");
+    let b = stage(&volume, "b", &[2; 30]);
+    let mut last = load(&volume);
+    (last.object, last.object_length, last.files[0].offset, last.first) = (first.object, 60, 30, false);
+    volume.run(MetaOp::Pack(last));
+    assert_eq!(volume.metadata.get_content(b).unwrap().inline.unwrap(), [2; 30]);
+    assert_eq!(volume.metadata.staged_files(volume.session, None, 9).unwrap().len(), 1);
+    // The same where packs are made anew.
+    let (files, object) = ten(&volume, "f");
+    let mut repack = repack_of(&volume, &[part(object, 0, 0, 300)], &files[..1]);
+    repack.last = false;
+    volume.run(MetaOp::Repack(repack.clone()));
+    remove(&volume, "f0", files[0]);
+    (repack.first, repack.last, repack.files) = (false, true, files[1..].to_vec());
+    volume.run(MetaOp::Repack(repack.clone()));
+    assert_eq!(volume.metadata.get_chunk(files[1], 0).unwrap()[0].object, object);
+    assert_eq!((sparse(&volume), listed(&volume, repack.object)), (vec![], vec![]));
+    assert_clean(&volume);
+}
+
+#[test]
 fn a_pack_that_has_been_looked_at_is_noted_again_when_it_loses_more() {
     let volume = Volume::new();
     let (files, object) = ten(&volume, "f");
     thin_out(&volume, "f", &files, 2);
-    let recovered = |volume: &Volume| {
+    let is_sparse = |volume: &Volume| {
         let packs = volume.metadata.sparse_packs(None, 9).unwrap();
-        packs.iter().map(|SparsePack { recovered, .. }| *recovered).collect::<Vec<_>>()
+        packs.iter().map(|SparsePack { is_sparse, .. }| *is_sparse).collect::<Vec<_>>()
     };
-    assert_eq!(recovered(&volume), [false]);
+    assert_eq!(is_sparse(&volume), [true]);
     let places = volume.metadata.pack_lists(object, None, 9).unwrap().iter().map(|list| list.place).collect();
     volume.run(MetaOp::ForgetSparsePacks(ForgetSparsePacks { packs: vec![(object, places)] }));
     assert_eq!((sparse(&volume), listed(&volume, object)), (vec![], vec![]));
@@ -236,7 +269,7 @@ fn a_pack_that_has_been_looked_at_is_noted_again_when_it_loses_more() {
         let copy = CopyRange { source, source_offset: 0, target, target_offset: 0, length: 30, session, now: at(7) };
         volume.run(MetaOp::CopyRange(copy));
     }
-    assert_eq!(recovered(&volume), [true], "93 of 300");
+    assert_eq!(is_sparse(&volume), [false], "93 of 300");
     assert_eq!(volume.metadata.live_among(&[object, ObjectId(999)]).unwrap(), [object]);
 }
 

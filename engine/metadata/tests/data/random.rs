@@ -225,7 +225,8 @@ impl World {
         let object_length = content.len() as u32;
         let object = self.put_object(content);
         let (session, staged_by) = (self.volume.session, self.volume.session);
-        let pack = Pack { object, object_length, files, inline_max: 0, staged_by, last: true, now: at(8), session };
+        let (inline_max, now) = (0, at(8));
+        let pack = Pack { object, object_length, files, inline_max, staged_by, first: true, last: true, now, session };
         self.volume.run(MetaOp::Pack(pack));
     }
 
@@ -245,8 +246,8 @@ impl World {
         }
         let object_length = content.len() as u32;
         let object = self.put_object(content);
-        let repack =
-            Repack { object, object_length, parts, files, last: true, now: at(8), session: self.volume.session };
+        let (first, last, now, session) = (true, true, at(8), self.volume.session);
+        let repack = Repack { object, object_length, parts, files, first, last, now, session };
         self.volume.run(MetaOp::Repack(repack.clone()));
         self.check();
         assert_eq!(self.volume.run(MetaOp::Repack(repack)), MetaReply::Done, "it may run twice");

@@ -47,7 +47,7 @@ fn load_of(volume: &Volume, staged_by: SessionId) -> Pack {
         offset += length;
     }
     let (session, inline_max) = (volume.session, INLINE);
-    Pack { object, object_length: offset, files, inline_max, staged_by, last: true, now: at(4), session }
+    Pack { object, object_length: offset, files, inline_max, staged_by, first: true, last: true, now: at(4), session }
 }
 
 pub fn pack(volume: &Volume) -> ObjectId {

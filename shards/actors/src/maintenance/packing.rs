@@ -135,7 +135,7 @@ async fn store(shard: &Rc<Shard>, staged_by: SessionId, load: Load) -> FsResult<
         shard.shared.transfer.upload(object, parts.collect()).wait().await?;
         shard.shared.transfer.sync(vec![object]).wait().await?;
     }
-    let mut files = load.files.into_iter().peekable();
+    let (mut files, mut first) = (load.files.into_iter().peekable(), true);
     while files.peek().is_some() {
         let mut bytes = 0;
         let mut some = Vec::new();
@@ -151,6 +151,7 @@ async fn store(shard: &Rc<Shard>, staged_by: SessionId, load: Load) -> FsResult<
             files: some,
             inline_max: shard.shared.settings.inline_bytes_max,
             staged_by,
+            first: std::mem::take(&mut first),
             last: files.peek().is_none(),
             now: now(),
             session: shard.shared.session,

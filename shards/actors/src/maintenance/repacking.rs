@@ -103,28 +103,29 @@ impl Shard {
 
 async fn round(shard: &Rc<Shard>, failed: &Failed, all: bool) -> FsResult<()> {
     failed.borrow_mut().retain(|_, at| at.elapsed() < limits::SPARSE_PACK_RETRY_DELAY);
-    let (mut behind, mut load, mut recovered) = (None, Load::default(), Vec::new());
+    let (mut behind, mut load, mut idle) = (None, Load::default(), Vec::new());
     loop {
         let page = limits::SPARSE_PACKS_PER_READ;
         let packs = shard.read_metadata(move |metadata| metadata.sparse_packs(behind, page)).await?;
         behind = packs.last().map(|pack| pack.object).filter(|_| packs.len() == page);
-        for SparsePack { object, since, live_bytes, recovered: again } in packs {
+        for SparsePack { object, since, live_bytes, is_sparse } in packs {
             let age = Duration::from_nanos(now().as_nanos().saturating_sub(since.as_nanos()));
             if !all && age < limits::SPARSE_PACK_AGE_MIN || failed.borrow().contains_key(&object) {
                 continue;
             }
-            if again {
-                recovered.push((object, Vec::new()));
+            if !is_sparse {
+                idle.push((object, Vec::new()));
                 continue;
             }
-            if load.bytes + live_bytes > shard.shared.settings.block_bytes.into() {
+            let fits = load.bytes + live_bytes <= shard.shared.settings.block_bytes.into();
+            if !fits || load.packs.len() == limits::SPARSE_PACKS_AT_ONCE {
                 repack(shard, std::mem::take(&mut load), failed).await?;
             }
             load.packs.push(object);
             load.bytes += live_bytes;
             load.ripe |= all || age >= limits::SPARSE_PACK_AGE_RIPE;
         }
-        forget(shard, std::mem::take(&mut recovered)).await?;
+        forget(shard, std::mem::take(&mut idle)).await?;
         if behind.is_none() {
             break;
         }
@@ -211,8 +212,9 @@ async fn store(shard: &Rc<Shard>, new: NewPack) -> FsResult<()> {
     let live: BTreeSet<ObjectId> =
         shard.read_metadata(move |metadata| metadata.live_among(&objects)).await?.into_iter().collect();
     if let Some(object) = stored.filter(|object| !live.contains(object)) {
-        // As with a pack of staged files that were all changed meanwhile.
+        // All of the files were changed meanwhile, or the first of them removed before the others came.
         transfer.delete(vec![object]).wait().await?;
+        return Ok(());
     }
     // What still refers to these is not to be found by their lists.
     forget(shard, from.into_iter().filter(|(object, _)| live.contains(object)).collect()).await
@@ -225,7 +227,7 @@ async fn refer(
     parts: &[MovedPart],
     files: Vec<MovedFile>,
 ) -> FsResult<()> {
-    let mut files = files.into_iter().peekable();
+    let (mut files, mut first) = (files.into_iter().peekable(), true);
     while files.peek().is_some() {
         let (mut inodes, mut numbers, mut slices) = (Vec::new(), BTreeSet::new(), 0);
         while let Some(file) = files.next_if(|file| {
@@ -240,6 +242,7 @@ async fn refer(
             object_length,
             parts: numbers.into_iter().map(|number| parts[number]).collect(),
             files: inodes,
+            first: std::mem::take(&mut first),
             last: files.peek().is_none(),
             now: now(),
             session: shard.shared.session,
@@ -251,8 +254,9 @@ async fn refer(
 }
 
 async fn forget(shard: &Rc<Shard>, packs: Vec<(ObjectId, Vec<u32>)>) -> FsResult<()> {
-    if !packs.is_empty() {
-        shard.mutate(MetaOp::ForgetSparsePacks(ForgetSparsePacks { packs }), Durability::Visible).await?;
+    for packs in packs.chunks(PACKS_FORGOTTEN_PER_COMMIT) {
+        let forget = ForgetSparsePacks { packs: packs.to_vec() };
+        shard.mutate(MetaOp::ForgetSparsePacks(forget), Durability::Visible).await?;
     }
     Ok(())
 }
@@ -300,6 +304,7 @@ impl NewPack {
 /// What one transaction moves.
 const REPACK_COMMIT_FILES: usize = 128;
 const REPACK_COMMIT_SLICES: usize = 4096;
+const PACKS_FORGOTTEN_PER_COMMIT: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -46,7 +46,7 @@ pub(super) fn unqueue_object(
     Ok(Repair::Done("it is off the queue"))
 }
 
-/// Notes of a pack that nothing refers to.
+/// What is noted of a pack that nothing refers to.
 pub(super) fn drop_pack_notes(transaction: &mut dyn Transaction, object: ObjectId) -> MetaResult<Repair> {
     let live = transaction.get(&Key::Object(object).encode())?;
     if live_bytes::live_bytes(object, live.as_deref())? > 0 {
