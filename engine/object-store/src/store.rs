@@ -16,6 +16,11 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// `Exists` when the key is taken.
     fn put<'a>(&'a self, key: &'a str, segments: Vec<Bytes>) -> BoxFuture<'a, StoreResult<()>>;
 
+    /// As `put`, past whatever keeps objects back for a while: for bytes that must not become less safe than they are.
+    fn put_through<'a>(&'a self, key: &'a str, segments: Vec<Bytes>) -> BoxFuture<'a, StoreResult<()>> {
+        self.put(key, segments)
+    }
+
     /// Exactly the bytes of `range`; an object that is shorter is an error, never a short answer.
     fn get<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, StoreResult<Bytes>>;
 

@@ -64,6 +64,13 @@ pub(crate) struct Fetch {
     pub length: usize,
 }
 
+/// Where a put may end.
+enum Way {
+    Any,
+    /// In the store itself.
+    Through,
+}
+
 /// Why a piece could not be read.
 enum ReadError {
     Failed(Errno),
@@ -118,7 +125,12 @@ impl Transfer {
 
     /// Encodes and stores one object. The bytes are shared, not copied.
     pub fn upload(&self, object: ObjectId, parts: Vec<Bytes>) -> Outcome<()> {
-        self.spawn(|worker| async move { worker.upload(object, parts).await })
+        self.spawn(|worker| async move { worker.upload(object, parts, Way::Any).await })
+    }
+
+    /// The same, past a write-back folder.
+    pub fn upload_through(&self, object: ObjectId, parts: Vec<Bytes>) -> Outcome<()> {
+        self.spawn(|worker| async move { worker.upload(object, parts, Way::Through).await })
     }
 
     /// Gathers verified plain bytes into one buffer of `fetch.length` bytes.
@@ -218,13 +230,17 @@ impl Worker {
         error.errno()
     }
 
-    async fn upload(&self, object: ObjectId, parts: Vec<Bytes>) -> FsResult<()> {
+    async fn upload(&self, object: ObjectId, parts: Vec<Bytes>, way: Way) -> FsResult<()> {
         let _permit = self.uploads.acquire().await.map_err(|_| Errno::EIO)?;
         let key = self.key(object);
         let format = self.format.clone();
         let encoded = tokio::task::spawn_blocking(move || format.encode(object, &parts));
         let encoded = encoded.await.map_err(|_| Errno::EIO)?;
-        self.store.put(&key, encoded).await.map_err(|error| self.refuse("put", &key, error))
+        let put = match way {
+            Way::Any => self.store.put(&key, encoded),
+            Way::Through => self.store.put_through(&key, encoded),
+        };
+        put.await.map_err(|error| self.refuse("put", &key, error))
     }
 
     async fn sync(&self, objects: Vec<ObjectId>) -> FsResult<()> {

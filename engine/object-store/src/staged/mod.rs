@@ -193,6 +193,10 @@ impl ObjectStore for StagedStore {
         Box::pin(self.shared.put(key, segments))
     }
 
+    fn put_through<'a>(&'a self, key: &'a str, segments: Vec<Bytes>) -> BoxFuture<'a, StoreResult<()>> {
+        self.shared.behind.put(key, segments)
+    }
+
     fn get<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, StoreResult<Bytes>> {
         Box::pin(self.shared.read(key, move |store| store.get(key, range.clone())))
     }

@@ -230,6 +230,22 @@ fn what_finds_no_room_in_the_folder_goes_straight_to_the_store() {
 }
 
 #[test]
+fn what_must_not_wait_in_the_folder_goes_straight_to_the_store() {
+    let place = tempfile::tempdir().unwrap();
+    let (disk, behind) = (folder(place.path()), memory());
+    let store = StagedStore::start(disk, behind.clone(), Gate::shut(), 1 << 40).unwrap();
+    run(async {
+        store.put(&key(0), content(0)).await.unwrap();
+        store.put_through(&key(1), content(1)).await.unwrap();
+        store.sync(&[key(0), key(1)]).await.unwrap();
+        assert_eq!((store.left().objects, names(&*behind).await), (1, vec![key(1)]));
+        assert_eq!(store.get_whole(&key(1)).await.unwrap(), content(1).concat());
+        store.delete(&key(1)).await.unwrap();
+        assert_eq!(names(&store).await, [key(0)]);
+    });
+}
+
+#[test]
 fn a_broken_disk_costs_time_and_nothing_else() {
     let (place, behind) = (tempfile::tempdir().unwrap(), memory());
     let path = place.path().join("staged");

@@ -7,7 +7,8 @@
 //! Looked at are the files that a pack was made of, and of them the first chunks. What else refers to it (clones, copies)
 //! keeps the pack, which is then forgotten until it has lost more.
 //!
-//! The new pack is synced before a list refers to it, as the old ones were.
+//! The new pack is synced before a list refers to it, as the old ones were. It goes straight to the store, also past a
+//! write-back folder: its bytes are safe already, and nobody shall have to wait for them.
 //!
 //! In memory there is one pack as it is read, and one as it becomes.
 
@@ -201,7 +202,7 @@ async fn store(shard: &Rc<Shard>, new: NewPack) -> FsResult<()> {
     if !files.is_empty() {
         let object = shard.next_object().await?;
         let right = transfer.rewrite().wait().await?;
-        transfer.upload(object, bytes).wait().await?;
+        transfer.upload_through(object, bytes).wait().await?;
         transfer.sync(vec![object]).wait().await?;
         drop(right);
         refer(shard, object, length, &parts, files).await?;
