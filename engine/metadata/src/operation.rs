@@ -330,11 +330,11 @@ pub struct MovedPart {
     pub length: u32,
 }
 
-/// There is nothing to be done about these packs: they are not noted as sparse any more, until they lose something. These
-/// parts of the lists of their files go as well. Answers `Done`.
+/// There is nothing to be done about these packs, which were noted as sparse at these times: the notes go, until the packs lose
+/// something more. One that has done so since stays noted. Answers `Done`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ForgetSparsePacks {
-    pub packs: Vec<(ObjectId, Vec<u32>)>,
+    pub packs: Vec<(ObjectId, Timestamp)>,
 }
 
 /// Takes these inodes off the removal queue where they stand in it, and sustains them for the session: it has them open.

@@ -41,7 +41,7 @@ impl NewPack {
         let NewPack { object, length, .. } = *self;
         if let Some((place, _)) = self.files.first() {
             let key = Key::PackFiles(object, *place).encode();
-            // There may be some from an earlier run that was not known to have committed.
+            // Another part may begin with the same bytes: files can share them.
             let mut files =
                 transaction.get(&key)?.map(|list| decode_pack_files(&list)).transpose()?.unwrap_or_default();
             files.extend(self.files.iter().map(|(_, ino)| *ino));
@@ -74,9 +74,14 @@ pub(super) fn end(transaction: &mut dyn Transaction, object: ObjectId) -> KvResu
 }
 
 pub(super) fn forget_sparse(transaction: &mut dyn Transaction, operation: &ForgetSparsePacks) -> MetaResult<MetaReply> {
-    for (object, places) in &operation.packs {
-        transaction.delete(&Key::SparsePack(*object).encode());
-        places.iter().for_each(|place| transaction.delete(&Key::PackFiles(*object, *place).encode()));
+    let keys: Vec<Vec<u8>> = operation.packs.iter().map(|(object, _)| Key::SparsePack(*object).encode()).collect();
+    let notes = transaction.get_many(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    for (((_, since), key), note) in operation.packs.iter().zip(&keys).zip(notes) {
+        if let Some(note) = note
+            && SparseNote::decode(&note)?.since == since.as_nanos()
+        {
+            transaction.delete(key);
+        }
     }
     Ok(MetaReply::Done)
 }

@@ -62,10 +62,10 @@ impl Metadata {
         Ok(files.iter().copied().zip(lists).filter(named).collect())
     }
 
-    /// Those of these objects that files refer to.
-    pub fn live_among(&self, objects: &[ObjectId]) -> MetaResult<Vec<ObjectId>> {
+    /// How many bytes files have of each of these objects.
+    pub fn live_bytes(&self, objects: &[ObjectId]) -> MetaResult<Vec<u64>> {
         let live = self.at_snapshot(|reader| Ok(live(reader, objects)?))?;
-        Ok(objects.iter().zip(live).filter(|(_, live)| *live > 0).map(|(object, _)| *object).collect())
+        Ok(live.into_iter().map(|live| live.max(0).cast_unsigned()).collect())
     }
 }
 

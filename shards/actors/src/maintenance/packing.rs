@@ -159,7 +159,7 @@ async fn store(shard: &Rc<Shard>, staged_by: SessionId, load: Load) -> FsResult<
         shard.mutate(MetaOp::Pack(pack), Durability::Visible).await?;
         shoal_runtime::yield_now().await;
     }
-    if object_length > 0 && shard.read_metadata(move |metadata| metadata.live_among(&[object])).await?.is_empty() {
+    if object_length > 0 && shard.read_metadata(move |metadata| metadata.live_bytes(&[object])).await? == [0] {
         // All of it was changed meanwhile. What was in use for a moment is in the queue, and is deleted once more.
         shard.shared.transfer.delete(vec![object]).wait().await?;
     }

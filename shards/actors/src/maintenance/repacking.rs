@@ -4,8 +4,8 @@
 //! removing all of it; and what is left of several is waited for, for a while, to fill a new one. Two sessions that do it at
 //! once lose nothing but a PUT.
 //!
-//! Looked at are the files that a pack was made of, and of them the first chunks. What else refers to it (clones, copies)
-//! keeps the pack, which is then forgotten until it has lost more.
+//! Looked at are the files that a pack was made of, and of them the first chunks. Where something else refers to it (clones,
+//! copies), to move the rest would free nothing: the pack is left as it is, and forgotten until it has lost more.
 //!
 //! The new pack is synced before a list refers to it, as the old ones were. It goes straight to the store, also past a
 //! write-back folder: its bytes are safe already, and nobody shall have to wait for them.
@@ -19,7 +19,7 @@ use crate::transfer::{Fetch, Piece};
 use bytes::Bytes;
 use shoal_kv::Durability;
 use shoal_metadata::{ForgetSparsePacks, MetaOp, MovedPart, Repack, SparsePack};
-use shoal_types::{FsResult, Ino, ObjectId, Slice};
+use shoal_types::{FsResult, Ino, ObjectId, Slice, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -38,7 +38,8 @@ type Failed = RefCell<HashMap<ObjectId, Instant>>;
 /// Packs to be made into one.
 #[derive(Default)]
 struct Load {
-    packs: Vec<ObjectId>,
+    /// With the times of their notes.
+    packs: Vec<(ObjectId, Timestamp)>,
     bytes: u64,
     /// Some of them have waited long enough.
     ripe: bool,
@@ -49,8 +50,8 @@ struct Load {
 struct Rest {
     object_length: u32,
     files: Vec<FileRest>,
-    /// Parts of the list of its files.
-    places: Vec<u32>,
+    /// As the books count them: bytes that two slices show are two.
+    live_bytes: u64,
 }
 
 struct FileRest {
@@ -67,8 +68,6 @@ struct NewPack {
     bytes: Vec<Bytes>,
     length: u32,
     files: Vec<MovedFile>,
-    /// With parts of the lists of their files.
-    from: Vec<(ObjectId, Vec<u32>)>,
 }
 
 struct MovedFile {
@@ -115,18 +114,18 @@ async fn round(shard: &Rc<Shard>, failed: &Failed, all: bool) -> FsResult<()> {
                 continue;
             }
             if !is_sparse {
-                idle.push((object, Vec::new()));
+                idle.push((object, since));
                 continue;
             }
             let fits = load.bytes + live_bytes <= shard.shared.settings.block_bytes.into();
             if !fits || load.packs.len() == limits::SPARSE_PACKS_AT_ONCE {
                 repack(shard, std::mem::take(&mut load), failed).await?;
             }
-            load.packs.push(object);
+            load.packs.push((object, since));
             load.bytes += live_bytes;
             load.ripe |= all || age >= limits::SPARSE_PACK_AGE_RIPE;
         }
-        forget(shard, std::mem::take(&mut idle)).await?;
+        forget(shard, &std::mem::take(&mut idle)).await?;
         if behind.is_none() {
             break;
         }
@@ -135,12 +134,17 @@ async fn round(shard: &Rc<Shard>, failed: &Failed, all: bool) -> FsResult<()> {
 }
 
 async fn repack(shard: &Rc<Shard>, load: Load, failed: &Failed) -> FsResult<()> {
-    let mut new = NewPack::default();
-    for object in load.packs {
+    let (mut new, mut held) = (NewPack::default(), Vec::new());
+    for (object, since) in load.packs {
         if shard.shared.is_fenced() || shard.stopped.get() {
             return Ok(());
         }
         let rest = find(shard, object).await?;
+        // After the look at the files, so that what they lose meanwhile doesn't pass for somebody else's.
+        if live_bytes(shard, object).await? > rest.live_bytes {
+            held.push((object, since));
+            continue;
+        }
         let ranges = rest.ranges();
         let bytes: u32 = ranges.iter().map(|range| range.end - range.start).sum();
         // More than the books said, as it was copied meanwhile.
@@ -148,9 +152,9 @@ async fn repack(shard: &Rc<Shard>, load: Load, failed: &Failed) -> FsResult<()> 
             store(shard, std::mem::take(&mut new)).await?;
         }
         match read(shard, object, rest.object_length, &ranges).await {
-            Ok(bytes) => new.add(object, rest, &ranges, bytes),
+            Ok(bytes) => new.add(object, &rest, &ranges, bytes),
             // It has been made anew by somebody else.
-            Err(_) if shard.read_metadata(move |metadata| metadata.live_among(&[object])).await?.is_empty() => {}
+            Err(_) if live_bytes(shard, object).await? == 0 => {}
             Err(error) => {
                 tracing::warn!(%error, %object, "a pack of which little is left could not be read");
                 failed.borrow_mut().insert(object, Instant::now());
@@ -159,7 +163,12 @@ async fn repack(shard: &Rc<Shard>, load: Load, failed: &Failed) -> FsResult<()> 
         }
         shoal_runtime::yield_now().await;
     }
-    store(shard, new).await
+    store(shard, new).await?;
+    forget(shard, &held).await
+}
+
+async fn live_bytes(shard: &Shard, object: ObjectId) -> FsResult<u64> {
+    Ok(shard.read_metadata(move |metadata| metadata.live_bytes(&[object])).await?[0])
 }
 
 async fn find(shard: &Rc<Shard>, object: ObjectId) -> FsResult<Rest> {
@@ -173,7 +182,6 @@ async fn find(shard: &Rc<Shard>, object: ObjectId) -> FsResult<Rest> {
             for (ino, slices) in shard.read_metadata(named).await? {
                 rest.add(object, ino, &slices);
             }
-            rest.places.push(list.place);
         }
         if behind.is_none() {
             return Ok(rest);
@@ -195,30 +203,23 @@ async fn read(shard: &Shard, object: ObjectId, object_length: u32, ranges: &[Ran
 
 /// Puts the new pack and has the files refer to it, some at a time.
 async fn store(shard: &Rc<Shard>, new: NewPack) -> FsResult<()> {
-    let NewPack { parts, bytes, length, files, from } = new;
-    let transfer = &shard.shared.transfer;
-    let mut objects: Vec<ObjectId> = from.iter().map(|(object, _)| *object).collect();
-    let mut stored = None;
-    if !files.is_empty() {
-        let object = shard.next_object().await?;
-        let right = transfer.rewrite().wait().await?;
-        transfer.upload_through(object, bytes).wait().await?;
-        transfer.sync(vec![object]).wait().await?;
-        drop(right);
-        refer(shard, object, length, &parts, files).await?;
-        shard.shared.want_maintenance();
-        objects.push(object);
-        stored = Some(object);
-    }
-    let live: BTreeSet<ObjectId> =
-        shard.read_metadata(move |metadata| metadata.live_among(&objects)).await?.into_iter().collect();
-    if let Some(object) = stored.filter(|object| !live.contains(object)) {
-        // All of the files were changed meanwhile, or the first of them removed before the others came.
-        transfer.delete(vec![object]).wait().await?;
+    let NewPack { parts, bytes, length, files } = new;
+    if files.is_empty() {
         return Ok(());
     }
-    // What still refers to these is not to be found by their lists.
-    forget(shard, from.into_iter().filter(|(object, _)| live.contains(object)).collect()).await
+    let transfer = &shard.shared.transfer;
+    let object = shard.next_object().await?;
+    let right = transfer.rewrite().wait().await?;
+    transfer.upload_through(object, bytes).wait().await?;
+    transfer.sync(vec![object]).wait().await?;
+    drop(right);
+    refer(shard, object, length, &parts, files).await?;
+    shard.shared.want_maintenance();
+    if live_bytes(shard, object).await? == 0 {
+        // All of the files were changed meanwhile, or the first of them removed before the others came.
+        transfer.delete(vec![object]).wait().await?;
+    }
+    Ok(())
 }
 
 async fn refer(
@@ -254,8 +255,8 @@ async fn refer(
     Ok(())
 }
 
-async fn forget(shard: &Rc<Shard>, packs: Vec<(ObjectId, Vec<u32>)>) -> FsResult<()> {
-    for packs in packs.chunks(PACKS_FORGOTTEN_PER_COMMIT) {
+async fn forget(shard: &Rc<Shard>, packs: &[(ObjectId, Timestamp)]) -> FsResult<()> {
+    if !packs.is_empty() {
         let forget = ForgetSparsePacks { packs: packs.to_vec() };
         shard.mutate(MetaOp::ForgetSparsePacks(forget), Durability::Visible).await?;
     }
@@ -266,6 +267,7 @@ impl Rest {
     fn add(&mut self, object: ObjectId, ino: Ino, list: &[Slice]) {
         let named = list.iter().filter(|slice| slice.object == object);
         self.object_length = named.clone().map(|slice| slice.object_length).fold(self.object_length, u32::max);
+        self.live_bytes += named.clone().map(|slice| u64::from(slice.length)).sum::<u64>();
         let ranges = named.map(|slice| slice.object_offset..slice.object_offset + slice.length).collect();
         self.files.push(FileRest { ino, ranges, slices: list.len() });
     }
@@ -286,7 +288,7 @@ impl Rest {
 }
 
 impl NewPack {
-    fn add(&mut self, from: ObjectId, rest: Rest, ranges: &[Range<u32>], bytes: Vec<Bytes>) {
+    fn add(&mut self, from: ObjectId, rest: &Rest, ranges: &[Range<u32>], bytes: Vec<Bytes>) {
         let first = self.parts.len();
         for range in ranges {
             let length = range.end - range.start;
@@ -295,17 +297,16 @@ impl NewPack {
         }
         self.bytes.extend(bytes);
         let number = |range: &Range<u32>| first + ranges.partition_point(|part| part.end < range.end);
-        for FileRest { ino, ranges, slices } in rest.files {
+        for FileRest { ino, ranges, slices } in &rest.files {
+            let (ino, slices) = (*ino, *slices);
             self.files.push(MovedFile { ino, parts: ranges.iter().map(number).collect(), slices });
         }
-        self.from.push((from, rest.places));
     }
 }
 
 /// What one transaction moves.
 const REPACK_COMMIT_FILES: usize = 128;
 const REPACK_COMMIT_SLICES: usize = 4096;
-const PACKS_FORGOTTEN_PER_COMMIT: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -324,9 +325,9 @@ mod tests {
         rest.add(ObjectId(1), Ino(11), &[slice(1, 100, 50), slice(1, 520, 10)]);
         rest.add(ObjectId(1), Ino(12), &[slice(1, 150, 20)]);
         let ranges = rest.ranges();
-        assert_eq!(ranges, [100..170, 500..600]);
+        assert_eq!((&ranges[..], rest.live_bytes), (&[100..170, 500..600][..], 180));
         let mut new = NewPack { length: 30, ..NewPack::default() };
-        new.add(ObjectId(1), rest, &ranges, Vec::new());
+        new.add(ObjectId(1), &rest, &ranges, Vec::new());
         let moved = |from_offset, to_offset, length| MovedPart { from: ObjectId(1), from_offset, to_offset, length };
         assert_eq!(new.parts, [moved(100, 30, 70), moved(500, 100, 100)]);
         assert_eq!(new.files.iter().map(|file| file.parts.clone()).collect::<Vec<_>>(), [vec![1], vec![0, 1], vec![0]]);
