@@ -22,6 +22,7 @@ pub struct StoreCounters([Counters; KINDS]);
 struct Counters {
     requests: AtomicU64,
     failed: AtomicU64,
+    given_up: AtomicU64,
     bytes: AtomicU64,
     /// By the binary logarithm of the microseconds they took.
     took: [AtomicU64; TIMES],
@@ -41,9 +42,11 @@ pub struct Figures {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct KindFigures {
     pub requests: u64,
-    /// Given up, or answered by an error; that an object is not there, or is there already, is an answer.
+    /// By an error; that an object is not there, or is there already, is none.
     pub failed: u64,
-    /// Of those that did not fail.
+    /// They took too long, or the same was asked once more and answered sooner.
+    pub given_up: u64,
+    /// Of those that were answered.
     pub bytes: u64,
     /// Half of them took less than this, and 99 of 100 less than that: microseconds, rounded up to a power of two.
     pub half_within_us: u64,
@@ -73,38 +76,34 @@ impl CountedStore {
     ) -> StoreResult<T> {
         let mut under_way = UnderWay::begin(&self.counters.0[kind as usize]);
         let result = request.await;
+        under_way.ended = true;
+        let counters = under_way.counters;
         match &result {
-            Ok(answer) => under_way.answered(bytes(answer)),
-            Err(StoreError::NotFound(_) | StoreError::Exists(_)) => under_way.answered(0),
-            Err(_) => {}
-        }
+            Ok(answer) => counters.bytes.fetch_add(bytes(answer), Relaxed),
+            Err(StoreError::NotFound(_) | StoreError::Exists(_)) => 0,
+            Err(_) => counters.failed.fetch_add(1, Relaxed),
+        };
         result
     }
 }
 
-/// Counts itself as failed at its end, unless it was answered.
 struct UnderWay<'a> {
     counters: &'a Counters,
     begun: Instant,
-    answered: bool,
+    ended: bool,
 }
 
 impl<'a> UnderWay<'a> {
     fn begin(counters: &'a Counters) -> Self {
         counters.requests.fetch_add(1, Relaxed);
-        UnderWay { counters, begun: Instant::now(), answered: false }
-    }
-
-    fn answered(&mut self, bytes: u64) {
-        self.counters.bytes.fetch_add(bytes, Relaxed);
-        self.answered = true;
+        UnderWay { counters, begun: Instant::now(), ended: false }
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.counters.took[bucket(self.begun.elapsed())].fetch_add(1, Relaxed);
-        self.counters.failed.fetch_add(u64::from(!self.answered), Relaxed);
+        self.counters.given_up.fetch_add(u64::from(!self.ended), Relaxed);
     }
 }
 
@@ -128,6 +127,7 @@ impl Counters {
         KindFigures {
             requests: self.requests.load(Relaxed),
             failed: self.failed.load(Relaxed),
+            given_up: self.given_up.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             half_within_us: within(0.5),
             most_within_us: within(0.99),
@@ -187,7 +187,7 @@ impl ObjectStore for CountedStore {
 mod tests {
     use super::*;
     use crate::contract::Subject;
-    use crate::{FaultyStore, OpendalStore};
+    use crate::{FaultyStore, LimitedStore, OpendalStore, Rates};
 
     fn counted(inner: impl ObjectStore) -> CountedStore {
         CountedStore::new(Arc::new(inner), Arc::default())
@@ -212,6 +212,14 @@ mod tests {
         let failed = failed.iter().filter(|result| !matches!(result, Ok(()) | Err(StoreError::NotFound(_)))).count();
         assert_eq!(down.figures().unwrap().delete.failed, failed as u64);
         assert!(failed > 0);
+        let slow = counted(LimitedStore::new(
+            Arc::new(OpendalStore::memory().unwrap()),
+            Rates { requests: Some(1), ..Rates::default() },
+        ));
+        slow.put("v/a", Vec::new()).await.unwrap();
+        tokio::time::timeout(Duration::from_millis(1), slow.delete("v/a")).await.unwrap_err();
+        let figures = slow.figures().unwrap().delete;
+        assert_eq!((figures.requests, figures.failed, figures.given_up), (1, 0, 1));
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! CACHE          on a regular file                in: order(8) first byte(8) end(8), zeros up to CACHE_BYTES
 //!                                                 out: next byte(8) bytes cached(8) bytes looked at(8) pinned(8)
 //! STORE_FIGURES  on any directory                 out: requests at once(8), then of puts, gets and deletes each:
-//!                                                      requests(8) failed(8) bytes(8) half within µs(8) most within µs(8)
+//!                                                      requests(8) failed(8) given up(8) bytes(8) half within µs(8)
+//!                                                      most within µs(8)
 //! ```
 //!
 //! The kernel carries such a request without holding any lock on names or inodes, so the daemon may have it forget names
@@ -58,7 +59,7 @@ pub const COMPACT_BYTES: usize = 32;
 pub const COMPACTED: u64 = u64::MAX;
 pub const CACHE_BYTES: usize = 32;
 pub const CACHE_DONE: u64 = u64::MAX;
-pub const STORE_FIGURES_NUMBERS: usize = 16;
+pub const STORE_FIGURES_NUMBERS: usize = 19;
 
 pub const REMOVE_TREE: u32 = command(WRITE, 1, NAME_BYTES);
 pub const TRASH_ORIGIN: u32 = command(READ | WRITE, 2, ORIGIN_BYTES);
@@ -155,7 +156,7 @@ mod tests {
         assert_eq!(REMOVALS, 0x8008_5303);
         assert_eq!(COMPACT, 0xc020_5307);
         assert_eq!(CACHE, 0xc020_5308);
-        assert_eq!(STORE_FIGURES, 0x8080_5309);
+        assert_eq!(STORE_FIGURES, 0x8098_5309);
     }
 
     #[test]

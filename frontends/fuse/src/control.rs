@@ -89,12 +89,13 @@ pub fn store_figures(directory: impl AsFd) -> io::Result<Figures> {
     let kind = |first: usize| KindFigures {
         requests: numbers[first],
         failed: numbers[first + 1],
-        bytes: numbers[first + 2],
-        half_within_us: numbers[first + 3],
-        most_within_us: numbers[first + 4],
+        given_up: numbers[first + 2],
+        bytes: numbers[first + 3],
+        half_within_us: numbers[first + 4],
+        most_within_us: numbers[first + 5],
     };
     let at_once = Some(numbers[0]).filter(|at_once| *at_once > 0);
-    Ok(Figures { put: kind(1), get: kind(6), delete: kind(11), at_once })
+    Ok(Figures { put: kind(1), get: kind(7), delete: kind(13), at_once })
 }
 
 fn numbers(bytes: &[u8; 32]) -> [u64; 4] {

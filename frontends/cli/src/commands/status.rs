@@ -39,7 +39,7 @@ Examples:
             objects, bytes
   requests  of a mount point whose mount may be asked: at_once (how many are let through;
             null where that is fixed), put, get and delete, each with requests, failed,
-            bytes, half_within_us and most_within_us (99 of 100); else null
+            given_up, bytes, half_within_us and most_within_us (99 of 100); else null
   queues    removals (files to be removed), deletions (objects to be deleted)
   sessions  session, kind (mount, command or watcher), consistency (of a mount:
             strict, coherent or relaxed), host, pid, mount_point, started
@@ -82,6 +82,7 @@ struct Requests {
 struct RequestsOfKind {
     requests: u64,
     failed: u64,
+    given_up: u64,
     bytes: u64,
     half_within_us: u64,
     most_within_us: u64,
@@ -89,8 +90,8 @@ struct RequestsOfKind {
 
 impl From<KindFigures> for RequestsOfKind {
     fn from(figures: KindFigures) -> Self {
-        let KindFigures { requests, failed, bytes, half_within_us, most_within_us } = figures;
-        RequestsOfKind { requests, failed, bytes, half_within_us, most_within_us }
+        let KindFigures { requests, failed, given_up, bytes, half_within_us, most_within_us } = figures;
+        RequestsOfKind { requests, failed, given_up, bytes, half_within_us, most_within_us }
     }
 }
 
@@ -295,13 +296,15 @@ fn folder_rows(folders: &[NotUploaded]) -> Vec<Vec<String>> {
 }
 
 fn request_rows(requests: &Requests) -> Vec<Vec<String>> {
-    let mut rows =
-        vec![["REQUESTS", "NUMBER", "FAILED", "BYTES", "HALF WITHIN", "99 % WITHIN"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["REQUESTS", "NUMBER", "FAILED", "GIVEN UP", "BYTES", "HALF WITHIN", "99 % WITHIN"].map(str::to_owned).to_vec(),
+    ];
     for (kind, figures) in [("put", &requests.put), ("get", &requests.get), ("delete", &requests.delete)] {
         rows.push(vec![
             kind.to_owned(),
             figures.requests.to_string(),
             figures.failed.to_string(),
+            figures.given_up.to_string(),
             ByteCount(figures.bytes).to_string(),
             milliseconds(figures.half_within_us),
             milliseconds(figures.most_within_us),

@@ -49,9 +49,9 @@ impl VolumeService {
             return Err(Errno::EPERM);
         }
         let figures = self.volume.store_figures().ok_or(Errno::EOPNOTSUPP)?;
-        let kinds = [figures.put, figures.get, figures.delete]
-            .into_iter()
-            .flat_map(|kind| [kind.requests, kind.failed, kind.bytes, kind.half_within_us, kind.most_within_us]);
+        let kinds = [figures.put, figures.get, figures.delete].into_iter().flat_map(|kind| {
+            [kind.requests, kind.failed, kind.given_up, kind.bytes, kind.half_within_us, kind.most_within_us]
+        });
         Ok([figures.at_once.unwrap_or(0)].into_iter().chain(kinds).flat_map(u64::to_ne_bytes).collect())
     }
 
