@@ -5,7 +5,7 @@ use shoal_ci_conformance::{is_long, wait_until};
 use shoal_ci_servers::{FoundationDb, Mariadb, Postgres, Program, Redis, Server, Tikv};
 use shoal_ci_testbed::{Bed, Daemon};
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -148,15 +148,20 @@ fn watch_tells(bed: Bed, late: bool) {
     let mut watch = pair.bed.command();
     watch.args(["watch", "--recursive", "--json"]).arg(&pair.paths("folder")[1]);
     let mut watch = watch.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-    let mut said = String::new();
-    BufReader::new(watch.stderr.take().expect("piped")).read_line(&mut said).expect("it says that it watches");
+    let (mut said, mut complaint) = (String::new(), String::new());
+    let mut errors = BufReader::new(watch.stderr.take().expect("piped"));
+    errors.read_line(&mut said).expect("it says that it watches");
     assert!(said.starts_with("watching "), "{said}");
+    let mut lines = BufReader::new(watch.stdout.take().expect("piped")).lines();
+    let mut tell = || lines.next().map(|line| serde_json::from_str(&line.expect("text")).expect("JSON"));
     let folder = &pair.paths("folder")[0];
     let process = Pid::from_child(&watch);
+    fs::create_dir(folder.join("a")).expect("made");
+    let mut told: Vec<serde_json::Value> = tell().into_iter().collect();
+    // From here on it waits for more.
     if late {
         kill_process(process, Signal::STOP).expect("stopped");
     }
-    fs::create_dir(folder.join("a")).expect("made");
     fs::write(pair.paths("outside")[0].as_path(), b"not told").expect("written");
     fs::write(folder.join("a/f"), b"told").expect("written");
     fs::rename(folder.join("a"), folder.join("b")).expect("moved");
@@ -165,11 +170,9 @@ fn watch_tells(bed: Bed, late: bool) {
     fs::remove_dir(folder.join("b")).expect("removed");
     fs::remove_dir(folder).expect("removed");
     kill_process(process, Signal::CONT).expect("continued");
-    let told: Vec<serde_json::Value> = BufReader::new(watch.stdout.take().expect("piped"))
-        .lines()
-        .map(|line| serde_json::from_str(&line.expect("text")).expect("JSON"))
-        .collect();
-    assert!(watch.wait().expect("it ends").success(), "it ends with its folder");
+    told.extend(std::iter::from_fn(tell));
+    errors.read_to_string(&mut complaint).expect("text");
+    assert!(watch.wait().expect("it ends").success(), "it ends with its folder: {complaint}");
     let words: Vec<String> = told
         .iter()
         .map(|told| [&told["change"], &told["path"], &told["from"]].map(|word| word.as_str().unwrap_or("-")).join(" "))

@@ -3,9 +3,11 @@
 //! a wait with a bound would be lost in the next.)
 
 use crate::error;
-use redis::{Connection, PubSub};
+use redis::{Connection, PubSub, RedisError};
 use shoal_kv::{KvError, KvResult};
 use shoal_kv_remote::{Failure, LISTEN_PAUSE, Listener};
+use std::error::Error;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
@@ -89,13 +91,34 @@ fn hear(messages: &mut PubSub<'_>, ear: &Ear) -> Option<String> {
                 ear.state().heard = true;
                 ear.changed.notify_all();
             }
-            Err(error) if error.is_timeout() => {}
+            Err(error) if error.is_timeout() || is_interrupted(&error) => {}
             Err(error) => return Some(format!("redis: listening for commits: {error}")),
         }
     }
     None
 }
 
+/// A program that was stopped and goes on: a socket with a time-out then gives its wait up, without any signal handler (see
+/// signal(7)).
+fn is_interrupted(error: &RedisError) -> bool {
+    // The library shows its own pointer to the error as the source.
+    let shared = error.source().and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    let cause = shared.and_then(|shared| shared.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::Interrupted)
+}
+
 /// How soon the thread sees that nobody listens any more.
 const END_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const UNPOISONED: &str = "no code panics while it holds this lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_was_interrupted_is_told_from_a_lost_connection() {
+        let of_kind = |kind| RedisError::from(io::Error::from(kind));
+        assert!(is_interrupted(&of_kind(io::ErrorKind::Interrupted)));
+        assert!(!is_interrupted(&of_kind(io::ErrorKind::ConnectionReset)));
+    }
+}

@@ -5,11 +5,11 @@
 //! had to wait, more are: twice as many up to where it last went wrong, and an eighth more from there on (as TCP does it,
 //! RFC 5681). Single failures change nothing.
 
-use crate::{BoxFuture, Figures, ListedObject, ObjectStore, StoreError, StoreResult};
+use crate::store::forward_the_rest;
+use crate::{BoxFuture, Figures, ObjectStore, StoreError, StoreResult};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub struct AdaptiveStore {
@@ -132,32 +132,10 @@ impl ObjectStore for AdaptiveStore {
         Box::pin(self.ask(self.inner.get_whole(key)))
     }
 
-    fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.sync(keys)
-    }
-
-    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
-        self.inner.sync_all()
-    }
+    forward_the_rest!();
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(self.ask(self.inner.delete(key)))
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        found: &'a mut (dyn FnMut(ListedObject) -> StoreResult<()> + Send),
-    ) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.list(prefix, found)
-    }
-
-    fn remove_temporaries(&self, older_than: SystemTime) -> BoxFuture<'_, StoreResult<u64>> {
-        self.inner.remove_temporaries(older_than)
-    }
-
-    fn remove_empty_folders<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.remove_empty_folders(folder)
     }
 
     fn figures(&self) -> Option<Figures> {
@@ -169,8 +147,8 @@ impl ObjectStore for AdaptiveStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OpendalStore;
     use crate::contract::Subject;
+    use crate::{ListedObject, OpendalStore};
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::time::Duration;
 

@@ -1,11 +1,12 @@
 //! A store that counts what it is asked and how long that takes.
 
-use crate::{BoxFuture, ListedObject, ObjectStore, StoreError, StoreResult};
+use crate::store::forward_the_rest;
+use crate::{BoxFuture, ObjectStore, StoreError, StoreResult};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::time::Instant;
 
 pub struct CountedStore {
@@ -149,32 +150,10 @@ impl ObjectStore for CountedStore {
         Box::pin(self.count(Kind::Get, self.inner.get_whole(key), |bytes| bytes.len() as u64))
     }
 
-    fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.sync(keys)
-    }
-
-    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
-        self.inner.sync_all()
-    }
+    forward_the_rest!();
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(self.count(Kind::Delete, self.inner.delete(key), |()| 0))
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        found: &'a mut (dyn FnMut(ListedObject) -> StoreResult<()> + Send),
-    ) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.list(prefix, found)
-    }
-
-    fn remove_temporaries(&self, older_than: SystemTime) -> BoxFuture<'_, StoreResult<u64>> {
-        self.inner.remove_temporaries(older_than)
-    }
-
-    fn remove_empty_folders<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.remove_empty_folders(folder)
     }
 
     fn figures(&self) -> Option<Figures> {

@@ -5,13 +5,14 @@
 //! are late, a second question makes them later.
 
 use crate::budget::Budget;
-use crate::{BoxFuture, Figures, ListedObject, ObjectStore, StoreResult};
+use crate::store::forward_the_rest;
+use crate::{BoxFuture, Figures, ObjectStore, StoreResult};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::time::Instant;
 
 pub struct HedgedStore {
@@ -111,32 +112,10 @@ impl ObjectStore for HedgedStore {
         Box::pin(self.first(&self.large, move || self.inner.get_whole(key)))
     }
 
-    fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.sync(keys)
-    }
-
-    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
-        self.inner.sync_all()
-    }
+    forward_the_rest!();
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         self.inner.delete(key)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        found: &'a mut (dyn FnMut(ListedObject) -> StoreResult<()> + Send),
-    ) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.list(prefix, found)
-    }
-
-    fn remove_temporaries(&self, older_than: SystemTime) -> BoxFuture<'_, StoreResult<u64>> {
-        self.inner.remove_temporaries(older_than)
-    }
-
-    fn remove_empty_folders<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.remove_empty_folders(folder)
     }
 
     fn figures(&self) -> Option<Figures> {

@@ -3,12 +3,13 @@
 //! Each rate holds by itself, and for all users of the store together. Retries and hedges below are not
 //! counted: a fifth at most comes on top. The bytes of a read are counted before it where they are known, else after it.
 
-use crate::{BoxFuture, Figures, ListedObject, ObjectStore, StoreResult};
+use crate::store::forward_the_rest;
+use crate::{BoxFuture, Figures, ObjectStore, StoreResult};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::time::Instant;
 
 pub struct LimitedStore {
@@ -104,35 +105,13 @@ impl ObjectStore for LimitedStore {
         })
     }
 
-    fn sync<'a>(&'a self, keys: &'a [String]) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.sync(keys)
-    }
-
-    fn sync_all(&self) -> BoxFuture<'_, StoreResult<()>> {
-        self.inner.sync_all()
-    }
+    forward_the_rest!();
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         Box::pin(async move {
             self.request().await;
             self.inner.delete(key).await
         })
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        found: &'a mut (dyn FnMut(ListedObject) -> StoreResult<()> + Send),
-    ) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.list(prefix, found)
-    }
-
-    fn remove_temporaries(&self, older_than: SystemTime) -> BoxFuture<'_, StoreResult<u64>> {
-        self.inner.remove_temporaries(older_than)
-    }
-
-    fn remove_empty_folders<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, StoreResult<()>> {
-        self.inner.remove_empty_folders(folder)
     }
 
     fn figures(&self) -> Option<Figures> {

@@ -68,3 +68,36 @@ pub struct ListedObject {
     /// Where the store tells.
     pub modified: Option<SystemTime>,
 }
+
+/// The methods of a store around `self.inner` that is about puts, gets and deletions alone.
+macro_rules! forward_the_rest {
+    () => {
+        fn sync<'a>(&'a self, keys: &'a [String]) -> $crate::BoxFuture<'a, $crate::StoreResult<()>> {
+            self.inner.sync(keys)
+        }
+
+        fn sync_all(&self) -> $crate::BoxFuture<'_, $crate::StoreResult<()>> {
+            self.inner.sync_all()
+        }
+
+        fn list<'a>(
+            &'a self,
+            prefix: &'a str,
+            found: &'a mut (dyn FnMut($crate::ListedObject) -> $crate::StoreResult<()> + Send),
+        ) -> $crate::BoxFuture<'a, $crate::StoreResult<()>> {
+            self.inner.list(prefix, found)
+        }
+
+        fn remove_temporaries(
+            &self,
+            older_than: std::time::SystemTime,
+        ) -> $crate::BoxFuture<'_, $crate::StoreResult<u64>> {
+            self.inner.remove_temporaries(older_than)
+        }
+
+        fn remove_empty_folders<'a>(&'a self, folder: &'a str) -> $crate::BoxFuture<'a, $crate::StoreResult<()>> {
+            self.inner.remove_empty_folders(folder)
+        }
+    };
+}
+pub(crate) use forward_the_rest;
