@@ -71,7 +71,11 @@ async fn answer(shard: Rc<Shard>, message: Message) {
             respond(Ok(()));
         }
         Message::RetryLocks => shard.retry_locks(),
-        Message::Barrier { respond } => respond(Ok(())),
+        Message::Barrier { respond } => {
+            // What was read from the kernel may lie in the ring, and this message was ahead of it.
+            shoal_runtime::ring_turn().await;
+            respond(Ok(()));
+        }
         Message::Closed { ino } => shard.closed(ino).await,
         Message::Removed { ino } => shard.removed_owned(ino).await,
         Message::FlushFiles { respond } => respond(flush_files(&shard).await),

@@ -1,7 +1,7 @@
 //! File I/O and readiness on the current shard's ring.
 
 use crate::buffer::AlignedBuffer;
-use crate::ring_ops::{Poll, ReadRange, WriteBytes, WriteRange};
+use crate::ring_ops::{Nothing, Poll, ReadRange, WriteBytes, WriteRange};
 use compio_buf::BufResult;
 use std::io;
 use std::ops::Range;
@@ -15,6 +15,14 @@ pub type RingFile = Arc<OwnedFd>;
 pub async fn readable(file: &RingFile, exclusive: bool) -> io::Result<()> {
     let BufResult(result, _) = compio_runtime::submit(Poll { file: file.clone(), exclusive }).await;
     result.map(|_| ())
+}
+
+/// Returns behind all that the ring had completed when it was called: tasks that waited for it have gone on by then. For
+/// tasks: the main future of a shard is polled before them, and so takes messages that came later.
+pub async fn ring_turn() {
+    let BufResult(result, _) = compio_runtime::submit(Nothing).await;
+    // Also a ring that takes no more has been looked at.
+    let _ = result;
 }
 
 /// Reads file bytes from `offset` into `range` of the buffer's capacity, in one kernel request: the count may be short.
@@ -54,6 +62,32 @@ pub async fn write_bytes_at(file: &RingFile, bytes: bytes::Bytes, offset: u64) -
 mod tests {
     use super::*;
     use crate::shard_threads;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    #[test]
+    fn after_a_turn_of_the_ring_whoever_waited_for_it_has_gone_on() {
+        let threads = shard_threads(1, false, |_| async {
+            let (sender, done) = futures_channel::oneshot::channel();
+            crate::spawn(async move {
+                for _ in 0..100 {
+                    let (reader, writer) = rustix::pipe::pipe().expect("pipe");
+                    let (reader, gone_on) = (Arc::new(reader), Rc::new(Cell::new(false)));
+                    rustix::io::write(&writer, b"x").expect("written");
+                    let seen = gone_on.clone();
+                    crate::spawn_eager(async move {
+                        readable(&reader, true).await.expect("there is something");
+                        seen.set(true);
+                    });
+                    ring_turn().await;
+                    assert!(gone_on.get());
+                }
+                sender.send(()).expect("the shard waits");
+            });
+            done.await.expect("the task ends");
+        });
+        threads.expect("a shard starts").join();
+    }
 
     #[test]
     fn what_the_ring_writes_it_reads_back() {

@@ -12,7 +12,7 @@ mod threads;
 
 pub use buffer::{AlignedBuffer, Lender};
 pub use device::{DeviceCommand, device_command};
-pub use file_io::{RingFile, read_at, readable, write_at, write_bytes_at};
+pub use file_io::{RingFile, read_at, readable, ring_turn, write_at, write_bytes_at};
 pub use mailbox::{Mailbox, MailboxReceiver, mailbox};
 pub use threads::{ShardThreads, shard_threads};
 

@@ -29,6 +29,17 @@ unsafe impl OpCode for Poll {
     }
 }
 
+pub(crate) struct Nothing;
+
+// SAFETY: the entry refers to nothing.
+unsafe impl OpCode for Nothing {
+    type Control = ();
+
+    fn create_entry(&mut self, _: &mut ()) -> OpEntry {
+        opcode::Nop::new().build().into()
+    }
+}
+
 pub(crate) struct ReadRange {
     pub file: Arc<OwnedFd>,
     pub buffer: AlignedBuffer,
