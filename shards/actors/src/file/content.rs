@@ -19,7 +19,7 @@ pub(super) struct Content {
     /// The file has never had slices, so small content may stay in metadata.
     pub has_chunks: bool,
     pub chunks: HashMap<u64, Rc<Chunk>>,
-    /// A chunk that is not in `chunks` has no slices: the file had none when it was loaded.
+    /// A chunk that is not in `chunks` has no slices: all that the file had were loaded with it.
     pub chunks_complete: bool,
     pub sealed: VecDeque<Rc<Batch>>,
     pub dirty: DirtyMap,
