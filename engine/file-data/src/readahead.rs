@@ -136,11 +136,16 @@ impl Stream {
         if window_bytes_max == 0 || chance || self.fetched - self.front > self.window / 2 {
             return None;
         }
-        self.window = self.window.saturating_mul(2).max(WINDOW_BYTES_FIRST).min(window_bytes_max);
+        self.window = next_window(self.window, window_bytes_max);
         let ahead = self.fetched..self.front.saturating_add(self.window);
         self.fetched = self.fetched.max(ahead.end);
         (ahead.start < ahead.end).then_some(ahead)
     }
+}
+
+/// How far ahead a reader is followed after it has been by `window` bytes.
+pub(crate) fn next_window(window: u64, bytes_max: u64) -> u64 {
+    window.saturating_mul(2).max(WINDOW_BYTES_FIRST).min(bytes_max)
 }
 
 const STREAMS_MAX: usize = 8;

@@ -3,7 +3,7 @@
 //! Four reads of one length, each as far from the one before and nothing read between them, make a stride. From then on
 //! the reads to come are known, and are fetched ahead as a stream's are, by a window that doubles.
 
-use crate::readahead::Ahead;
+use crate::readahead::{Ahead, next_window};
 use std::collections::VecDeque;
 
 #[derive(Clone, Debug, Default)]
@@ -114,7 +114,7 @@ impl Stride {
         if window_bytes_max == 0 || (self.window > 0 && self.fetched > reads(self.window) / 2) {
             return None;
         }
-        self.window = self.window.saturating_mul(2).max(WINDOW_BYTES_FIRST).min(window_bytes_max);
+        self.window = next_window(self.window, window_bytes_max);
         let wanted = reads(self.window);
         let start = self.next?.checked_add_signed(self.step.checked_mul(self.fetched.cast_signed())?)?;
         let ahead =
@@ -130,7 +130,6 @@ const STRIDES_MAX: usize = 4;
 const READS_IN_FLIGHT: i64 = 8;
 /// Each is a request of its own.
 const READS_AHEAD_MAX: u64 = 64;
-const WINDOW_BYTES_FIRST: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
