@@ -7,6 +7,7 @@
 //!
 //! The pack is synced before a list refers to it, as what was staged may have been.
 
+use super::repacking::live_bytes;
 use crate::limits;
 use crate::shard::Shard;
 use crate::shared::now;
@@ -159,7 +160,7 @@ async fn store(shard: &Rc<Shard>, staged_by: SessionId, load: Load) -> FsResult<
         shard.mutate(MetaOp::Pack(pack), Durability::Visible).await?;
         shoal_runtime::yield_now().await;
     }
-    if object_length > 0 && shard.read_metadata(move |metadata| metadata.live_bytes(&[object])).await? == [0] {
+    if object_length > 0 && live_bytes(shard, object).await? == 0 {
         // All of it was changed meanwhile. What was in use for a moment is in the queue, and is deleted once more.
         shard.shared.transfer.delete(vec![object]).wait().await?;
     }

@@ -167,7 +167,7 @@ async fn repack(shard: &Rc<Shard>, load: Load, failed: &Failed) -> FsResult<()> 
     forget(shard, &held).await
 }
 
-async fn live_bytes(shard: &Shard, object: ObjectId) -> FsResult<u64> {
+pub(super) async fn live_bytes(shard: &Shard, object: ObjectId) -> FsResult<u64> {
     Ok(shard.read_metadata(move |metadata| metadata.live_bytes(&[object])).await?[0])
 }
 
