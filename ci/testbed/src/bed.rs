@@ -123,6 +123,8 @@ impl Bed {
         let mut command = self.command();
         command.arg("mount").arg(self.url()).arg(&mount_point).arg("--foreground").args(options);
         command.arg("--cache-dir").arg(self.path("cache")).arg("--log-file").arg(self.path(log));
+        // However full the disk of this machine is.
+        command.args(["--cache-free-ratio", "0"]);
         Daemon::start(command, mount_point)
     }
 

@@ -152,10 +152,15 @@ impl Sandbox {
         url
     }
 
+    /// Its cache takes what it's given, however full the disk of the machine is, unless the options say otherwise.
     pub fn mount(&mut self, url: &str, name: &str, options: &[&str]) -> PathBuf {
         let point = self.mount_point(name);
-        let fixed = ["mount", url, point.to_str().unwrap()];
-        self.ok(&[&fixed[..], options].concat());
+        let mut arguments = vec!["mount", url, point.to_str().unwrap()];
+        if !options.contains(&"--cache-free-ratio") {
+            arguments.extend(["--cache-free-ratio", "0"]);
+        }
+        arguments.extend(options);
+        self.ok(&arguments);
         point
     }
 

@@ -80,6 +80,8 @@ impl Volume {
         let mut command = self.command(&["mount", &self.database()]);
         command.arg(&self.point).arg("--cache-dir").arg(&self.cache);
         command.args(["--cache-size", &format!("{}M", self.cache_bytes.div_ceil(1 << 20))]);
+        // However full the disk is: what is measured is the cache.
+        command.args(["--cache-free-ratio", "0"]);
         command.arg("--log-file").arg(self.log());
         command
     }
