@@ -119,8 +119,27 @@ impl CachePart {
                 let wanted = (disk.f_blocks as f64 * self.shared.free_space_min) as u64;
                 let missing = wanted.saturating_sub(disk.f_bavail).saturating_mul(disk.f_frsize);
                 space.shortage.set(missing.min(FREE_SPACE_EVICTION_BYTES_MAX));
+                self.note_free_space(missing == 0, disk.f_bavail.saturating_mul(disk.f_frsize));
             }
             Err(error) => self.note(&error.into()),
+        }
+    }
+
+    /// Tells of each change once: a cache that keeps nothing is otherwise just slow.
+    fn note_free_space(&self, enough: bool, free_bytes: u64) {
+        let Shared { slot, free_space_min, short_of_space, .. } = &*self.shared;
+        if short_of_space.load(SeqCst) != enough || short_of_space.swap(!enough, SeqCst) != enough {
+            return;
+        }
+        let folder = slot.display();
+        match enough {
+            true => tracing::info!(%folder, free_bytes, "the cache's disk has enough free space again"),
+            false => tracing::warn!(
+                %folder,
+                free_bytes,
+                share = free_space_min,
+                "less of the cache's disk is free than --cache-free-ratio keeps; the cache shrinks and takes nothing new"
+            ),
         }
     }
 

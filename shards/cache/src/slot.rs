@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     /// What a part lacks that has less than its share, because others have more than theirs.
     pub lacking: AtomicU64,
     pub free_space_min: f64,
+    /// The log has been told that less is free.
+    pub short_of_space: AtomicBool,
     pub verify_always: bool,
     pub janitor: Janitor,
 }
@@ -68,6 +70,7 @@ impl Shared {
             usage: AtomicU64::new(0),
             lacking: AtomicU64::new(0),
             free_space_min: config.free_space_min,
+            short_of_space: AtomicBool::new(false),
             verify_always: config.verify_always,
             janitor: Janitor::start()?,
         }))
