@@ -28,7 +28,7 @@ pub struct Config {
     pub access_times: AccessTimes,
     /// What the kernel may be told while no other mount of the volume lives.
     pub timeouts: KernelTimeouts,
-    /// The front end holds the inodes that it has been told of, names or not, until it says that it has forgotten them.
+    /// The front end holds the inodes that it notes a lookup of, names or not, until it has forgotten all its lookups.
     pub holds_inodes: bool,
 }
 

@@ -1,26 +1,37 @@
-//! Inodes without a name that the front end may still hold: as somebody's working directory, or by a descriptor of O_PATH.
+//! Inodes that the front end knows, and those without a name that it may still hold: as somebody's working directory, or by
+//! a descriptor of O_PATH.
 //!
 //! The kernel opens neither, it just doesn't forget the inode. It does so at once where nobody holds it, so a removed inode
 //! stays in its queue until it's forgotten. One that isn't in good time is sustained, as if it were open, and released when
 //! the kernel forgets it, which it does only after the last close.
 //!
-//! Lookups aren't counted. While no other mount lives, the kernel knows whatever it has removed. Otherwise the name may have
-//! stood for an inode that it has never heard of and so won't forget: those are given up after `HELD_UNSURE_MAX`.
+//! Lookups are counted, because the kernel may forget an inode and ask for it anew, and what it says of the first time may
+//! come after all it does in the second: FORGETs have a queue of their own (`fuse_dev_do_read` in fs/fuse/dev.c). An inode
+//! whose count is 0 is unknown: no FORGET will come for it.
 
 use crate::limits;
+use papaya::HashMap;
 use shoal_types::Ino;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-pub(crate) struct HeldInodes {
-    /// `None` where the front end doesn't hold inodes.
-    held: Option<papaya::HashMap<Ino, Held>>,
+/// `None` where the front end holds no inodes.
+pub(crate) struct HeldInodes(Option<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// How often the front end has been told of it and hasn't forgotten that, with [`NAMELESS`] beside it in one word, so
+    /// that one alone takes the last of it. A word that has become [`FORGOTTEN`] stays so and is on its way out of the map.
+    lookups: HashMap<Ino, AtomicU64>,
+    /// At least those that are marked `NAMELESS`.
+    nameless: HashMap<Ino, Held>,
 }
+
+const NAMELESS: u64 = 1 << 63;
+const FORGOTTEN: u64 = 0;
 
 struct Held {
     since: Instant,
-    /// The kernel is known to know it.
-    sure: bool,
     sustained: AtomicBool,
 }
 
@@ -37,39 +48,66 @@ pub(crate) enum Hold {
 
 impl HeldInodes {
     pub fn new(holds: bool) -> Self {
-        HeldInodes { held: holds.then(papaya::HashMap::new) }
+        HeldInodes(holds.then(Known::default))
     }
 
-    /// The last name is gone. To be called before the front end learns so. `false` where it holds nothing.
-    pub fn put(&self, ino: Ino, sure: bool) -> bool {
-        let Some(held) = &self.held else { return false };
-        let new = || Held { since: Instant::now(), sure, sustained: AtomicBool::new(false) };
-        held.pin().get_or_insert_with(ino, new);
-        true
+    /// The front end is told of an inode. To be called before it is.
+    pub fn note_lookup(&self, ino: Ino) {
+        let Some(known) = &self.0 else { return };
+        let lookups = known.lookups.pin();
+        while lookups.get(&ino).and_then(|word| change(word, |word| word + 1)).is_none() {
+            lookups.remove_if(&ino, is_forgotten).ok();
+            if lookups.try_insert(ino, AtomicU64::new(1)).is_ok() {
+                return;
+            }
+        }
     }
 
-    /// `Some` with whether the store sustains it, where it was held.
-    pub fn forget(&self, ino: Ino) -> Option<bool> {
-        let held = self.held.as_ref().filter(|held| !held.is_empty())?;
-        Some(held.pin().remove(&ino)?.sustained.load(SeqCst))
+    /// The last name is gone. To be called before the front end learns so. `false` where it doesn't know the inode.
+    pub fn put(&self, ino: Ino) -> bool {
+        let Some(known) = &self.0 else { return false };
+        let nameless = known.nameless.pin();
+        nameless.get_or_insert_with(ino, || Held { since: Instant::now(), sustained: AtomicBool::new(false) });
+        // Whoever takes the mark from here on takes it out of `nameless` too.
+        let lookups = known.lookups.pin();
+        let marked = lookups.get(&ino).and_then(|word| change(word, |word| word | NAMELESS)).is_some();
+        if !marked {
+            nameless.remove(&ino);
+        }
+        marked
+    }
+
+    /// The front end takes back that it has been told so often. `Some` with whether the store sustains the inode, where
+    /// that was all that held it.
+    pub fn forget(&self, ino: Ino, lookups: u64) -> Option<bool> {
+        let known = self.0.as_ref()?;
+        let counts = known.lookups.pin();
+        let before = change(counts.get(&ino)?, |word| without(word, lookups))?;
+        if without(before, lookups) != FORGOTTEN {
+            return None;
+        }
+        // Somebody who is told of it anew may have come before us.
+        counts.remove_if(&ino, is_forgotten).ok();
+        let was_nameless = before & NAMELESS != 0;
+        was_nameless.then(|| Some(known.nameless.pin().remove(&ino)?.sustained.load(SeqCst)))?
     }
 
     /// The store sustains it for us. `false` where it isn't held, and has to be released as soon as it's not open.
     pub fn note_sustained(&self, ino: Ino) -> bool {
-        let Some(held) = &self.held else { return false };
-        held.pin().get(&ino).is_some_and(|held| {
+        let Some(known) = &self.0 else { return false };
+        known.nameless.pin().get(&ino).is_some_and(|held| {
             held.sustained.store(true, SeqCst);
             true
         })
     }
 
     pub fn is_held(&self, ino: Ino) -> bool {
-        self.held.as_ref().is_some_and(|held| held.pin().contains_key(&ino))
+        self.0.as_ref().is_some_and(|known| known.nameless.pin().contains_key(&ino))
     }
 
     pub fn hold(&self, ino: Ino, now: Instant) -> Hold {
-        let Some(held) = &self.held else { return Hold::None };
-        match held.pin().get(&ino).map(|held| held.age(now)) {
+        let Some(known) = &self.0 else { return Hold::None };
+        match known.nameless.pin().get(&ino).map(|held| held.age(now)) {
             None => Hold::None,
             Some(age) if age < limits::HELD_FRESH => Hold::Fresh,
             Some(_) => Hold::Lasting,
@@ -78,18 +116,26 @@ impl HeldInodes {
 
     /// Those that are kept.
     pub fn lasting(&self, now: Instant) -> Vec<Ino> {
-        self.select(|held| held.age(now) >= limits::HELD_FRESH)
+        let Some(known) = &self.0 else { return Vec::new() };
+        let nameless = known.nameless.pin();
+        nameless.iter().filter(|(_, held)| held.age(now) >= limits::HELD_FRESH).map(|(ino, _)| *ino).collect()
     }
+}
 
-    /// Those that the kernel may know nothing of, once they have been held for too long.
-    pub fn doubtful(&self, now: Instant) -> Vec<Ino> {
-        self.select(|held| !held.sure && held.age(now) > limits::HELD_UNSURE_MAX)
-    }
+/// The word before the change; `None` where it has been forgotten.
+fn change(word: &AtomicU64, to: impl Fn(u64) -> u64) -> Option<u64> {
+    word.fetch_update(SeqCst, SeqCst, |word| (word != FORGOTTEN).then(|| to(word))).ok()
+}
 
-    fn select(&self, wanted: impl Fn(&Held) -> bool) -> Vec<Ino> {
-        let Some(held) = &self.held else { return Vec::new() };
-        held.pin().iter().filter(|(_, held)| wanted(held)).map(|(ino, _)| *ino).collect()
+fn without(word: u64, lookups: u64) -> u64 {
+    match (word & !NAMELESS).saturating_sub(lookups) {
+        0 => FORGOTTEN,
+        rest => rest | word & NAMELESS,
     }
+}
+
+fn is_forgotten(_: &Ino, word: &AtomicU64) -> bool {
+    word.load(SeqCst) == FORGOTTEN
 }
 
 impl Held {
@@ -107,32 +153,59 @@ mod tests {
     #[test]
     fn what_is_not_forgotten_in_good_time_is_kept_until_it_is() {
         let held = HeldInodes::new(true);
+        held.note_lookup(INO);
         assert_eq!(held.hold(INO, Instant::now()), Hold::None);
-        assert!(held.put(INO, true));
+        assert!(held.put(INO));
         let removed = Instant::now();
         assert_eq!(held.hold(INO, removed), Hold::Fresh);
         assert!(held.lasting(removed).is_empty());
         let later = removed + limits::HELD_FRESH;
         assert_eq!((held.hold(INO, later), held.lasting(later)), (Hold::Lasting, vec![INO]));
         assert!(held.note_sustained(INO) && held.is_held(INO));
-        assert_eq!((held.forget(INO), held.forget(INO)), (Some(true), None));
+        assert_eq!((held.forget(INO, 1), held.forget(INO, 1)), (Some(true), None));
         assert!(!held.is_held(INO) && !held.note_sustained(INO));
     }
 
     #[test]
-    fn only_what_the_kernel_may_not_know_is_given_up() {
+    fn what_the_kernel_forgets_of_an_earlier_time_gives_up_nothing_of_the_later_one() {
         let held = HeldInodes::new(true);
-        held.put(INO, true);
-        held.put(Ino(6), false);
-        let removed = Instant::now();
-        assert!(held.doubtful(removed + limits::HELD_UNSURE_MAX / 2).is_empty());
-        assert_eq!(held.doubtful(removed + limits::HELD_UNSURE_MAX * 2), [Ino(6)]);
+        (0..3).for_each(|_| held.note_lookup(INO));
+        assert!(held.put(INO));
+        assert_eq!(held.forget(INO, 2), None);
+        assert!(held.is_held(INO));
+        assert_eq!(held.forget(INO, 1), Some(false));
+        assert!(!held.is_held(INO));
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_know_is_not_held_for_it() {
+        let held = HeldInodes::new(true);
+        assert!(!held.put(INO) && !held.is_held(INO));
+        held.note_lookup(INO);
+        assert_eq!(held.forget(INO, 1), None);
+        assert!(!held.put(INO) && !held.is_held(INO));
+    }
+
+    #[test]
+    fn of_many_threads_one_takes_the_last_of_it() {
+        const THREADS: u64 = 4;
+        for number in 0..2000 {
+            let (held, ino) = (HeldInodes::new(true), Ino(number));
+            (0..THREADS).for_each(|_| held.note_lookup(ino));
+            assert!(held.put(ino));
+            let taken: usize = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| held.forget(ino, 1).is_some())).collect();
+                threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+            });
+            assert_eq!((taken, held.is_held(ino)), (1, false));
+        }
     }
 
     #[test]
     fn a_front_end_that_holds_nothing_keeps_nothing() {
         let held = HeldInodes::new(false);
-        assert!(!held.put(INO, true) && !held.is_held(INO));
+        held.note_lookup(INO);
+        assert!(!held.put(INO) && !held.is_held(INO));
         assert_eq!(held.hold(INO, Instant::now() + limits::HELD_FRESH), Hold::None);
     }
 }

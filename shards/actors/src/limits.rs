@@ -161,8 +161,6 @@ pub const SESSION_EXPIRY: Duration = Duration::from_secs(60);
 pub(crate) const REMOVAL_GRACE: Duration = Duration::from_secs(HEARTBEAT_INTERVAL.as_secs() * 3);
 /// How soon the kernel forgets a removed inode that nobody holds.
 pub(crate) const HELD_FRESH: Duration = Duration::from_secs(1);
-/// How long an inode is kept for a kernel that may know nothing of it.
-pub(crate) const HELD_UNSURE_MAX: Duration = Duration::from_secs(3600);
 /// Time between two looks at who else lives, when the store shows foreign changes.
 pub(crate) const SESSION_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Time between rounds of maintenance that could not finish their work.

@@ -96,11 +96,14 @@ impl VolumeService {
                     continue;
                 }
                 let out = match &entry.attributes {
-                    Some(attributes) => self.entry(attributes, Some((ino, &entry.name)))?,
+                    Some(attributes) => self.uncounted_entry(attributes, Some((ino, &entry.name)))?,
                     None => NO_ENTRY,
                 };
                 if !buffer.push(&out, entry.ino.0, offset, entry.kind, entry.name.as_bytes()) {
                     return Ok(buffer);
+                }
+                if entry.attributes.is_some() {
+                    self.volume.note_lookup(entry.ino);
                 }
             }
             match page.entries.last() {

@@ -60,8 +60,16 @@ impl VolumeService {
         if ino == self.nodes.root { Ok(ino) } else { self.volume.get_parent(ino).await }
     }
 
-    /// What a reply tells about an inode and the name it was found under, if it has one, valid from now.
-    pub(super) fn entry(&self, attributes: &Attributes, at: Option<(Ino, &Name)>) -> FsResult<EntryOut> {
+    /// A reply about an inode and the name it was found under, if it has one, valid from now. It must be sent: the kernel
+    /// forgets the inode as often as it has been told of it.
+    fn entry(&self, attributes: &Attributes, at: Option<(Ino, &Name)>) -> FsResult<EntryOut> {
+        let entry = self.uncounted_entry(attributes, at)?;
+        self.volume.note_lookup(attributes.ino);
+        Ok(entry)
+    }
+
+    /// The same before it's known whether it will be sent.
+    pub(super) fn uncounted_entry(&self, attributes: &Attributes, at: Option<(Ino, &Name)>) -> FsResult<EntryOut> {
         let timeouts = match trash::is_trash(attributes) {
             true => KernelTimeouts::default(),
             false => self.timeouts((attributes.ino, attributes.kind), at),

@@ -281,9 +281,8 @@ impl<R: Reply> Service<R> for VolumeService {
         }
     }
 
-    /// The kernel gives up an inode whole, whatever the number of lookups: it counts for itself.
-    fn forget(&self, node: u64, _: u64) {
-        self.volume.forget(self.nodes.ino(node));
+    fn forget(&self, node: u64, lookups: u64) {
+        self.volume.forget(self.nodes.ino(node), lookups);
     }
 
     /// Whatever is still buffered is flushed by the owner of the volume when it stops it.

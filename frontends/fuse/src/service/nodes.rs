@@ -1,8 +1,8 @@
 //! Node ids, the kernel's names for inodes: they are inode numbers, except that the mounted root is always node 1.
 //!
-//! Inode numbers are never used again, so no count of lookups is kept. FORGET matters only to inodes that have lost their
-//! last name, which no further lookup can find. When a subdirectory
-//! is mounted, the volume's own root (inode 1) has no node id: nothing above the subdirectory can be named.
+//! Inode numbers are never used again. FORGET matters only to inodes that have lost their last name: the volume counts the
+//! lookups. When a subdirectory is mounted, the volume's own root (inode 1) has no node id: nothing above the
+//! subdirectory can be named.
 
 use shoal_fuse_protocol::abi::ROOT_ID;
 use shoal_types::{Errno, FsResult, Ino};

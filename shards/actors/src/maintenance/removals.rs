@@ -1,7 +1,8 @@
 //! The removal queue: inodes without a name, given up step by step.
 //!
-//! An inode that is open here is sustained instead, and so is one that the front end holds (`held.rs`). Another mount may have it open as well and not know yet that its
-//! name is gone, so while others live an inode is left queued for some heartbeats, at each of which they look.
+//! An inode that is open here is sustained instead, and so is one that the front end holds (`held.rs`). Another mount may
+//! have it open as well and not know yet that its name is gone, so while others live an inode is left queued for some
+//! heartbeats, at each of which they look.
 
 use super::Next;
 use crate::held::Hold;
@@ -25,10 +26,6 @@ pub(super) async fn round(shard: &Rc<Shard>, heartbeat: bool, remove: bool) -> N
 
 async fn look(shard: &Rc<Shard>, heartbeat: bool, remove: bool) -> FsResult<Next> {
     let alone = shard.shared.is_alone();
-    if heartbeat {
-        // They were held when they were removed, or when they were closed: nobody but us tells that they are gone.
-        shard.shared.held.doubtful(Instant::now()).into_iter().for_each(|ino| shard.forget(ino));
-    }
     if heartbeat && !alone {
         sustain_open(shard).await?;
     }

@@ -88,7 +88,7 @@ impl Shard {
         let ino = file.ino;
         if file.sustained.load(SeqCst) {
             // Before the front end learns that it's closed: it forgets nothing before that.
-            self.shared.held.put(ino, true);
+            self.shared.held.put(ino);
             self.shared.held.note_sustained(ino);
         }
         let owner = self.shared.owner(ino);

@@ -55,7 +55,7 @@ impl Shard {
         if !removed.last {
             return;
         }
-        let held = self.shared.held.put(removed.ino, self.shared.is_alone());
+        let held = self.shared.held.put(removed.ino);
         let sustained = removed.sustained || self.sustain_if_open(removed.ino).await;
         match sustained {
             true => self.note_sustained(removed.ino).await,
@@ -65,9 +65,15 @@ impl Shard {
         }
     }
 
-    /// The front end holds the inode no more, and nobody has it open through it.
-    pub fn forget(self: &Rc<Self>, ino: Ino) {
-        let Some(sustained) = self.shared.held.forget(ino) else { return };
+    /// The front end is told of this inode, and may hold it until it has forgotten each time. To be called before it's told.
+    pub fn note_lookup(&self, ino: Ino) {
+        self.shared.held.note_lookup(ino);
+    }
+
+    /// The front end has forgotten so many of the times it was told of the inode. After the last it holds it no more, and
+    /// nobody has it open through it.
+    pub fn forget(self: &Rc<Self>, ino: Ino, lookups: u64) {
+        let Some(sustained) = self.shared.held.forget(ino, lookups) else { return };
         let shard = self.clone();
         self.spawn_unless_stopped(async move {
             match sustained {

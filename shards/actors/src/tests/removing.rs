@@ -92,8 +92,19 @@ fn holding_volume(store: &Arc<TestStore>) -> Shards {
     Shards::start(Config { holds_inodes: true, ..config(kv, store, 2) }).unwrap()
 }
 
+/// The front end is told of a new file.
+fn known_file(volume: &Shards, called: &str, seed: u64) -> Ino {
+    let ino = stored_file(volume, called, seed);
+    note_lookup(volume, 1, ino);
+    ino
+}
+
+fn note_lookup(volume: &Shards, shard: usize, ino: Ino) {
+    on(volume, shard, move |local| async move { local.note_lookup(ino) });
+}
+
 fn forget(volume: &Shards, shard: usize, ino: Ino) {
-    on(volume, shard, move |local| async move { local.forget(ino) });
+    on(volume, shard, move |local| async move { local.forget(ino, 1) });
 }
 
 fn is_there(volume: &Shards, ino: Ino) -> bool {
@@ -109,7 +120,7 @@ fn is_queued(volume: &Shards, ino: Ino) -> bool {
 fn a_removed_file_that_the_front_end_holds_can_be_opened_until_it_is_forgotten() {
     let store = Arc::new(TestStore::new(0.0));
     let volume = holding_volume(&store);
-    let ino = stored_file(&volume, "held", 1);
+    let ino = known_file(&volume, "held", 1);
     close(&volume, 0, ino);
     unlink(&volume, 1, "held");
     wait_until("the store keeps it", || {
@@ -132,7 +143,7 @@ fn a_removed_file_that_the_front_end_holds_can_be_opened_until_it_is_forgotten()
 fn a_file_removed_while_open_is_kept_after_its_close_until_it_is_forgotten() {
     let store = Arc::new(TestStore::new(0.0));
     let volume = holding_volume(&store);
-    let ino = stored_file(&volume, "open", 1);
+    let ino = known_file(&volume, "open", 1);
     unlink(&volume, 1, "open");
     close(&volume, 0, ino);
     let closed = move |local: Rc<Shard>| async move { local.shared.open_files.get(ino).is_none() };
@@ -145,12 +156,32 @@ fn a_file_removed_while_open_is_kept_after_its_close_until_it_is_forgotten() {
     volume.stop().unwrap();
 }
 
+/// The kernel forgets an inode and asks for it anew; what it says of the first time comes after the removal.
+#[test]
+fn a_forget_that_comes_late_takes_nothing_from_who_holds_a_removed_file() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = holding_volume(&store);
+    let ino = known_file(&volume, "held", 1);
+    close(&volume, 0, ino);
+    note_lookup(&volume, 0, ino);
+    unlink(&volume, 1, "held");
+    forget(&volume, 0, ino);
+    wait_until("the store keeps it", || {
+        on(&volume, 0, |local| async move { local.shared.want_maintenance() });
+        !is_queued(&volume, ino)
+    });
+    assert!(is_there(&volume, ino));
+    forget(&volume, 1, ino);
+    wait_until("the inode is gone", || !is_there(&volume, ino));
+    volume.stop().unwrap();
+}
+
 #[test]
 fn removed_files_that_the_front_end_forgets_go() {
     let store = Arc::new(TestStore::new(0.0));
     let volume = holding_volume(&store);
     for number in 0..100 {
-        let ino = stored_file(&volume, "short-lived", number);
+        let ino = known_file(&volume, "short-lived", number);
         close(&volume, 1, ino);
         unlink(&volume, 0, "short-lived");
         forget(&volume, 1, ino);
