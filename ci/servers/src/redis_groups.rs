@@ -8,8 +8,8 @@ use std::process::Command;
 /// A cluster of three nodes without replicas. The program's port is the first node's.
 pub struct RedisCluster;
 
-/// A primary, a replica and three Sentinels. Whoever of the two is killed is started again after a while, long enough for the
-/// other one to be made primary. The program's port is the first Sentinel's.
+/// A primary, a replica and three Sentinels. Whoever of the two is killed is started again, a primary not before the other
+/// one has taken its place. The program's port is the first Sentinel's.
 pub struct RedisSentinels;
 
 /// What the Sentinels call the pair.
@@ -42,8 +42,8 @@ primary=$1; replica=$2; shift 2
 for port in $primary $replica; do
     bound sh -c 'while :; do
         setpriv --pdeathsig KILL redis-server server-$0.conf --daemonize no || :
-        sleep 3
-    done' $port
+        while [ \"$(redis-cli -e -p $1 sentinel get-master-addr-by-name pair | tail -1)\" = $0 ]; do sleep 0.1; done
+    done' $port $1
 done
 for port in $*; do bound redis-server sentinel-$port.conf --sentinel; done
 wait";

@@ -69,6 +69,8 @@ pub(crate) const FETCHED_AHEAD_MAX: usize = 8 << 10;
 pub(crate) const TRANSFERS_PASSED_ON_AT_ONCE: usize = 64;
 pub(crate) const TRANSFER_THREADS: usize = 2;
 pub(crate) const TRANSFER_BLOCKING_THREADS_MAX: usize = 32;
+/// How long the end of a mount waits for requests that nobody asks about any more.
+pub(crate) const TRANSFER_END_MAX: Duration = Duration::from_secs(5);
 pub(crate) const UPLOADS_IN_FLIGHT_MAX: usize = 16;
 pub(crate) const DOWNLOADS_IN_FLIGHT_MAX: usize = 32;
 /// What comes damaged may have been so on its way only.

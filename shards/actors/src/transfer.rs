@@ -217,7 +217,9 @@ fn pass_on(jobs: &JobQueue<BoxFuture<'static, ()>>, runtime: Runtime) {
     while jobs.take(&mut batch, limits::TRANSFERS_PASSED_ON_AT_ONCE) {
         batch.drain(..).for_each(|job| drop(runtime.spawn(job)));
     }
-    runtime.shutdown_background();
+    // So its threads are joined and not detached: pthread_detach(3) of glibc 2.36 looks at a thread once more that may have
+    // ended in between, with its stack unmapped.
+    runtime.shutdown_timeout(limits::TRANSFER_END_MAX);
 }
 
 impl Worker {
