@@ -18,6 +18,7 @@ Examples:
   perf/run --quick                          # small files, three rounds: does it work at all?
   perf/run --only metadata --rounds 10
   perf/run --targets null,plain             # what FUSE costs here, without ShoalFS
+  perf/run --only store-read --store 's3://bucket/empty?endpoint=http://127.0.0.1:9000'
   perf/run --check                          # fails unless every floor is met"
 )]
 pub struct Arguments {
@@ -51,6 +52,10 @@ pub struct Arguments {
     /// A folder in memory, for the cache whose disk is not to be measured
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     pub memory_dir: PathBuf,
+    /// An empty place in an object store, for store-read; what opens it comes from the environment, as for shoal format. It is
+    /// empty again afterwards
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
     /// Folder of the built binaries shoal and shoal-null
     #[arg(long, value_name = "DIR", default_value = "target/release")]
     pub bin_dir: PathBuf,
@@ -91,6 +96,8 @@ pub struct Settings {
     pub metadata_files_per_thread: usize,
     pub metadata_threads: Vec<usize>,
     pub tree_files_max: usize,
+    /// Without secrets.
+    pub store: Option<String>,
 }
 
 impl Arguments {
@@ -106,6 +113,7 @@ impl Arguments {
             metadata_files_per_thread: self.files.map_or(pick(200, 2000), |files| files as usize),
             metadata_threads: if threads.is_empty() { usual_threads() } else { threads },
             tree_files_max: pick(1_000, 12_000),
+            store: self.store.clone(),
         }
     }
 }

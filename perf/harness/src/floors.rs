@@ -19,6 +19,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("disk-cache/sequential-read-1m", Floor { of: "cache-file", ratio: 0.9 }),
     ("read-only-disk-cache/random-read-4k-depth-32", Floor { of: "cache-file", ratio: 0.7 }),
     ("read-only-disk-cache/sequential-read-1m", Floor { of: "cache-file", ratio: 0.9 }),
+    ("store-read/1m", Floor { of: "bare-loop", ratio: 0.8 }),
     ("uncached-stat/shared-1", Floor { of: "null", ratio: 0.8 }),
     ("uncached-stat/shared-8", Floor { of: "null", ratio: 0.8 }),
     ("metadata/create/shared-8", Floor { of: "null", ratio: 0.3 }),

@@ -18,6 +18,8 @@ pub enum Setup {
     CacheInMemory,
     /// The kernel asks for every attribute and name.
     NoAttributeCache,
+    /// Objects in the store of `--store`, and no local cache.
+    OnStore,
     /// As usual, but mounted read-only once the content is there (`Running::make_read_only`).
     ReadOnly,
 }
@@ -31,6 +33,8 @@ pub struct Ground {
     pub memory: PathBuf,
     pub binaries: PathBuf,
     pub cache_bytes: u64,
+    /// The URL of an object store that nobody else uses.
+    pub store: Option<String>,
 }
 
 /// A target that runs: a folder to work in.
@@ -47,6 +51,10 @@ trait Stop {
     fn make_read_only(&self) -> Outcome<()> {
         Err(Failure::new("this target can't be mounted read-only"))
     }
+
+    fn mount_anew(&self) -> Outcome<()> {
+        Err(Failure::new("this target can't be mounted anew"))
+    }
 }
 
 pub fn start(kind: TargetKind, setup: Setup, ground: &Ground) -> Outcome<Running> {
@@ -61,6 +69,11 @@ impl Running {
     /// Mounted anew, so that nothing can be written any more.
     pub fn make_read_only(&self) -> Outcome<()> {
         self.stop.make_read_only()
+    }
+
+    /// Unmounted and mounted again: nothing of it is in anybody's memory.
+    pub fn mount_anew(&self) -> Outcome<()> {
+        self.stop.mount_anew()
     }
 
     /// Everything written so far reaches its disk, so that one target's write-back does not slow the next one down.

@@ -17,11 +17,18 @@ struct Volume {
     point: PathBuf,
     cache: PathBuf,
     cache_bytes: u64,
+    /// Instead of a folder and a local cache.
+    store: Option<String>,
 }
 
 impl Stop for Volume {
+    fn mount_anew(&self) -> Outcome<()> {
+        self.unmount()?;
+        interrupt::run(&mut self.mount()).during("shoal mount").map(|_| ())
+    }
+
     fn make_read_only(&self) -> Outcome<()> {
-        interrupt::run(self.command(&["umount"]).arg(&self.point)).during("shoal umount")?;
+        self.unmount()?;
         interrupt::run(self.mount().arg("--read-only")).during("shoal mount --read-only").map(|_| ())
     }
 }
@@ -38,6 +45,12 @@ impl Drop for Volume {
             unmount_by_force(&self.point);
         }
         self.tell_complaints();
+        // Objects elsewhere don't go with the folder.
+        if self.store.is_some()
+            && let Err(failure) = interrupt::run(&mut self.command(&["destroy", "--yes", &self.database()]))
+        {
+            eprintln!("perf: shoal destroy: {failure}");
+        }
         for folder in [&self.cache, &self.folder] {
             if let Err(error) = std::fs::remove_dir_all(folder)
                 && error.kind() != std::io::ErrorKind::NotFound
@@ -56,6 +69,10 @@ impl Volume {
         for line in complaints.take(COMPLAINTS_MAX) {
             eprintln!("perf: shoal logged: {line}");
         }
+    }
+
+    fn unmount(&self) -> Outcome<()> {
+        interrupt::run(self.command(&["umount"]).arg(&self.point)).during("shoal umount").map(|_| ())
     }
 
     fn log(&self) -> PathBuf {
@@ -78,11 +95,15 @@ impl Volume {
 
     fn mount(&self) -> Command {
         let mut command = self.command(&["mount", &self.database()]);
-        command.arg(&self.point).arg("--cache-dir").arg(&self.cache);
+        command.arg(&self.point).arg("--log-file").arg(self.log());
+        if self.store.is_some() {
+            command.arg("--no-cache");
+            return command;
+        }
+        command.arg("--cache-dir").arg(&self.cache);
         command.args(["--cache-size", &format!("{}M", self.cache_bytes.div_ceil(1 << 20))]);
         // However full the disk is: what is measured is the cache.
         command.args(["--cache-free-ratio", "0"]);
-        command.arg("--log-file").arg(self.log());
         command
     }
 }
@@ -92,10 +113,11 @@ pub(super) fn start(setup: Setup, ground: &Ground) -> Outcome<Running> {
     let point = folder.join("mnt");
     let cache = match setup {
         Setup::CacheInMemory => fresh_folder(&ground.memory)?,
-        Setup::Usual | Setup::NoAttributeCache | Setup::ReadOnly => folder.join("cache"),
+        Setup::Usual | Setup::NoAttributeCache | Setup::ReadOnly | Setup::OnStore => folder.join("cache"),
     };
     let (binary, cache_bytes) = (ground.binaries.join("shoal"), ground.cache_bytes);
-    let volume = Volume { binary, folder: folder.clone(), point, cache, cache_bytes };
+    let store = ground.store.clone().filter(|_| setup == Setup::OnStore);
+    let volume = Volume { binary, folder: folder.clone(), point, cache, cache_bytes, store };
     for made in [&volume.point, &volume.cache, &folder.join("home")] {
         std::fs::create_dir_all(made).during(made.display())?;
     }
@@ -109,7 +131,7 @@ pub(super) fn start(setup: Setup, ground: &Ground) -> Outcome<Running> {
 
 fn mount(volume: &Volume, setup: Setup) -> Outcome<()> {
     let database = volume.database();
-    let objects = url("file", &volume.folder.join("objects"));
+    let objects = volume.store.clone().unwrap_or_else(|| url("file", &volume.folder.join("objects")));
     interrupt::run(&mut volume.command(&["format", &database, "bench", "--storage", &objects]))
         .during("shoal format")?;
     let mut command = volume.mount();

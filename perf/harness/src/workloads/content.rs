@@ -83,7 +83,7 @@ fn find(folder: &Path, name: &str) -> Outcome<Option<PathBuf>> {
     Ok(None)
 }
 
-fn write(path: &Path, bytes: u64) -> Outcome<()> {
+pub(super) fn write(path: &Path, bytes: u64) -> Outcome<()> {
     let mut file = File::create(path).during("creating it")?;
     let mut state = 1u64;
     let mut block = vec![0u8; BLOCK_BYTES];

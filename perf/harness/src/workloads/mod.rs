@@ -5,6 +5,7 @@ mod metadata;
 mod random_read;
 mod sequential;
 mod source_tree;
+mod store_read;
 
 use crate::arguments::{Settings, TargetKind};
 use crate::failure::Outcome;
@@ -59,6 +60,7 @@ pub fn all() -> Vec<Box<dyn Workload>> {
         Box::new(random_read::ReadOnlyDiskCache),
         Box::new(random_read::MemoryCache),
         Box::new(metadata::UncachedStat),
+        Box::new(store_read::StoreRead),
     ]
 }
 
