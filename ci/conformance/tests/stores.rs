@@ -133,6 +133,57 @@ fn credentials_that_are_sealed_open_with_the_key_alone() {
     opened.shoal(&["destroy", "--yes", &meta]).expect_code(0);
 }
 
+/// A mount whose credentials are sealed, or in a file, goes on with new ones when the old ones open nothing any more.
+#[test]
+fn mounts_take_new_credentials_while_they_are_in_use() {
+    const NEW: &str = "loud as the shore";
+    let server = Server::start(Webdav);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (key, file) = (folder.path().join("key"), folder.path().join("credentials"));
+    let key = key.to_str().expect("the path is text");
+    Bed::new(&[]).shoal(&["key", "new", key]).expect_code(0);
+    let encrypted = ["--encrypt", "aes-256-gcm", "--key-file", key, "--seal-credentials", "--inline-max", "0"];
+    let sealed = Bed::on_store(&server.url("sealed"), &environment(WEBDAV), &encrypted).without_environment();
+    std::fs::write(&file, format!("password = {}\n", Webdav::PASSWORD)).expect("a file");
+    let named = [("SHOAL_STORAGE_CREDENTIALS_FILE", file.as_os_str())];
+    let by_file = Bed::on_store(&server.url("by-file"), &named, &["--inline-max", "0"]);
+    let mounts = [sealed.mount(&["--no-cache", "--key-file", key]), by_file.mount(&["--no-cache"])];
+    let write = |name: &str, byte: u8| {
+        for bed in [&sealed, &by_file] {
+            std::fs::write(bed.mount_point().join(name), vec![byte; 100_000]).expect("the store takes it");
+        }
+    };
+    write("before", 1);
+
+    Webdav::set_password(server.folder(), NEW);
+    let config = ["config", &sealed.url(), "--seal-credentials", "--key-file", key];
+    let with = |password: &'static str| {
+        let new = Bed::new(&[]).with_environment(&[("SHOAL_STORAGE_PASSWORD", text(password))]);
+        new.shoal(&config)
+    };
+    with("none of its passwords").expect_code(5);
+    let said = with(NEW).expect_code(0);
+    assert!(said.stdout.contains("sealed") && !format!("{said:?}").contains(NEW), "{said:?}");
+    std::fs::write(&file, format!("password = {NEW}\n")).expect("a file");
+    write("after", 2);
+    for bed in [&sealed, &by_file] {
+        for (name, byte) in [("before", 1), ("after", 2)] {
+            let content = std::fs::read(bed.mount_point().join(name)).expect("the store gives it");
+            assert!(content == vec![byte; 100_000], "{name}");
+        }
+        assert!(bed.log().contains("credentials of the object store have changed"), "{}", bed.log());
+        assert!(!bed.log().contains(NEW), "a secret was shown");
+    }
+    for mount in mounts {
+        assert!(mount.stop().success());
+    }
+    // Without what is sealed, the environment has to say it.
+    sealed.shoal(&["config", &sealed.url(), "--unseal-credentials"]).expect_code(0);
+    sealed.shoal(&["fsck", "--data", "--key-file", key, &sealed.url()]).expect_code(5);
+    with(NEW).expect_code(0);
+    sealed.shoal(&["fsck", "--data", "--key-file", key, &sealed.url()]).expect_code(0);
+}
+
 #[test]
 fn webdav_by_lighttpd() {
     let server = Server::start(Webdav);

@@ -10,6 +10,13 @@ pub struct Webdav;
 impl Webdav {
     pub const USER: &str = "me";
     pub const PASSWORD: &str = "quiet as the sea";
+
+    /// No other one opens it from now on: lighttpd reads it anew for each request.
+    pub fn set_password(folder: &Path, password: &str) {
+        let (users, new) = (folder.join("users"), folder.join("users.new"));
+        let written = std::fs::write(&new, format!("{}:{password}\n", Self::USER));
+        written.and_then(|()| std::fs::rename(new, users)).expect("the folder can be written to");
+    }
 }
 
 impl Program for Webdav {
@@ -17,8 +24,7 @@ impl Program for Webdav {
         for name in ["data", "uploads"] {
             std::fs::create_dir(folder.join(name)).expect("the folder can be written to");
         }
-        let users = format!("{}:{}\n", Self::USER, Self::PASSWORD);
-        std::fs::write(folder.join("users"), users).expect("the folder can be written to");
+        Self::set_password(folder, Self::PASSWORD);
     }
 
     fn command(&self, folder: &Path, port: u16) -> Command {

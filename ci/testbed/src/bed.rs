@@ -50,6 +50,12 @@ impl Bed {
         self
     }
 
+    /// Tells commands nothing of its own any more.
+    pub fn without_environment(mut self) -> Self {
+        self.environment.clear();
+        self
+    }
+
     fn made(
         place: &Path,
         server: Option<String>,

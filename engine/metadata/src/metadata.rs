@@ -180,7 +180,7 @@ impl Metadata {
         Ok(found.map(|bytes| decode_wrapped_key(&bytes)).transpose()?)
     }
 
-    /// What opens the object store, as format was given it: sealed by the caller.
+    /// What opens the object store, sealed by whoever has put it there.
     pub fn storage_secrets(kv: &dyn Kv) -> MetaResult<Option<Vec<u8>>> {
         let mut found = None;
         kv.read(&mut |reader| {
@@ -188,6 +188,25 @@ impl Metadata {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// Puts other sealed secrets in place of what is there, or none, durably. `EINVAL` where the volume has no key to have
+    /// sealed them with.
+    pub fn replace_storage_secrets(kv: &dyn Kv, secrets: Option<Vec<u8>>) -> MetaResult<()> {
+        let replaced = kv.transact(Durability::Durable, move |transaction, _| {
+            if transaction.get(&Key::WrappedKey.encode())?.is_none() {
+                return Ok((false, Verdict::Abort));
+            }
+            match &secrets {
+                Some(secrets) => transaction.put(&Key::StorageSecrets.encode(), secrets),
+                None => transaction.delete(&Key::StorageSecrets.encode()),
+            }
+            Ok((true, Verdict::Commit))
+        })?;
+        match replaced {
+            true => Ok(()),
+            false => Err(Errno::EINVAL.into()),
+        }
     }
 
     /// Puts another wrapping of the same key in place of `old`, durably. `EAGAIN` if somebody else was quicker.

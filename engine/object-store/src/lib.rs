@@ -3,8 +3,8 @@
 //!
 //! A program parses a [`StorageUrl`], opens it with [`open`] and may wrap the store: [`LimitedStore`] outside of
 //! [`RetryingStore`] outside of [`AdaptiveStore`] outside of [`HedgedStore`] outside of [`CountedStore`] outside of
-//! [`FaultyStore`] outside of what the URL names. Whatever the
-//! wrapping, [`contract`] holds. [`StagedStore`] puts a folder of this host before it.
+//! [`FaultyStore`] outside of [`RenewedStore`] outside of what the URL names. Whatever the wrapping, [`contract`] holds.
+//! [`StagedStore`] puts a folder of this host before it.
 //!
 //! Relies on keys from [`naming`]. Never looks inside an object, never overwrites one, never shows a secret.
 
@@ -24,6 +24,7 @@ mod limited;
 pub mod naming;
 mod opendal_store;
 mod prefixed;
+mod renewed;
 mod retrying;
 mod secrets;
 pub mod services;
@@ -41,6 +42,7 @@ pub use hedged::HedgedStore;
 pub use limited::{LimitedStore, Rates};
 pub use opendal_store::OpendalStore;
 pub use prefixed::PrefixedStore;
+pub use renewed::{Look, RenewedStore};
 pub use retrying::RetryingStore;
 pub use secrets::{Secrets, variable};
 pub use services::open;

@@ -203,7 +203,7 @@ const REQUESTS_AT_ONCE_MAX: usize = 64;
 
 /// The store with what a mount wants around it, from the inside out.
 fn layered(request: &MountRequest, storage: &Storage, counters: &Arc<StoreCounters>) -> Outcome<Arc<dyn ObjectStore>> {
-    let mut store = storage.store()?;
+    let mut store = storage.lasting_store()?;
     if request.fault_rate > 0.0 {
         store = Arc::new(FaultyStore::new(store, request.fault_rate, request.fault_seed));
     }

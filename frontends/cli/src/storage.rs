@@ -9,15 +9,17 @@ use crate::claim_object;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::meta_url::MetaUrl;
-use crate::storage_secrets;
+use crate::storage_secrets::Source;
 use crate::volume::Opened;
 use bytes::Bytes;
-use shoal_object_store::{ListedObject, ObjectStore, RetryingStore, Secrets, StorageUrl, StoreResult, naming};
+use shoal_object_store::{
+    ListedObject, ObjectStore, RenewedStore, RetryingStore, Secrets, StorageUrl, StoreResult, naming,
+};
 use shoal_types::{ObjectId, VolumeSettings};
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -25,6 +27,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 /// A storage URL that this build understands, and what opens it. Nothing has been touched yet.
 pub struct Storage {
     url: StorageUrl,
+    source: Source,
+    /// As the source has said them.
     secrets: Secrets,
     settings: VolumeSettings,
 }
@@ -44,8 +48,8 @@ impl Storage {
     /// Refuses a URL of another kind by its name.
     pub fn of(opened: &Opened) -> Outcome<Self> {
         let url = parse(&opened.settings.storage)?;
-        let secrets = storage_secrets::of_volume(opened, url.service())?;
-        Ok(Storage { url, secrets, settings: opened.settings.clone() })
+        let source = Source::volume(opened, url.service())?;
+        Self::with(url, source, &opened.settings)
     }
 
     /// Of a volume that is yet to be made.
@@ -56,16 +60,25 @@ impl Storage {
             let why = if service.read_only { "nothing can be put there" } else { "it would be gone at once" };
             return Err(Failure::usage(format_args!("--storage {url}: {why}; shoal storages lists the others")));
         }
-        let secrets = storage_secrets::of_environment(service)?;
-        Ok(Storage { url, secrets, settings: settings.clone() })
+        Self::with(url, Source::environment(service)?, settings)
     }
 
     /// Another place of the same objects.
     pub fn elsewhere(opened: &Opened, place: &str) -> Outcome<Self> {
         let url = parse(place)?;
         // Secrets that are sealed were for the place that format was told.
-        let secrets = storage_secrets::of_environment(url.service())?;
-        Ok(Storage { url, secrets, settings: opened.settings.clone() })
+        let source = Source::environment(url.service())?;
+        Self::with(url, source, &opened.settings)
+    }
+
+    /// By what the environment says alone.
+    pub fn by_environment(opened: &Opened) -> Outcome<Self> {
+        Self::elsewhere(opened, &opened.settings.storage)
+    }
+
+    fn with(url: StorageUrl, source: Source, settings: &VolumeSettings) -> Outcome<Self> {
+        let secrets = source.read()?;
+        Ok(Storage { url, source, secrets, settings: settings.clone() })
     }
 
     pub fn is_read_only(&self) -> bool {
@@ -125,6 +138,29 @@ impl Storage {
     /// The store as it is, for a runtime of the caller's: what one runtime has connected is of no use to another.
     pub fn store(&self) -> Outcome<Arc<dyn ObjectStore>> {
         shoal_object_store::open(&self.url, &self.secrets).map_err(|error| Failure::of_objects(&self.url, &error))
+    }
+
+    /// The same for as long as a mount lives: it's opened anew when its secrets have changed.
+    pub fn lasting_store(&self) -> Outcome<Arc<dyn ObjectStore>> {
+        let store = self.store()?;
+        if !self.source.may_change() {
+            return Ok(store);
+        }
+        let (url, source) = (self.url.clone(), self.source.clone());
+        let known = Mutex::new(self.secrets.clone());
+        let look = move || {
+            let found = source.read();
+            let secrets = found.inspect_err(|failure| tracing::warn!("looking for new credentials: {failure}")).ok()?;
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            if secrets == *known {
+                return None;
+            }
+            let opened = shoal_object_store::open(&url, &secrets);
+            let store = opened.inspect_err(|error| tracing::warn!(%error, "the new credentials open nothing")).ok()?;
+            *known = secrets;
+            Some(store)
+        };
+        Ok(Arc::new(RenewedStore::new(store, Arc::new(look))))
     }
 
     /// For a command, whose single requests are tried again as those of a mount are.

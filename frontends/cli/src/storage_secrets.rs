@@ -6,50 +6,111 @@
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::places;
 use crate::volume::Opened;
 use shoal_encryption::{NonceBase, VolumeSealer};
+use shoal_kv::Kv;
 use shoal_metadata::Metadata;
 use shoal_object_store::Secrets;
 use shoal_object_store::services::Service;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 const FILE: &str = "SHOAL_STORAGE_CREDENTIALS_FILE";
 /// What the sealed text is for. Stored for ever.
 const PURPOSE: &[u8] = b"storage secrets";
 
-pub fn of_environment(service: &'static Service) -> Outcome<Secrets> {
-    let Some(path) = std::env::var_os(FILE) else {
-        return Ok(Secrets::from_variables(service, |variable| std::env::var(variable).ok()));
-    };
-    let path = Path::new(&path);
-    let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    let text = text.map_err(|error| Failure::of_io(path, "reading the credentials of the object store", &error))?;
-    Secrets::parse(service, &text)
-        .map_err(|error| Failure::new(Exit::Usage, path.display(), error, "see docs/storage.md for what it may hold"))
+/// Where the secrets of a store are found. What is there may change: see [`Source::may_change`].
+#[derive(Clone)]
+pub struct Source {
+    service: &'static Service,
+    /// What the environment names, wherever this process may go.
+    file: Option<PathBuf>,
+    /// Where they may be sealed.
+    volume: Option<Volume>,
 }
 
-/// What the environment says wins over what is sealed.
-pub fn of_volume(opened: &Opened, service: &'static Service) -> Outcome<Secrets> {
-    let given = of_environment(service)?;
-    if !given.is_empty() {
-        return Ok(given);
+#[derive(Clone)]
+struct Volume {
+    name: String,
+    kv: Arc<dyn Kv>,
+    sealer: Option<VolumeSealer>,
+}
+
+impl Source {
+    pub fn environment(service: &'static Service) -> Outcome<Self> {
+        let file = std::env::var_os(FILE).map(|path| places::absolute(Path::new(&path))).transpose()?;
+        Ok(Source { service, file, volume: None })
     }
-    let sealed = Metadata::storage_secrets(opened.kv.as_ref())
-        .map_err(|error| Failure::of_metadata(&opened.settings.name, &error))?;
-    match (sealed, &opened.sealer) {
-        (None, _) => Ok(given),
-        (Some(sealed), Some(sealer)) => open(sealer, sealed, service),
-        (Some(_), None) => Err(Failure::new(
-            Exit::Permission,
-            format_args!("the volume {}", opened.settings.name),
-            "the credentials of its object store are sealed with its key",
-            format_args!("set them in the environment for this command: {FILE}, or the variables of shoal storages"),
-        )),
+
+    /// What the environment says wins over what is sealed.
+    pub fn volume(opened: &Opened, service: &'static Service) -> Outcome<Self> {
+        let Opened { kv, settings, sealer, .. } = opened;
+        let volume = Volume { name: settings.name.clone(), kv: kv.clone(), sealer: sealer.clone() };
+        Ok(Source { volume: Some(volume), ..Self::environment(service)? })
+    }
+
+    pub fn read(&self) -> Outcome<Secrets> {
+        let given = match &self.file {
+            Some(path) => self.read_file(path)?,
+            None => Secrets::from_variables(self.service, |variable| std::env::var(variable).ok()),
+        };
+        match &self.volume {
+            Some(volume) if given.is_empty() => Ok(volume.read(self.service)?.unwrap_or(given)),
+            _ => Ok(given),
+        }
+    }
+
+    /// Whether it may say something else while this process lives; variables of the environment don't.
+    pub fn may_change(&self) -> bool {
+        let sealed = self.volume.as_ref().is_some_and(|volume| volume.sealer.is_some());
+        self.file.is_some()
+            || sealed && Secrets::from_variables(self.service, |variable| std::env::var(variable).ok()).is_empty()
+    }
+
+    fn read_file(&self, path: &Path) -> Outcome<Secrets> {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|error| Failure::of_io(path, "reading the credentials of the object store", &error))?;
+        Secrets::parse(self.service, &text).map_err(|error| {
+            Failure::new(Exit::Usage, path.display(), error, "see docs/storage.md for what it may hold")
+        })
     }
 }
 
-pub fn seal(sealer: &VolumeSealer, secrets: &Secrets) -> Vec<u8> {
+impl Volume {
+    fn read(&self, service: &'static Service) -> Outcome<Option<Secrets>> {
+        let sealed = Metadata::storage_secrets(self.kv.as_ref());
+        let sealed = sealed.map_err(|error| Failure::of_metadata(&self.name, &error))?;
+        match (sealed, &self.sealer) {
+            (None, _) => Ok(None),
+            (Some(sealed), Some(sealer)) => open(sealer, sealed, service).map(Some),
+            (Some(_), None) => Err(Failure::new(
+                Exit::Permission,
+                format_args!("the volume {}", self.name),
+                "the credentials of its object store are sealed with its key",
+                format_args!(
+                    "set them in the environment for this command: {FILE}, or the variables of shoal storages"
+                ),
+            )),
+        }
+    }
+}
+
+/// For `--seal-credentials`: what the environment has said, for the metadata of a volume with this key.
+pub fn sealed(secrets: &Secrets, sealer: Option<&VolumeSealer>) -> Outcome<Vec<u8>> {
+    let refuse = |why: &str, cure: &str| Err(Failure::usage(format_args!("--seal-credentials: {why}; {cure}")));
+    match (sealer, secrets.is_empty()) {
+        (None, _) => refuse(
+            "only an encrypted volume has a key to seal them with",
+            "give --encrypt at format, or leave them in the environment of every mount",
+        ),
+        (Some(_), true) => refuse("the environment says nothing of them", "see docs/storage.md for its variables"),
+        (Some(sealer), false) => Ok(seal(sealer, secrets)),
+    }
+}
+
+fn seal(sealer: &VolumeSealer, secrets: &Secrets) -> Vec<u8> {
     let mut sealed = Vec::new();
     sealer.values().seal(NonceBase::random(), 0, PURPOSE, &[secrets.to_text().as_bytes()], &mut sealed);
     sealed

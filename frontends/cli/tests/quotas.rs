@@ -227,3 +227,19 @@ fn the_commands_tell_what_there_is() {
     sandbox.ends(&["quota", "check", &url, "--repair"], 0);
     sandbox.ends(&["fsck", &url], 0);
 }
+
+#[test]
+fn config_shows_and_changes_what_the_volume_may_take_as_a_whole() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.format("v");
+    sandbox.ok(&["config", &url, "--capacity", "1G", "--inodes", "100", "--trash-days", "3"]);
+    let shown = sandbox.json(&["config", &url]);
+    assert_eq!((shown["capacity"].as_u64(), shown["inodes"].as_u64()), (Some(1 << 30), Some(100)));
+    assert_eq!((shown["trash_days"].as_u64(), shown["credentials"].as_str()), (Some(3), Some("environment")));
+    let out = sandbox.ok(&["config", &url, "--capacity", "none"]);
+    assert!(out.contains("none") && out.contains("100"), "{out}");
+    assert!(sandbox.json(&["config", &url])["capacity"].is_null());
+    sandbox.refused(&["config", &url, "--seal-credentials"], 2, &["--seal-credentials", "only an encrypted volume"]);
+    sandbox.refused(&["config", &url, "--unseal-credentials"], 2, &["not encrypted"]);
+    sandbox.refused(&["config", &url, "--passphrase-env", "HOME"], 2, &["only --seal-credentials"]);
+}

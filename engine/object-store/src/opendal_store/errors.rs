@@ -12,6 +12,7 @@ pub(super) fn store_error(key: &str, error: &Error, secrets: &Secrets) -> StoreE
         ErrorKind::NotFound => StoreError::NotFound(key.to_string()),
         ErrorKind::AlreadyExists | ErrorKind::ConditionNotMatch => StoreError::Exists(key.to_string()),
         ErrorKind::PermissionDenied => StoreError::Permission(told()),
+        _ if is_refused(error) => StoreError::Permission(told()),
         ErrorKind::RangeNotSatisfied => StoreError::Other(format!("{key}: damaged: it is too short: {error}")),
         _ if is_out_of_room(error) => StoreError::NoSpace(told()),
         ErrorKind::RateLimited => StoreError::Unavailable(told()),
@@ -37,6 +38,14 @@ fn with_causes(error: &Error) -> String {
 /// What opendal says of a connection by ssh that could not be made; it takes none of them for temporary.
 fn is_unreachable(error: &Error) -> bool {
     error.kind() == ErrorKind::Unexpected && error.message() == "ssh error"
+}
+
+/// Credentials that the service doesn't know or that have run out, where opendal has no kind for the answer: a plain 401,
+/// and what S3 calls 400. It shows the answer in what it says, and nowhere else.
+fn is_refused(error: &Error) -> bool {
+    let said = || error.to_string();
+    error.kind() == ErrorKind::Unexpected
+        && ["Parts { status: 401", "ExpiredToken"].iter().any(|sign| said().contains(sign))
 }
 
 fn is_out_of_room(error: &Error) -> bool {
@@ -65,6 +74,8 @@ mod tests {
         assert!(map(of(ErrorKind::NotFound)).is_not_found());
         assert!(matches!(map(of(ErrorKind::ConditionNotMatch)), StoreError::Exists(_)));
         assert!(matches!(map(of(ErrorKind::PermissionDenied)), StoreError::Permission(text) if text.contains("v/1")));
+        let unknown = of(ErrorKind::Unexpected).with_context("response", "Parts { status: 401, version: HTTP/1.1 }");
+        assert!(matches!(map(unknown), StoreError::Permission(_)));
         assert!(matches!(map(of(ErrorKind::RateLimited)), StoreError::Unavailable(_)));
         assert!(matches!(map(of(ErrorKind::Unexpected).set_temporary()), StoreError::Unavailable(_)));
         assert!(matches!(map(of(ErrorKind::Unexpected)), StoreError::Other(_)));

@@ -70,10 +70,10 @@ pub struct Arguments {
     #[command(flatten)]
     pub key: KeyArguments,
     /// Keep what the environment says about the credentials of the object store in the metadata, sealed with the volume's
-    /// key; needs --encrypt. Without it, every mount needs them in its environment
+    /// key; needs --encrypt. Without it, every mount needs them in its environment. Changed later by shoal config
     #[arg(long)]
     pub seal_credentials: bool,
-    /// The most bytes it may take; changed later by shoal quota set --volume [default: no limit]
+    /// The most bytes it may take; changed later by shoal config [default: no limit]
     #[arg(long, value_name = "SIZE")]
     pub capacity: Option<ByteCount>,
     /// The most files, directories and other inodes it may have [default: no limit]
@@ -172,7 +172,10 @@ pub fn make(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
         None => None,
     };
     let storage_secrets = match wishes.seal_credentials {
-        true => Some(sealed_credentials(&storage, &settings, &key)?),
+        true => {
+            let sealer = settings.cipher.map(|cipher| VolumeSealer::new(cipher, &key, &settings.uuid));
+            Some(storage_secrets::sealed(storage.secrets(), sealer.as_ref())?)
+        }
         false => None,
     };
     // The storage is claimed first: a claim without a volume is harmless, a volume without storage is not.
@@ -185,21 +188,6 @@ pub fn make(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
         return Err(failure);
     }
     Ok(settings)
-}
-
-fn sealed_credentials(storage: &Storage, settings: &VolumeSettings, key: &VolumeKey) -> Outcome<Vec<u8>> {
-    let refuse = |why: &str, cure: &str| Err(Failure::usage(format_args!("--seal-credentials: {why}; {cure}")));
-    match (settings.cipher, storage.secrets().is_empty()) {
-        (None, _) => refuse(
-            "without a key of the volume there is nothing to seal them with",
-            "give --encrypt as well, or leave them in the environment of every mount",
-        ),
-        (Some(_), true) => refuse("the environment says nothing of them", "see docs/storage.md for its variables"),
-        (Some(cipher), false) => {
-            let sealer = VolumeSealer::new(cipher, key, &settings.uuid);
-            Ok(storage_secrets::seal(&sealer, storage.secrets()))
-        }
-    }
 }
 
 fn settings(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSettings> {

@@ -147,7 +147,7 @@ struct Delete {
 
 /// A number, or `none`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Limit<T>(Option<T>);
+pub struct Limit<T>(Option<T>);
 
 impl<T: FromStr> FromStr for Limit<T>
 where
@@ -171,6 +171,12 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
         Command::Check(check) => run_check(&check),
         Command::Delete(delete) => run_delete(&delete),
     }
+}
+
+/// `quota set --volume`.
+pub fn limit_volume(place: &str, capacity: Option<Limit<ByteCount>>, inodes: Option<Limit<u64>>) -> Outcome<()> {
+    let target = Target { volume: true, path: None, user: None, group: None };
+    run_set(&Set { place: Place { place: place.to_owned() }, target, capacity, inodes }).map(drop)
 }
 
 /// A volume and the words for what it limits.

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, say};
 use crate::storage;
-use crate::storage_secrets;
+use crate::storage_secrets::Source;
 use shoal_object_store::contract::{CLAIMS, Subject};
 use shoal_object_store::{ListedObject, ObjectStore, PrefixedStore, StoreResult};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     if url.service().read_only {
         return Err(Failure::usage(format_args!("{url}: nothing can be put there, so there is nothing to test")));
     }
-    let secrets = storage_secrets::of_environment(url.service())?;
+    let secrets = Source::environment(url.service())?.read()?;
     let runtime = storage::start_runtime(&url)?;
     let store = shoal_object_store::open(&url, &secrets).map_err(|error| Failure::of_objects(&url, &error))?;
     let folder = format!("shoal-storage-test-{}/", Uuid::new_v4());
