@@ -10,7 +10,7 @@
 //! whose count is 0 is unknown: no FORGET will come for it.
 
 use crate::limits;
-use papaya::HashMap;
+use papaya::{HashMap, Operation};
 use shoal_types::Ino;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -25,6 +25,14 @@ struct Known {
     lookups: HashMap<Ino, AtomicU64>,
     /// At least those that are marked `NAMELESS`.
     nameless: HashMap<Ino, Held>,
+    /// Whose names are being taken, and how many at once.
+    removals: HashMap<Ino, usize>,
+}
+
+/// A name is being taken from an inode: until this is dropped, nobody else gives it up.
+pub(crate) struct Removal<'a> {
+    known: Option<&'a Known>,
+    ino: Ino,
 }
 
 const NAMELESS: u64 = 1 << 63;
@@ -61,6 +69,16 @@ impl HeldInodes {
                 return;
             }
         }
+    }
+
+    /// To be called before a transaction that may take the last name of the inode, and dropped when `put` has been told: in
+    /// between it's in the queue of what is to be removed, where maintenance would find it with no mark.
+    pub fn begin_removal(&self, ino: Ino) -> Removal<'_> {
+        let known = self.0.as_ref();
+        if let Some(known) = known {
+            known.removals.pin().update_or_insert(ino, |count| count + 1, 1);
+        }
+        Removal { known, ino }
     }
 
     /// The last name is gone. To be called before the front end learns so. `false` where it doesn't know the inode.
@@ -107,6 +125,10 @@ impl HeldInodes {
 
     pub fn hold(&self, ino: Ino, now: Instant) -> Hold {
         let Some(known) = &self.0 else { return Hold::None };
+        // Before the marks are looked at: one that has ended in between would be seen in neither.
+        if known.removals.pin().contains_key(&ino) {
+            return Hold::Fresh;
+        }
         match known.nameless.pin().get(&ino).map(|held| held.age(now)) {
             None => Hold::None,
             Some(age) if age < limits::HELD_FRESH => Hold::Fresh,
@@ -119,6 +141,17 @@ impl HeldInodes {
         let Some(known) = &self.0 else { return Vec::new() };
         let nameless = known.nameless.pin();
         nameless.iter().filter(|(_, held)| held.age(now) >= limits::HELD_FRESH).map(|(ino, _)| *ino).collect()
+    }
+}
+
+impl Drop for Removal<'_> {
+    fn drop(&mut self) {
+        let Some(known) = self.known else { return };
+        known.removals.pin().compute(self.ino, |entry| match entry {
+            Some((_, count)) if *count > 1 => Operation::Insert(count - 1),
+            Some(_) => Operation::Remove,
+            None => Operation::Abort(()),
+        });
     }
 }
 
@@ -184,6 +217,21 @@ mod tests {
         held.note_lookup(INO);
         assert_eq!(held.forget(INO, 1), None);
         assert!(!held.put(INO) && !held.is_held(INO));
+    }
+
+    #[test]
+    fn nobody_gives_up_what_is_being_removed_before_it_is_known_who_holds_it() {
+        let held = HeldInodes::new(true);
+        held.note_lookup(INO);
+        let (first, second) = (held.begin_removal(INO), held.begin_removal(INO));
+        drop(first);
+        let long_after = Instant::now() + limits::HELD_FRESH * 2;
+        assert_eq!(held.hold(INO, long_after), Hold::Fresh);
+        held.put(INO);
+        drop(second);
+        assert_eq!(held.hold(INO, long_after), Hold::Lasting);
+        drop(held.begin_removal(Ino(6)));
+        assert_eq!(held.hold(Ino(6), long_after), Hold::None);
     }
 
     #[test]

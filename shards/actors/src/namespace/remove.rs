@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering::SeqCst;
 impl Shard {
     pub async fn unlink(self: &Rc<Self>, parent: Ino, name: &Name) -> FsResult<()> {
         let target = self.lookup(parent, name).await?.ino;
+        let _removal = self.shared.held.begin_removal(target);
         let open = self.shared.open_files.open_among([target].into_iter());
         let (before, now) = (self.directory_before(parent), now());
         let operation = Unlink { parent, name: name.clone(), open, session: self.shared.session, now };
@@ -28,6 +29,7 @@ impl Shard {
 
     pub async fn rmdir(self: &Rc<Self>, parent: Ino, name: &Name) -> FsResult<()> {
         let target = self.lookup(parent, name).await?.ino;
+        let _removal = self.shared.held.begin_removal(target);
         let open = self.shared.open_files.open_among([target].into_iter());
         let (before, now) = (self.directory_before(parent), now());
         let operation = Rmdir { parent, name: name.clone(), open, session: self.shared.session, now };

@@ -21,6 +21,7 @@ impl Shard {
             true => None,
             false => self.target(new_parent, new_name).await?,
         };
+        let _removal = replaced.map(|ino| self.shared.held.begin_removal(ino));
         let whiteout = match flags.whiteout {
             Some((uid, gid)) => Some(Whiteout { ino: self.next_inode(false).await?, uid, gid }),
             None => None,

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::RenameFlags;
+use shoal_kv::Durability;
+use shoal_metadata::{MetaOp, Unlink};
 
 const LENGTH: usize = 300 << 10;
 
@@ -173,6 +175,43 @@ fn a_forget_that_comes_late_takes_nothing_from_who_holds_a_removed_file() {
     assert!(is_there(&volume, ino));
     forget(&volume, 1, ino);
     wait_until("the inode is gone", || !is_there(&volume, ino));
+    volume.stop().unwrap();
+}
+
+/// Maintenance runs between the commit that takes the last name and what the shard does after it.
+#[test]
+fn a_held_file_is_not_given_up_while_its_removal_is_under_way() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = holding_volume(&store);
+    let [held, other] = ["held", "other"].map(|called| stored_file(&volume, called, 1));
+    note_lookup(&volume, 0, held);
+    [held, other].into_iter().for_each(|ino| close(&volume, 0, ino));
+    let (committed, go_on) = (mpsc::channel(), mpsc::channel::<()>());
+    volume.run(0, move |local| {
+        let local = local.clone();
+        shoal_runtime::spawn(async move {
+            let _removal = local.shared.held.begin_removal(held);
+            let unlink = |called| {
+                let session = local.shared.session;
+                let now = crate::shared::now();
+                MetaOp::Unlink(Unlink { parent: Ino::ROOT, name: name(called), open: Vec::new(), session, now })
+            };
+            local.mutate(unlink("held"), Durability::Visible).await.unwrap();
+            local.mutate(unlink("other"), Durability::Visible).await.unwrap();
+            local.shared.want_maintenance();
+            committed.0.send(()).unwrap();
+            while go_on.1.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                shoal_runtime::yield_now().await;
+            }
+            local.shared.held.put(held);
+        });
+    });
+    committed.1.recv_timeout(Duration::from_secs(60)).unwrap();
+    wait_until("what nobody holds is gone", || !is_there(&volume, other));
+    assert!(is_there(&volume, held));
+    go_on.0.send(()).unwrap();
+    forget(&volume, 1, held);
+    wait_until("the inode is gone", || !is_there(&volume, held));
     volume.stop().unwrap();
 }
 
