@@ -7,15 +7,18 @@ use std::process::Command;
 #[derive(Default)]
 pub struct Mariadb;
 
+/// A server that starts removes the temporary tables it finds, those of others too where they share a folder.
+const TEMPORARIES: &str = "tmp";
 const PACKAGE: &str = "mariadb-server";
 const CLIENT_PACKAGE: &str = "mariadb-client";
 
 impl Program for Mariadb {
     fn prepare(&self, folder: &Path) {
-        let data = folder.join("data");
+        let (data, temporaries) = (folder.join("data"), folder.join(TEMPORARIES));
+        std::fs::create_dir(&temporaries).expect("the folder can be written to");
         let mut install = Command::new(find(&["mariadb-install-db", "mysql_install_db"], PACKAGE));
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
-        run(install.arg(format!("--datadir={}", data.display())).args(account()));
+        run(install.arg(format!("--datadir={}", data.display())).args(account()).env("TMPDIR", temporaries));
         // Read at each start.
         let statements = "CREATE DATABASE IF NOT EXISTS shoal;\n\
              CREATE USER IF NOT EXISTS 'shoal'@'127.0.0.1' IDENTIFIED BY 'right';\n\
@@ -27,9 +30,8 @@ impl Program for Mariadb {
         let mut command = Command::new(find(&["mariadbd", "mysqld"], PACKAGE));
         command.arg("--no-defaults").args(account()).args(["--bind-address=127.0.0.1", "--skip-log-bin"]);
         command.args(["--skip-name-resolve", "--max-connections=300"]);
-        for (option, file) in
-            [("datadir", "data"), ("socket", "s.sock"), ("pid-file", "pid"), ("init-file", "init.sql")]
-        {
+        let data = [("datadir", "data"), ("tmpdir", TEMPORARIES), ("init-file", "init.sql")];
+        for (option, file) in data.into_iter().chain([("socket", "s.sock"), ("pid-file", "pid")]) {
             command.arg(format!("--{option}={}", folder.join(file).display()));
         }
         command.arg(format!("--port={port}"));
