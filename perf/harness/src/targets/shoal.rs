@@ -36,20 +36,13 @@ impl Stop for Volume {
 impl Drop for Volume {
     fn drop(&mut self) {
         if is_mounted(&self.point) {
-            let ended = self.command(&["umount"]).arg(&self.point).stdin(Stdio::null()).output();
-            match ended {
-                Ok(output) if output.status.success() => {}
-                Ok(output) => eprintln!("perf: shoal umount: {}", String::from_utf8_lossy(&output.stderr).trim()),
-                Err(error) => eprintln!("perf: shoal umount: {error}"),
-            }
+            tidy_up("umount", self.command(&["umount"]).arg(&self.point));
             unmount_by_force(&self.point);
         }
         self.tell_complaints();
         // Objects elsewhere don't go with the folder.
-        if self.store.is_some()
-            && let Err(failure) = interrupt::run(&mut self.command(&["destroy", "--yes", &self.database()]))
-        {
-            eprintln!("perf: shoal destroy: {failure}");
+        if self.store.is_some() {
+            tidy_up("destroy", &mut self.command(&["destroy", "--yes", &self.database()]));
         }
         for folder in [&self.cache, &self.folder] {
             if let Err(error) = std::fs::remove_dir_all(folder)
@@ -105,6 +98,15 @@ impl Volume {
         // However full the disk is: what is measured is the cache.
         command.args(["--cache-free-ratio", "0"]);
         command
+    }
+}
+
+/// Also after an interruption, which `interrupt::run` would refuse.
+fn tidy_up(what: &str, command: &mut Command) {
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => eprintln!("perf: shoal {what}: {}", String::from_utf8_lossy(&output.stderr).trim()),
+        Err(error) => eprintln!("perf: shoal {what}: {error}"),
     }
 }
 
