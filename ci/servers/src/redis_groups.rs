@@ -107,6 +107,20 @@ impl RedisSentinels {
     }
 }
 
+impl RedisSentinels {
+    /// From here on Sentinels answer this user only.
+    pub fn guard(folder: &Path, user: &str, password: &str) {
+        const SCRIPT: &str = "
+            set -e; cd \"$0\"; set -- \"$@\" $(cat ports); user=$1 password=$2; shift 4
+            for sentinel in $*; do
+                redis-cli -e -p $sentinel acl setuser $user on \">$password\" +@all
+                redis-cli -e -p $sentinel acl setuser default off
+            done";
+        let done = sh(SCRIPT, folder).args([user, password]).status();
+        assert!(done.is_ok_and(|status| status.success()), "Sentinels take users");
+    }
+}
+
 impl Program for RedisSentinels {
     fn prepare(&self, _: &Path) {}
 

@@ -6,8 +6,9 @@
 mod support;
 
 use shoal_ci_servers::{RedisCluster, RedisSentinels, Server};
+use shoal_kv::KvError;
 use shoal_kv_redis::RedisServer;
-use shoal_kv_remote::Server as _;
+use shoal_kv_remote::{Address, Server as _};
 use std::time::Duration;
 use support::failures;
 
@@ -50,4 +51,28 @@ fn who_may_lose_changes_in_a_fail_over_is_told() {
     let url = process.url("told");
     assert!(!warning(&url).contains("replicas=1"));
     assert!(warning(&url.replace("&replicas=1", "")).contains("replicas=1"));
+}
+
+#[test]
+fn sentinels_are_asked_with_their_own_user_and_password() {
+    let process = Server::start(RedisSentinels);
+    RedisSentinels::guard(process.folder(), "asker", "hush");
+    let open = |url: &str, password: Option<&str>| {
+        let mut address: Address = url.parse().unwrap();
+        address.sentinel_password = password.map(str::to_owned);
+        let prepared = RedisServer::at(&address, support::ANSWER_MAX).unwrap().durability();
+        prepared.map(drop)
+    };
+    let url = process.url("guarded");
+    let named = format!("{url}&sentinel_user=asker");
+    for (url, password) in [(&url, None), (&url, Some("hush")), (&named, Some("loud"))] {
+        match open(url, password) {
+            Err(KvError::Permission(why)) => assert!(why.contains("Sentinel") && !why.contains("hush"), "{why}"),
+            other => panic!("{url} {password:?}: {other:?}"),
+        }
+    }
+    assert_eq!(open(&named, Some("hush")), Ok(()));
+    let refused =
+        "redis://h/0?sentinel_user=x".parse().map(|address| RedisServer::at(&address, support::ANSWER_MAX).err());
+    assert!(refused.unwrap().is_some());
 }

@@ -10,6 +10,7 @@ use redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo,
     RedisResult, TlsCertificates, Value,
 };
+use shoal_kv::KvError;
 use shoal_kv_remote::{Address, AddressError, Failure, Tls};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,11 +30,10 @@ struct Place {
     port: u16,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
 enum Way {
     Named,
-    /// They know the group of servers by this name.
-    Sentinels(String),
+    /// They know the group of servers by this name. Their users and passwords are their own.
+    Sentinels(String, Box<RedisConnectionInfo>),
     /// All keys have the hash slot of this one.
     Cluster(String),
 }
@@ -44,13 +44,19 @@ impl Places {
         let wrong = |why: &str| AddressError(why.into());
         let group = address.option("group");
         let way = match (address.scheme.as_str(), group) {
-            (SENTINEL, Some(group)) if !group.is_empty() => Way::Sentinels(group.into()),
+            (SENTINEL, Some(group)) if !group.is_empty() => {
+                let login = login(address.option(SENTINEL_USER), address.sentinel_password.as_deref());
+                Way::Sentinels(group.into(), Box::new(login))
+            }
             (SENTINEL, _) => return Err(wrong("it needs group=NAME: what the Sentinels call the servers they watch")),
             (_, Some(_)) => return Err(wrong("group is for redis-sentinel://")),
+            (_, None) if address.option(SENTINEL_USER).is_some() => {
+                return Err(wrong("sentinel_user is for redis-sentinel://"));
+            }
             (CLUSTER, None) => Way::Cluster(key.into()),
             (_, None) => Way::Named,
         };
-        if way == Way::Named {
+        if let Way::Named = way {
             address.require_one_host()?;
         }
         let database = match (address.path.as_str(), &way) {
@@ -58,13 +64,7 @@ impl Places {
             (_, Way::Cluster(_)) => return Err(wrong("a cluster has no databases but /0")),
             (path, _) => path.parse().map_err(|_| wrong("the path is the number of a database, like /0"))?,
         };
-        let mut login = RedisConnectionInfo::default().set_db(database).set_skip_set_lib_name();
-        if let Some(user) = &address.user {
-            login = login.set_username(user);
-        }
-        if let Some(password) = &address.password {
-            login = login.set_password(password);
-        }
+        let login = login(address.user.as_deref(), address.password.as_deref()).set_db(database);
         let port_default = if address.scheme == SENTINEL { SENTINEL_PORT_DEFAULT } else { PORT_DEFAULT };
         let named = address.hosts().map(|(host, port)| Place { host: host.into(), port: port.unwrap_or(port_default) });
         let tls = address.tls(address.scheme == "rediss")?;
@@ -73,16 +73,15 @@ impl Places {
 
     /// Another server may come to have the keys.
     pub fn may_move(&self) -> bool {
-        self.way != Way::Named
+        !matches!(self.way, Way::Named)
     }
 
     /// To the server that has the keys.
     pub fn connect(&self) -> Result<Connection, Failure> {
         match &self.way {
             Way::Named => self.open(&self.named[0], self.login.clone(), self.answer_max),
-            Way::Sentinels(group) => {
-                // They are asked without a login, which is the servers'.
-                let primary = self.ask(&RedisConnectionInfo::default(), |wire, _| primary_of(wire, group))?;
+            Way::Sentinels(group, login) => {
+                let primary = self.ask(login, |wire, _| primary_of(wire, group)).map_err(of_sentinel)?;
                 let mut wire = self.open(&primary, self.login.clone(), self.answer_max)?;
                 match is_primary(&mut wire)? {
                     true => Ok(wire),
@@ -104,8 +103,7 @@ impl Places {
     ) -> Result<Place, Failure> {
         let mut failure = Failure::Lost("redis: nobody is named who could be asked".into());
         for place in &self.named {
-            let login = login.clone().set_skip_set_lib_name();
-            let answer = self.open(place, login, self.answer_max.min(ASK_MAX));
+            let answer = self.open(place, login.clone(), self.answer_max.min(ASK_MAX));
             match answer.and_then(|mut wire| question(&mut wire, place)) {
                 Ok(place) => return Ok(place),
                 Err(refused @ Failure::Refused(_)) => return Err(refused),
@@ -148,6 +146,27 @@ impl Places {
         };
         let certificates = TlsCertificates { client_tls, root_cert: ca.as_ref().map(read).transpose()? };
         Client::build_with_tls(info, certificates).map_err(error::translate)
+    }
+}
+
+fn login(user: Option<&str>, password: Option<&str>) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
+    if let Some(user) = user {
+        login = login.set_username(user);
+    }
+    if let Some(password) = password {
+        login = login.set_password(password);
+    }
+    login
+}
+
+/// Says who refuses: the servers' password may well be right.
+fn of_sentinel(failure: Failure) -> Failure {
+    match failure {
+        Failure::Refused(KvError::Permission(text)) => Failure::Refused(KvError::Permission(format!(
+            "a Sentinel, which has a password of its own, refuses: {text}"
+        ))),
+        other => other,
     }
 }
 
@@ -197,6 +216,8 @@ fn node_of(wire: &mut Connection, key: &str, asked: &Place) -> Result<Place, Fai
 
 pub(crate) const CLUSTER: &str = "redis-cluster";
 pub(crate) const SENTINEL: &str = "redis-sentinel";
+/// The option that names a Sentinel's user.
+pub(crate) const SENTINEL_USER: &str = "sentinel_user";
 const PORT_DEFAULT: u16 = 6379;
 const SENTINEL_PORT_DEFAULT: u16 = 26379;
 /// For who only knows where the keys are: there are others to ask.

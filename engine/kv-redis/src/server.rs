@@ -4,7 +4,7 @@ use crate::connection::RedisConnection;
 use crate::durability::Durability;
 use crate::error;
 use crate::listener::RedisListener;
-use crate::place::Places;
+use crate::place::{Places, SENTINEL_USER};
 use crate::scripts::Scripts;
 use crate::snapshot::RedisSnapshot;
 use shoal_kv::{KvResult, Snapshot};
@@ -57,7 +57,7 @@ impl Server for RedisServer {
     type Connection = RedisConnection;
 
     fn at(address: &Address, answer_max: Duration) -> Result<Self, AddressError> {
-        address.check_options(&[&["prefix", "group", "replicas"][..], &Tls::OPTIONS].concat())?;
+        address.check_options(&[&["prefix", "group", "replicas", SENTINEL_USER][..], &Tls::OPTIONS].concat())?;
         let names = Arc::new(Names::new(address.prefix()?));
         let places = Places::at(address, &names.commits, answer_max)?;
         let replicas = match address.option("replicas").map(str::parse) {

@@ -13,6 +13,8 @@ pub struct Address {
     pub scheme: String,
     pub user: Option<String>,
     pub password: Option<String>,
+    /// For those who are only asked where the servers are. No part of the text.
+    pub sentinel_password: Option<String>,
     /// A name or an address; IPv6 without its brackets.
     pub host: String,
     pub port: Option<u16>,
@@ -128,6 +130,7 @@ impl FromStr for Address {
             scheme: scheme.to_string(),
             user,
             password,
+            sentinel_password: None,
             host,
             port,
             other_hosts,

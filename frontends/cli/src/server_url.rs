@@ -2,12 +2,13 @@
 //! `fdb://`, `tikv://`.
 //!
 //! A password comes from the URL, or else from the environment: `SHOAL_META_PASSWORD`, or the file that
-//! `SHOAL_META_PASSWORD_FILE` names. It is never shown. What is kept of a URL with a password (the orders of a daemon, the
+//! `SHOAL_META_PASSWORD_FILE` names; that of Sentinels from `SHOAL_META_SENTINEL_PASSWORD` likewise. It is never shown. What is kept of a URL with a password (the orders of a daemon, the
 //! state file of a mount) is for its owner's eyes only.
 
+use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
-use shoal_kv::{Kv, KvResult};
+use shoal_kv::{Kv, KvError, KvResult};
 use shoal_kv_fdb::FdbServer;
 use shoal_kv_mysql::MysqlServer;
 use shoal_kv_postgres::PostgresServer;
@@ -33,12 +34,14 @@ trait Engine {
     fn durability_warning(&self) -> KvResult<Option<String>>;
 }
 
+const SENTINEL: &str = "redis-sentinel";
+
 type At = fn(&Address) -> Result<Box<dyn Engine>, AddressError>;
 
 const ENGINES: [(&str, At); 9] = [
     ("redis", at::<RedisServer>),
     ("rediss", at::<RedisServer>),
-    ("redis-sentinel", at::<RedisServer>),
+    (SENTINEL, at::<RedisServer>),
     ("redis-cluster", at::<RedisServer>),
     ("postgres", at::<PostgresServer>),
     ("postgresql", at::<PostgresServer>),
@@ -71,22 +74,36 @@ impl ServerUrl {
 
     /// `None`: there is nothing of a volume; with `create`, never.
     pub fn open(&self, create: bool) -> Outcome<Option<Arc<dyn Kv>>> {
-        self.engine()?.open(create).map_err(|error| Failure::of_store(self, &error))
+        self.engine()?.open(create).map_err(|error| self.explain(&error))
     }
 
     pub fn remove(&self) -> Outcome<()> {
-        self.engine()?.destroy().map_err(|error| Failure::of_store(self, &error))
+        self.engine()?.destroy().map_err(|error| self.explain(&error))
     }
 
     pub fn durability_warning(&self) -> Outcome<Option<String>> {
-        self.engine()?.durability_warning().map_err(|error| Failure::of_store(self, &error))
+        self.engine()?.durability_warning().map_err(|error| self.explain(&error))
+    }
+
+    fn explain(&self, error: &KvError) -> Failure {
+        let cure = match error {
+            KvError::Permission(_) if self.address.scheme == SENTINEL => {
+                "check the user and SHOAL_META_PASSWORD, and the Sentinels' own: sentinel_user=NAME, SHOAL_META_SENTINEL_PASSWORD"
+            }
+            KvError::Permission(_) => "check the user in the URL, SHOAL_META_PASSWORD, and what the user may do there",
+            _ => return Failure::of_store(self, error),
+        };
+        Failure::new(Exit::Permission, self, error, cure)
     }
 
     /// With the password, wherever it comes from.
     fn engine(&self) -> Outcome<Box<dyn Engine>> {
         let mut address = self.address.clone();
         if address.password.is_none() {
-            address.password = password()?;
+            address.password = password("SHOAL_META_PASSWORD")?;
+        }
+        if address.scheme == SENTINEL {
+            address.sentinel_password = password("SHOAL_META_SENTINEL_PASSWORD")?;
         }
         server_at(&address).map_err(|AddressError(why)| Failure::usage(format_args!("{self}: {why}")))
     }
@@ -122,11 +139,12 @@ impl<E: RemoteEngine> Engine for E {
     }
 }
 
-fn password() -> Outcome<Option<String>> {
-    if let Ok(password) = env::var("SHOAL_META_PASSWORD") {
+/// What the variable holds, or the file that another one names.
+fn password(variable: &str) -> Outcome<Option<String>> {
+    if let Ok(password) = env::var(variable) {
         return Ok(Some(password));
     }
-    let Some(path) = env::var_os("SHOAL_META_PASSWORD_FILE") else { return Ok(None) };
+    let Some(path) = env::var_os(format!("{variable}_FILE")) else { return Ok(None) };
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Failure::of_io(Path::new(&path), "reading the password of the metadata store", &error))?;
     Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
