@@ -44,7 +44,7 @@ fn engine_allows(from: &str, dependency: &Dependency) -> bool {
         "types" | "oracle" => false,
         _ if dependency.only_tests => true,
         "metadata" => to == "kv" || to == "encryption",
-        "metadata-dump" => to == "kv" || to == "metadata",
+        "metadata-dump" => ["kv", "metadata", "encryption"].contains(&to),
         "file-data" => to == "object-format",
         "object-format" => to == "encryption",
         "kv" | "encryption" | "object-store" => false,

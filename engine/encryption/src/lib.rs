@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! passphrase ── Argon2id ──┐
-//! key file ──── X25519 ────┼── wraps ──► volume key ── HKDF ──► key of object 1, key of object 2, …, key of values
+//! key file ──── X25519 ────┼── wraps ──► volume key ── HKDF ──► key of object 1, key of object 2, …, key of values, keys of dumps
 //! KMS command ─────────────┘  (wrapped_key)            (sealing)
 //! ```
 //!
@@ -20,7 +20,7 @@ mod volume_key;
 mod wrapped_key;
 
 pub use key_file::{KeyFile, KeyFileError};
-pub use sealing::{NonceBase, SEAL_BYTES, SealingKey, VolumeSealer};
+pub use sealing::{NONCE_BYTES, NonceBase, SEAL_BYTES, SealingKey, StreamSalt, VolumeSealer, random_salt};
 pub use volume_key::VolumeKey;
 pub use wrapped_key::{KeyError, WrappedKey};
 

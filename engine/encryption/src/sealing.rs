@@ -12,11 +12,21 @@ use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
 use shoal_types::{Cipher, ObjectId};
 
-const NONCE_BYTES: usize = aead::NONCE_LEN;
+/// Before the ciphertext.
+pub const NONCE_BYTES: usize = aead::NONCE_LEN;
 const TAG_BYTES: usize = 16;
 
 /// What sealing adds to the plain bytes.
 pub const SEAL_BYTES: usize = NONCE_BYTES + TAG_BYTES;
+
+/// Makes the key of a stream one that nothing else has been sealed under.
+pub type StreamSalt = [u8; 16];
+
+pub fn random_salt() -> StreamSalt {
+    let mut salt = StreamSalt::default();
+    fill_random(&mut salt);
+    salt
+}
 
 /// Derives the keys of one volume. Cheap to clone; on any thread.
 #[derive(Clone)]
@@ -51,6 +61,11 @@ impl VolumeSealer {
     /// For values in the metadata store that hold content of files.
     pub fn values(&self) -> SealingKey {
         self.derive(&[b"shoal values"])
+    }
+
+    /// For one stream of bytes outside of objects, such as a dump. `salt` is of `random_salt`, kept beside the stream.
+    pub fn stream(&self, salt: &StreamSalt) -> SealingKey {
+        self.derive(&[b"shoal stream", salt])
     }
 
     fn derive(&self, purpose: &[&[u8]]) -> SealingKey {
@@ -148,6 +163,7 @@ mod tests {
             of(CIPHERS[0], "w").object(ObjectId(1)),
             of(CIPHERS[1], "v").object(ObjectId(1)),
             of(CIPHERS[0], "v").values(),
+            of(CIPHERS[0], "v").stream(&[1; 16]),
             VolumeSealer::new(CIPHERS[0], &VolumeKey::generate(), "v").object(ObjectId(1)),
         ];
         for other in others {

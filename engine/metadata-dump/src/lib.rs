@@ -14,6 +14,8 @@
 //! a block that is damaged, lost, swapped or there twice is noticed at once. A dump without its end, or with something
 //! behind it, is none. The checks tell accidents and not forgery.
 //!
+//! The dump of an encrypted volume may be sealed as a whole: [`sealed`].
+//!
 //! [`Loading`] fills an empty store, in small transactions. Until the last one there are no settings in it and so no
 //! volume: what an interrupted load leaves behind can't be mounted, and says what it is.
 
@@ -27,6 +29,7 @@ mod header;
 mod limits;
 mod load;
 mod read;
+pub mod sealed;
 mod write;
 
 pub use compare::{Difference, DifferenceKind, compare};

@@ -10,6 +10,8 @@ pub const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + PAIR_HEAD_BYTES + KEY_BYTES_MAX
 /// zstd makes what it can't compress a little larger.
 pub const STORED_BYTES_MAX: usize = BLOCK_BYTES_MAX + BLOCK_BYTES_MAX / 128 + 1024;
 pub const HEADER_BYTES_MAX: usize = 64 << 10;
+/// Of a sealed dump, before it is sealed.
+pub const PART_BYTES: usize = 256 << 10;
 pub const ZSTD_LEVEL: i32 = 3;
 
 /// What one transaction of a load puts.

@@ -126,6 +126,7 @@ pub(crate) fn damaged(why: &str) -> KvError {
 pub(crate) fn cut_off(error: io::Error) -> KvError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => KvError::Damaged("the dump is cut off: its end is missing".into()),
+        io::ErrorKind::InvalidData => damaged(&error.to_string()),
         _ => KvError::Other(format!("reading the dump: {error}")),
     }
 }

@@ -16,6 +16,7 @@ mod clock;
 mod commands;
 mod consistency;
 mod daemon;
+mod dumping;
 mod exit;
 mod failure;
 mod key_source;

@@ -64,7 +64,6 @@ pub fn run(
     // Nothing that is made from here on is for other users to read.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     let opened = volume::open_unlocked(&request.meta_url, request.key.as_ref())?;
-    refuse_backups_in_the_clear(request, &opened.settings)?;
     let storage = storage_of(request, &opened)?;
     // Whether they are this volume's objects is asked on a connection of its own.
     drop(storage.open()?);
@@ -97,14 +96,18 @@ pub fn run(
     }
     // With connections of its own: they live on the threads that opened them.
     let backups = match request.backup_meta {
-        Some(_) => Some((opened.metadata.clone(), opened.settings.clone(), layered(request, &storage, &counters)?)),
+        Some(interval) => {
+            let (metadata, settings, sealer) =
+                (opened.metadata.clone(), opened.settings.clone(), opened.sealer.clone());
+            Some((interval, metadata, settings, sealer, layered(request, &storage, &counters)?))
+        }
         None => None,
     };
     let config = config(request, opened, store, &serving)?;
     tracing::info!(volume = serving.volume, mount_point = %serving.mount_point.display(), "starting");
     let volume = Volume::start(config).map_err(|error| explain_start(request, &error))?;
-    let backups = backups.zip(request.backup_meta).map(|((metadata, settings, store), interval)| {
-        Backups::start(backup::Source { metadata, settings, store, session: volume.session() }, interval.0)
+    let backups = backups.map(|(interval, metadata, settings, sealer, store)| {
+        Backups::start(backup::Source { metadata, settings, sealer, store, session: volume.session() }, interval.0)
     });
     let served = backups.transpose().and_then(|backups| {
         let served = mount(request, &volume, &serving, caught, ready);
@@ -123,22 +126,6 @@ pub fn run(
     };
     let stored = volume.stop();
     put_away(request, &serving, served, stored, uploaded)
-}
-
-/// Objects of an encrypted volume are sealed, and names are not.
-fn refuse_backups_in_the_clear(request: &MountRequest, settings: &VolumeSettings) -> Outcome<()> {
-    match request.backup_meta {
-        Some(_) if settings.cipher.is_some() => Err(Failure::new(
-            Exit::Usage,
-            "--backup-meta",
-            format_args!(
-                "the volume {} is encrypted, and names would lie in the clear beside its objects",
-                settings.name
-            ),
-            "make backups with shoal dump, and keep them where names may be read",
-        )),
-        _ => Ok(()),
-    }
 }
 
 fn start_log(

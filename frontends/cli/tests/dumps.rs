@@ -201,14 +201,52 @@ fn a_mount_backs_the_metadata_up_beside_the_objects_and_a_load_brings_the_volume
 }
 
 #[test]
-fn names_of_an_encrypted_volume_are_not_backed_up_in_the_clear() {
+fn of_an_encrypted_volume_dumps_with_the_key_and_backups_show_no_name() {
     let mut sandbox = Sandbox::new();
-    let (url, key) = (sandbox.url("a.db"), sandbox.path("a.key"));
-    let (key, point) = (key.to_str().unwrap(), sandbox.mount_point("mnt"));
-    let point = point.to_str().unwrap();
-    sandbox.ok(&["key", "new", key]);
+    let (url, key, other) = (sandbox.url("a.db"), sandbox.path("a.key"), sandbox.path("b.key"));
+    let (key, other) = (key.to_str().unwrap(), other.to_str().unwrap());
+    for file in [key, other] {
+        sandbox.ok(&["key", "new", file]);
+    }
     sandbox.ok(&["format", &url, "a", "--encrypt", "aes-256-gcm", "--key-file", key]);
-    let mount = ["mount", &url, point, "--key-file", key, "--backup-meta"];
-    sandbox.refused(&[&mount[..], &["1h"]].concat(), 2, &["in the clear", "shoal dump"]);
-    sandbox.refused(&[&mount[..], &["1s"]].concat(), 2, &["too often"]);
+    let uuid = sandbox.json(&["status", &url])["volume"]["uuid"].as_str().unwrap().to_owned();
+    let folder = sandbox.path("a.objects").join(&uuid).join("metadata");
+    let backup = || -> Option<String> {
+        let names = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let mut names = names.map(|entry| entry.file_name().into_string().unwrap());
+        names.find_map(|name| Some(name.strip_suffix("-000000-end")?.to_owned()))
+    };
+    let mount_point = sandbox.mount_point("mnt");
+    let too_often = ["mount", &url, mount_point.to_str().unwrap(), "--key-file", key, "--backup-meta", "1s"];
+    sandbox.refused(&too_often, 2, &["too often"]);
+    let point = sandbox.mount(&url, "mnt", &["--key-file", key]);
+    fs::write(point.join("where the reefs meet"), b"an anchor").unwrap();
+    sandbox.umount(&point);
+    let point = sandbox.mount(&url, "mnt", &["--key-file", key, "--backup-meta", "1h"]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while backup().is_none() {
+        assert!(std::time::Instant::now() < deadline, "{}", sandbox.logs());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    sandbox.umount(&point);
+    let backup = folder.join(backup().unwrap());
+    let backup = backup.to_str().unwrap();
+    sandbox.ok(&["dump", &url, "sealed.dump", "--key-file", key]);
+    sandbox.ok(&["dump", &url, "open.dump"]);
+    sandbox.refused(
+        &["load", "open.dump", &sandbox.url("c.db"), "--key-file", key],
+        2,
+        &["not encrypted", "leave it out"],
+    );
+    // The key is opened by something else now, and the dumps by what opened it then.
+    sandbox.ok(&["key", "rotate", &url, "--key-file", key, "--new-key-file", other]);
+    for dump in ["sealed.dump", backup] {
+        let copy = sandbox.url(if dump == backup { "b.db" } else { "d.db" });
+        sandbox.refused(&["load", dump, &copy], 5, &[dump, "is encrypted", "--key-file"]);
+        sandbox.refused(&["load", dump, &copy, "--key-file", other], 5, &["not the key file"]);
+        sandbox.ok(&["load", dump, &copy, "--key-file", key]);
+        let point = sandbox.mount(&copy, "mnt", &["--key-file", key]);
+        assert_eq!(fs::read(point.join("where the reefs meet")).unwrap(), b"an anchor");
+        sandbox.umount(&point);
+    }
 }

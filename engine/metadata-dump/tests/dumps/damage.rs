@@ -58,6 +58,7 @@ proptest! {
     fn any_bytes_are_a_dump_or_refused(bytes in vec(any::<u8>(), 0..200)) {
         checks::any(&bytes);
         checks::any(&[b"shoaldmp\x01\0\0\0", &bytes[..]].concat());
+        checks::any(&[b"shoaldms\x01\0\0\0", &bytes[..]].concat());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod checks;
 mod damage;
 mod round_trip;
+mod sealed;
 // The volumes of the tests of the metadata itself.
 #[allow(dead_code)]
 #[path = "../../../metadata/tests/data/sample.rs"]

@@ -7,10 +7,11 @@ mod kept;
 mod parts;
 
 use crate::clock;
-use crate::commands::dump;
+use crate::dumping;
 use crate::failure::{Failure, Outcome};
 use crate::size::ByteCount;
 use parts::Parts;
+use shoal_encryption::VolumeSealer;
 use shoal_metadata::{BackupTurn, Metadata};
 use shoal_metadata_dump::DumpError;
 use shoal_object_store::naming::{backups_prefix, parse_backup_key};
@@ -37,6 +38,8 @@ pub struct Backups {
 pub struct Source {
     pub metadata: Metadata,
     pub settings: VolumeSettings,
+    /// Of an encrypted volume, whose backups are sealed.
+    pub sealer: Option<VolumeSealer>,
     pub store: Arc<dyn ObjectStore>,
     pub session: SessionId,
 }
@@ -122,12 +125,11 @@ impl Maker {
     }
 
     fn make(&self, time: &str) -> Result<u64, DumpError> {
-        let Source { metadata, settings, store, .. } = &self.source;
-        let mut snapshot = metadata.kv().snapshot()?;
+        let Source { metadata, settings, sealer, store, .. } = &self.source;
         let mut parts = Parts::new(store.as_ref(), &self.runtime, &settings.uuid, time, &self.ending);
-        let header = dump::header(settings);
-        let made = shoal_metadata_dump::write(snapshot.as_mut(), &header, &mut parts, &mut |_| {})
-            .and_then(|_| parts.end().map_err(DumpError::Output));
+        let made = dumping::write(metadata.kv().as_ref(), settings, sealer.as_ref(), &mut parts, &mut |_| {})
+            .map(drop)
+            .and_then(|()| parts.end().map_err(DumpError::Output));
         if made.is_err() {
             parts.remove();
         }

@@ -1,15 +1,15 @@
 //! `shoal dump`: a volume's metadata at one moment, as one stream of bytes.
 
-use crate::clock;
+use crate::dumping;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::key_source::KeyArguments;
 use crate::meta_url::MetaUrl;
 use crate::output::{count, say};
 use crate::progress::Progress;
 use crate::size::ByteCount;
 use crate::volume::{self, Opened};
-use shoal_metadata_dump::{DumpError, Header, Totals};
-use shoal_types::VolumeSettings;
+use shoal_metadata_dump::{DumpError, Totals};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,22 +18,31 @@ use std::path::{Path, PathBuf};
 /// Write a volume's metadata to a file
 ///
 /// All names, attributes, small files and file maps as they are at one moment, also while the volume is in use. What files
-/// hold in objects is not part of it. What is encrypted stays so. Restore it with shoal load.
+/// hold in objects is not part of it. Restore it with shoal load.
+///
+/// Of an encrypted volume, what files hold stays encrypted, and names are in the clear; with what opens its key, all of the
+/// dump is encrypted, and shoal load wants the same.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   shoal dump sqlite:///srv/photos.db photos.dump
-  shoal dump redis://db.example/0 - | ssh backup 'cat > photos.dump'")]
+  shoal dump redis://db.example/0 - | ssh backup 'cat > photos.dump'
+  shoal dump sqlite:///srv/photos.db photos.dump --key-file /etc/shoal/photos.key   # encrypted")]
 pub struct Arguments {
     /// The volume's metadata, for example sqlite:///srv/volume.db
     pub meta_url: String,
     /// Where the dump goes: a file that is not there yet, or - for standard output
     pub file: PathBuf,
+    #[command(flatten)]
+    pub key: KeyArguments,
 }
 
 pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let url: MetaUrl = arguments.meta_url.parse()?;
-    let opened = volume::open(&url)?;
+    let opened = match arguments.key.source()? {
+        Some(source) => volume::open_unlocked(&url, Some(&source))?,
+        None => volume::open(&url)?,
+    };
     let (totals, written) = match arguments.file.as_os_str() == "-" {
         true => to_stdout(&url, &opened)?,
         false => to_file(&url, &opened, &arguments.file)?,
@@ -41,17 +50,6 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     let records = count(totals.pairs, "record", "records");
     say(format_args!("dumped the volume {}: {records}, {}", opened.settings.name, ByteCount(written)));
     Ok(Exit::Success)
-}
-
-/// As the beginning of a dump tells it.
-pub fn header(settings: &VolumeSettings) -> Header {
-    Header {
-        schema: settings.schema,
-        name: settings.name.clone(),
-        uuid: settings.uuid.clone(),
-        made_at: clock::now(),
-        program: env!("CARGO_PKG_VERSION").into(),
-    }
 }
 
 fn to_stdout(url: &MetaUrl, opened: &Opened) -> Outcome<(Totals, u64)> {
@@ -87,9 +85,9 @@ fn to_file(url: &MetaUrl, opened: &Opened, path: &Path) -> Outcome<(Totals, u64)
 
 fn write<W: Write>(url: &MetaUrl, opened: &Opened, path: &Path, out: W) -> Outcome<(Totals, u64, W)> {
     let progress = Progress::count("dumping records");
-    let mut snapshot = opened.kv.snapshot().map_err(|error| Failure::of_store(url, &error))?;
-    let mut out = Counting { out: BufWriter::with_capacity(BUFFER_BYTES, out), written: 0 };
-    let totals = shoal_metadata_dump::write(snapshot.as_mut(), &header(&opened.settings), &mut out, &mut |pairs| {
+    let out = Counting { out: BufWriter::with_capacity(BUFFER_BYTES, out), written: 0 };
+    let sealer = opened.sealer.as_ref();
+    let (totals, out) = dumping::write(opened.kv.as_ref(), &opened.settings, sealer, out, &mut |pairs| {
         progress.set(pairs);
     })
     .map_err(|error| match error {

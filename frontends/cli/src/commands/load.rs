@@ -3,10 +3,12 @@
 use crate::clock;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::key_source::{KeyArguments, KeySource};
 use crate::loading::Target;
 use crate::meta_url::MetaUrl;
 use crate::output::{count, say};
 use shoal_kv::KvError;
+use shoal_metadata_dump::sealed::{self, SealedHeader};
 use shoal_metadata_dump::{DumpReader, Numbers};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -23,6 +25,7 @@ Examples:
   ssh backup cat photos.dump | shoal load - postgres://me@db.example/shoal
   shoal load --restart photos.dump redis://db.example/0    # after one that was interrupted
   shoal load /srv/objects/8b0c…/metadata/20261126T080000Z sqlite:///srv/photos.db   # a backup, see --backup-meta
+  shoal load photos.dump sqlite:///srv/photos.db --key-file /etc/shoal/photos.key   # one that is encrypted
 
 It is the volume that was dumped, with the same objects: use one of the two, never
 both. Objects that were deleted since the dump are lost to it: shoal fsck tells.")]
@@ -34,6 +37,8 @@ pub struct Arguments {
     /// Remove what a load that was interrupted has left there, and begin anew
     #[arg(long)]
     pub restart: bool,
+    #[command(flatten)]
+    pub key: KeyArguments,
 }
 
 pub fn run(arguments: Arguments) -> Outcome<Exit> {
@@ -42,7 +47,8 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
         true => "standard input".to_string(),
         false => arguments.file.display().to_string(),
     };
-    let input = BufReader::with_capacity(BUFFER_BYTES, open(&arguments.file)?);
+    let key = arguments.key.source()?;
+    let input = unsealed(&source, BufReader::with_capacity(BUFFER_BYTES, open(&arguments.file)?), key.as_ref())?;
     let mut reader = DumpReader::open(input).map_err(|error| no_dump(&source, &error))?;
     let made_at = clock::date(reader.header().made_at);
     let mut target = Target::claim(&url, arguments.restart)?;
@@ -56,6 +62,29 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
     }
     say(format_args!("look at it first:  shoal fsck {url}"));
     Ok(Exit::Success)
+}
+
+/// The bytes of the dump, whether it's sealed or not.
+fn unsealed<'a>(
+    name: &str,
+    input: impl Read + Send + 'a,
+    key: Option<&KeySource>,
+) -> Outcome<Box<dyn Read + Send + 'a>> {
+    let read = sealed::is_sealed(input);
+    let (is_sealed, mut input) = read.map_err(|error| Failure::of_io(Path::new(name), "reading the dump", &error))?;
+    if !is_sealed {
+        return match key {
+            None => Ok(Box::new(input)),
+            Some(key) => Err(Failure::new(Exit::Usage, key, format_args!("{name} is not encrypted"), "leave it out")),
+        };
+    }
+    let header = SealedHeader::read(&mut input).map_err(|error| no_dump(name, &error))?;
+    let Some(key) = key else {
+        let cure = format!("give what opened the volume's key when it was made, {}", header.key.kind());
+        return Err(Failure::new(Exit::Permission, name, "the dump is encrypted", cure));
+    };
+    let sealer = header.sealer(&key.open(&header.uuid, &header.key)?);
+    Ok(Box::new(header.open(&sealer, input)))
 }
 
 fn no_dump(source: &str, error: &KvError) -> Failure {
