@@ -1,7 +1,7 @@
 //! The metadata store of an encrypted volume: what files hold is sealed on its way in and opened on its way out.
 //!
-//! Sealed are the values of inline data; each is bound to its key, and so to its inode. Nothing above knows of it. Names,
-//! attributes, symlink targets and extended attributes are stored as they are.
+//! Sealed are the values of inline data, and where the volume says so symlink targets and extended attributes; each is bound
+//! to its key, and so to its inode. Nothing above knows of it. Names, attributes and ACLs are stored as they are.
 //!
 //! Without the key, content reads as so many zeros and can't be written: enough for commands that count and clean up.
 
@@ -12,26 +12,28 @@ use shoal_kv::{
     Attempt, Direction, Durability, Job, KeyRange, Kv, KvError, KvResult, Pair, Reader, Snapshot, Transaction, Verdict,
     Watch,
 };
+use shoal_types::AlsoEncrypted;
 use std::sync::Arc;
 
 pub struct SealedKv {
     inner: Arc<dyn Kv>,
+    also: AlsoEncrypted,
     key: Option<Arc<SealingKey>>,
 }
 
 impl SealedKv {
-    pub fn new(inner: Arc<dyn Kv>, sealer: &VolumeSealer) -> Self {
-        SealedKv { inner, key: Some(Arc::new(sealer.values())) }
+    pub fn new(inner: Arc<dyn Kv>, also: AlsoEncrypted, sealer: &VolumeSealer) -> Self {
+        SealedKv { inner, also, key: Some(Arc::new(sealer.values())) }
     }
 
-    pub fn without_key(inner: Arc<dyn Kv>) -> Self {
-        SealedKv { inner, key: None }
+    pub fn without_key(inner: Arc<dyn Kv>, also: AlsoEncrypted) -> Self {
+        SealedKv { inner, also, key: None }
     }
 }
 
 impl Kv for SealedKv {
     fn read(&self, body: &mut dyn FnMut(&mut dyn Reader) -> KvResult<()>) -> KvResult<()> {
-        self.inner.read(&mut |reader| body(&mut Sealed::new(reader, self.key.as_deref())))
+        self.inner.read(&mut |reader| body(&mut Sealed::new(reader, self.also, self.key.as_deref())))
     }
 
     /// As it is stored: what is sealed stays sealed.
@@ -44,7 +46,7 @@ impl Kv for SealedKv {
     }
 
     fn submit(&self, job: Box<dyn Job>, durability: Durability) {
-        self.inner.submit(Box::new(SealedJob { inner: job, key: self.key.clone() }), durability);
+        self.inner.submit(Box::new(SealedJob { inner: job, also: self.also, key: self.key.clone() }), durability);
     }
 
     fn foreign_epoch(&self) -> Option<u64> {
@@ -70,12 +72,13 @@ impl Kv for SealedKv {
 
 struct SealedJob {
     inner: Box<dyn Job>,
+    also: AlsoEncrypted,
     key: Option<Arc<SealingKey>>,
 }
 
 impl Job for SealedJob {
     fn run(&mut self, transaction: &mut dyn Transaction, attempt: Attempt) -> KvResult<Verdict> {
-        let mut sealed = Sealed::new(transaction, self.key.as_deref());
+        let mut sealed = Sealed::new(transaction, self.also, self.key.as_deref());
         let verdict = self.inner.run(&mut sealed, attempt)?;
         match sealed.key_missing {
             false => Ok(verdict),
@@ -88,24 +91,33 @@ impl Job for SealedJob {
     }
 }
 
+/// The namespace of the two access control lists, and of nothing else that is stored.
+const ACLS: &[u8] = b"system.";
+
 struct Sealed<'a, T: ?Sized> {
     inner: &'a mut T,
+    also: AlsoEncrypted,
     key: Option<&'a SealingKey>,
     /// Something was to be sealed.
     key_missing: bool,
 }
 
-fn is_content(key: &[u8]) -> bool {
-    matches!(Key::parse(key), Some(Key::Inline(_)))
-}
-
 impl<'a, T: ?Sized> Sealed<'a, T> {
-    fn new(inner: &'a mut T, key: Option<&'a SealingKey>) -> Self {
-        Sealed { inner, key, key_missing: false }
+    fn new(inner: &'a mut T, also: AlsoEncrypted, key: Option<&'a SealingKey>) -> Self {
+        Sealed { inner, also, key, key_missing: false }
+    }
+
+    fn is_sealed(&self, key: &[u8]) -> bool {
+        match Key::parse(key) {
+            Some(Key::Inline(_)) => true,
+            Some(Key::Target(_)) => self.also.symlinks,
+            Some(Key::Xattr(_, name)) => self.also.xattrs && !name.starts_with(ACLS),
+            _ => false,
+        }
     }
 
     fn open(&self, key: &[u8], value: Vec<u8>) -> KvResult<Vec<u8>> {
-        if !is_content(key) {
+        if !self.is_sealed(key) {
             return Ok(value);
         }
         let Some(sealing) = self.key else {
@@ -165,7 +177,7 @@ impl<T: Transaction + ?Sized> Transaction for Sealed<'_, T> {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) {
-        if !is_content(key) {
+        if !self.is_sealed(key) {
             return self.inner.put(key, value);
         }
         let Some(sealing) = self.key else {
@@ -186,17 +198,17 @@ impl<T: Transaction + ?Sized> Transaction for Sealed<'_, T> {
     }
 
     fn add(&mut self, key: &[u8], amount: i64) {
-        assert!(!is_content(key), "content is no number");
+        assert!(!self.is_sealed(key), "what is sealed is no number");
         self.inner.add(key, amount);
     }
 
     fn max(&mut self, key: &[u8], value: u64) {
-        assert!(!is_content(key), "content is no number");
+        assert!(!self.is_sealed(key), "what is sealed is no number");
         self.inner.max(key, value);
     }
 
     fn append(&mut self, key: &[u8], bytes: &[u8]) {
-        assert!(!is_content(key), "content is written whole, as it is sealed");
+        assert!(!self.is_sealed(key), "it is written whole, as it is sealed");
         self.inner.append(key, bytes);
     }
 

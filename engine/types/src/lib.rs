@@ -25,7 +25,7 @@ pub use errno::{Errno, FsResult};
 pub use ids::{Ino, ObjectId, SessionId};
 pub use lock::{LockMode, LockRange, LockSpace};
 pub use name::Name;
-pub use settings::{Cipher, Compression, SCHEMA_VERSION, Staging, VolumeSettings};
+pub use settings::{AlsoEncrypted, Cipher, Compression, SCHEMA_VERSION, Staging, VolumeSettings};
 pub use slice::{ObjectKind, Slice};
 pub use time::Timestamp;
 pub use xattr::{XattrMode, XattrName};

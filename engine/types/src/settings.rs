@@ -25,6 +25,16 @@ pub struct VolumeSettings {
     pub compression: Compression,
     /// `None`: nothing is encrypted at rest.
     pub cipher: Option<Cipher>,
+    pub also_encrypted: AlsoEncrypted,
+}
+
+/// What is encrypted in the metadata beside the content of files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct AlsoEncrypted {
+    /// Their targets.
+    pub symlinks: bool,
+    /// Values of extended attributes. ACLs are none of them: like owner and mode they say who may do what.
+    pub xattrs: bool,
 }
 
 /// Small files that wait in metadata until many of them are packed into one object.

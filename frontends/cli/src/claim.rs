@@ -138,6 +138,7 @@ mod tests {
             delete_grace_seconds: 0,
             compression: shoal_types::Compression::None,
             cipher: None,
+            also_encrypted: Default::default(),
         }
     }
 

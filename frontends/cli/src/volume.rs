@@ -47,7 +47,7 @@ pub fn open(url: &MetaUrl) -> Outcome<Opened> {
 
 fn blind(stored: Arc<dyn Kv>, settings: &VolumeSettings) -> Arc<dyn Kv> {
     match settings.cipher {
-        Some(_) => Arc::new(SealedKv::without_key(stored)),
+        Some(_) => Arc::new(SealedKv::without_key(stored, settings.also_encrypted)),
         None => stored,
     }
 }
@@ -61,7 +61,7 @@ pub fn open_unlocked(url: &MetaUrl, source: Option<&KeySource>) -> Outcome<Opene
         (Some(cipher), source) => {
             let (key, _) = open_key(url, stored.as_ref(), &settings, source)?;
             let sealer = VolumeSealer::new(cipher, &key, &settings.uuid);
-            let kv: Arc<dyn Kv> = Arc::new(SealedKv::new(stored.clone(), &sealer));
+            let kv: Arc<dyn Kv> = Arc::new(SealedKv::new(stored.clone(), settings.also_encrypted, &sealer));
             (kv, Some(sealer))
         }
     };

@@ -39,11 +39,13 @@ fn holds_secret(path: &Path) -> bool {
 #[test]
 fn nothing_of_a_files_content_is_stored_in_the_clear_and_all_of_it_comes_back() {
     let mut sandbox = Sandbox::new();
-    let (url, key) = encrypted(&sandbox, &["--compress", "zstd"]);
+    let (url, key) = encrypted(&sandbox, &["--compress", "zstd", "--encrypt-also", "symlinks,xattrs"]);
     let key = key.to_str().unwrap();
     let point = sandbox.mount(&url, "mnt", &["--key-file", key, "--no-cache"]);
     fill(&point);
     check(&point);
+    std::os::unix::fs::symlink(text(SECRET), point.join("link")).unwrap();
+    rustix::fs::setxattr(point.join("small"), "user.note", SECRET, rustix::fs::XattrFlags::empty()).unwrap();
     sandbox.umount(&point);
     let objects = sandbox.objects("a.objects");
     assert!(objects.len() >= 3, "{objects:?}");
@@ -52,11 +54,16 @@ fn nothing_of_a_files_content_is_stored_in_the_clear_and_all_of_it_comes_back() 
     }
     let point = sandbox.mount(&url, "mnt", &["-o", &format!("key_file={key}"), "--no-cache"]);
     check(&point);
+    assert_eq!(fs::read_link(point.join("link")).unwrap().to_str(), Some(text(SECRET).as_str()));
+    let mut note = vec![0; SECRET.len()];
+    let length = rustix::fs::getxattr(point.join("small"), "user.note", &mut note[..]).unwrap();
+    assert_eq!(&note[..length], SECRET);
     let status = sandbox.json(&["status", &url]);
     assert_eq!(
         (&status["volume"]["compression"], &status["volume"]["cipher"]),
         (&"zstd:1".into(), &"aes-256-gcm".into())
     );
+    assert_eq!(status["volume"]["also_encrypted"], serde_json::json!({ "symlinks": true, "xattrs": true }));
     // Without the key as well: what is asked for is lengths.
     let info = sandbox.json(&["info", point.join("small").to_str().unwrap()]);
     assert_eq!(info["inline"], SECRET.len());

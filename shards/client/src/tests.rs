@@ -21,6 +21,7 @@ fn volume() -> Volume {
         delete_grace_seconds: 0,
         compression: Compression::None,
         cipher: None,
+        also_encrypted: Default::default(),
     };
     Metadata::format(&*kv, &settings, (0, 0), Timestamp::ZERO).unwrap();
     let session = SessionRecord {

@@ -8,8 +8,8 @@ use crate::{
     QuotaState, Removed, Renamed, Truncated,
 };
 use shoal_types::{
-    Attributes, Cipher, Compression, Consistency, Errno, FileKind, Ino, InodeFlags, LockMode, LockRange, LockSpace,
-    Name, ObjectId, ObjectKind, SCHEMA_VERSION, SessionId, Slice, Timestamp, VolumeSettings, XattrName,
+    AlsoEncrypted, Attributes, Cipher, Compression, Consistency, Errno, FileKind, Ino, InodeFlags, LockMode, LockRange,
+    LockSpace, Name, ObjectId, ObjectKind, SCHEMA_VERSION, SessionId, Slice, Timestamp, VolumeSettings, XattrName,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -366,11 +366,12 @@ fn the_settings_have_their_golden_bytes() {
         delete_grace_seconds: 60,
         compression: Compression::Lz4,
         cipher: Some(Cipher::Aes256Gcm),
+        also_encrypted: AlsoEncrypted { symlinks: true, xattrs: false },
     };
     check_exact(
         &settings,
         "0101046e616d652438623063653163642d356431352d346434622d396133652d3766336331663166326131300f66696c\
-         653a2f2f2f6f626a6563747380808002802000003c036c7a34010b6165732d3235362d67636d",
+         653a2f2f2f6f626a6563747380808002802000003c036c7a34010b6165732d3235362d67636d0100",
         encode_settings,
         decode_settings,
     );

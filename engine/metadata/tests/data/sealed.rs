@@ -6,9 +6,11 @@ use shoal_kv::contract::ContractStore;
 use shoal_kv::{Kv, MemoryKv, MemoryOptions, MemoryStore};
 use shoal_metadata::check;
 use shoal_metadata::keys::Key;
-use shoal_metadata::{FormatOptions, MetaError, Metadata, SealedKv};
-use shoal_types::{Cipher, Errno, Ino};
+use shoal_metadata::{FormatOptions, MetaError, MetaOp, Metadata, SealedKv, SetXattr};
+use shoal_types::{AlsoEncrypted, Cipher, Errno, FileKind, Ino, XattrMode, XattrName};
 use std::sync::Arc;
+
+const ALSO: AlsoEncrypted = AlsoEncrypted { symlinks: true, xattrs: true };
 
 /// A volume, and the same as somebody sees it who has no key.
 fn sealed() -> (Volume, Volume) {
@@ -19,7 +21,7 @@ fn sealed() -> (Volume, Volume) {
 }
 
 fn sealed_by(kv: Arc<dyn Kv>, key: &VolumeKey) -> Arc<dyn Kv> {
-    Arc::new(SealedKv::new(kv, &VolumeSealer::new(Cipher::Aes256Gcm, key, &settings().uuid)))
+    Arc::new(SealedKv::new(kv, ALSO, &VolumeSealer::new(Cipher::Aes256Gcm, key, &settings().uuid)))
 }
 
 fn content(volume: &Volume, ino: Ino) -> Result<Vec<u8>, MetaError> {
@@ -46,7 +48,7 @@ fn without_the_key_content_can_be_counted_and_removed_and_not_written() {
     let (volume, raw) = sealed();
     let file = volume.file("f");
     volume.write_inline(file, 0, b"secret");
-    let metadata = Metadata::new(Arc::new(SealedKv::without_key(raw.metadata.kv().clone())));
+    let metadata = Metadata::new(Arc::new(SealedKv::without_key(raw.metadata.kv().clone(), ALSO)));
     let without = Volume { metadata, session: volume.session };
     assert_eq!(content(&without, file).unwrap(), [0; 6]);
     assert_eq!(check::run(&without.metadata, &mut |_| ()).unwrap().findings, []);
@@ -56,6 +58,45 @@ fn without_the_key_content_can_be_counted_and_removed_and_not_written() {
     without.unlink("f", &[]);
     without.remove_queued();
     assert_eq!(check::run(&without.metadata, &mut |_| ()).unwrap().findings, []);
+}
+
+#[test]
+fn targets_and_attributes_are_sealed_where_the_volume_says_so_and_acls_never() {
+    let (volume, raw) = sealed();
+    let link = volume.create(Ino::ROOT, "link", FileKind::Symlink);
+    let set = |name: &'static [u8], value: &[u8]| {
+        volume.run(MetaOp::SetXattr(SetXattr {
+            ino: link,
+            name: XattrName::new(name).unwrap(),
+            value: value.to_vec(),
+            mode: XattrMode::Any,
+            drop_setgid: false,
+            session: volume.session,
+            now: at(3),
+        }));
+    };
+    set(b"trusted.note", b"at the pier");
+    let holds = |key: Key, text: &[u8]| raw.get(key).unwrap().windows(text.len()).any(|window| window == text);
+    assert!(!holds(Key::Target(link), b"somewhere") && !holds(Key::Xattr(link, b"trusted.note"), b"pier"));
+    assert_eq!(volume.metadata.read_link(link).unwrap(), b"somewhere");
+    assert_eq!(volume.metadata.get_xattr(link, &XattrName::new(b"trusted.note").unwrap()).unwrap(), b"at the pier");
+    // Other parts of the program write and read these as they are.
+    let acl = Key::Xattr(link, b"system.posix_acl_access").encode();
+    volume.raw(move |transaction| transaction.put(&acl, b"who may do what"));
+    assert!(holds(Key::Xattr(link, b"system.posix_acl_access"), b"who may do what"));
+    volume.raw(move |transaction| transaction.delete(&Key::Xattr(link, b"system.posix_acl_access").encode()));
+    // Without the key lengths are known, and so all is found to be sound.
+    let metadata = Metadata::new(Arc::new(SealedKv::without_key(raw.metadata.kv().clone(), ALSO)));
+    assert_eq!(check::run(&metadata, &mut |_| ()).unwrap().findings, []);
+    assert_eq!(metadata.read_link(link).unwrap(), [0; 9]);
+    // A volume that does not say so.
+    let none = AlsoEncrypted::default();
+    let sealer = VolumeSealer::new(Cipher::Aes256Gcm, &VolumeKey::generate(), &settings().uuid);
+    let plain = MemoryKv::new();
+    let volume = Volume::on(Arc::new(SealedKv::new(plain.clone(), none, &sealer)));
+    let link = volume.create(Ino::ROOT, "link", FileKind::Symlink);
+    let raw = Volume { metadata: Metadata::new(plain), session: volume.session };
+    assert!(raw.get(Key::Target(link)).unwrap().ends_with(b"somewhere"));
 }
 
 #[test]

@@ -231,6 +231,7 @@ pub fn settings() -> VolumeSettings {
         delete_grace_seconds: 60,
         compression: Compression::None,
         cipher: None,
+        also_encrypted: Default::default(),
     }
 }
 

@@ -328,6 +328,7 @@ fn settings() -> VolumeSettings {
         delete_grace_seconds: 60,
         compression: Compression::None,
         cipher: None,
+        also_encrypted: Default::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::volume;
 use shoal_encryption::{VolumeKey, VolumeSealer};
 use shoal_metadata::{FormatOptions, Limits};
 use shoal_object_store::StorageUrl;
-use shoal_types::{Cipher, Compression, SCHEMA_VERSION, Staging, VolumeSettings};
+use shoal_types::{AlsoEncrypted, Cipher, Compression, SCHEMA_VERSION, Staging, VolumeSettings};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -28,6 +28,7 @@ Examples:
   shoal format sqlite:///srv/logs.db logs --compress zstd:3
   shoal format sqlite:///srv/mail.db mail --storage s3://mail/a --stage-max 32K
   shoal format sqlite:///srv/a.db a --encrypt aes-256-gcm --key-file /root/a.key
+  shoal format sqlite:///srv/b.db b --encrypt aes-256-gcm --encrypt-also symlinks,xattrs --passphrase-env WORDS
   shoal format fdb:///etc/foundationdb/fdb.cluster?prefix=photos photos --storage s3://bucket/photos?region=eu-west-1
   SHOAL_META_PASSWORD=… shoal format postgres://me@db.example/shoal photos --storage file:///shared/photos
   shoal format sqlite:///srv/logs.db logs --block-size 16M --inline-max 0 --delete-grace 1h")]
@@ -67,6 +68,9 @@ pub struct Arguments {
     /// Encrypt content: aes-256-gcm or chacha20-poly1305; every mount then needs what opens the key
     #[arg(long, value_name = "CIPHER")]
     pub encrypt: Option<Cipher>,
+    /// Encrypt in the metadata as well: symlinks (their targets), xattrs (values of extended attributes), or both
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "encrypt")]
+    pub encrypt_also: Vec<Also>,
     #[command(flatten)]
     pub key: KeyArguments,
     /// Keep what the environment says about the credentials of the object store in the metadata, sealed with the volume's
@@ -84,6 +88,12 @@ pub struct Arguments {
     pub trash_days: u32,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Also {
+    Symlinks,
+    Xattrs,
+}
+
 /// What the one who formats may choose.
 pub struct Wishes {
     /// The default is beside the metadata.
@@ -97,6 +107,7 @@ pub struct Wishes {
     pub compression: Compression,
     /// With what opens the key.
     pub encryption: Option<(Cipher, KeySource)>,
+    pub also_encrypted: AlsoEncrypted,
     /// What opens the store is kept in the metadata, sealed.
     pub seal_credentials: bool,
     pub limits: Limits,
@@ -114,6 +125,7 @@ impl Default for Wishes {
             delete_grace: Span(Duration::from_secs(60)),
             compression: Compression::None,
             encryption: None,
+            also_encrypted: AlsoEncrypted::default(),
             seal_credentials: false,
             limits: Limits::default(),
             trash_days: 0,
@@ -139,6 +151,10 @@ pub fn run(arguments: Arguments) -> Outcome<Exit> {
         delete_grace,
         compression,
         encryption,
+        also_encrypted: AlsoEncrypted {
+            symlinks: arguments.encrypt_also.contains(&Also::Symlinks),
+            xattrs: arguments.encrypt_also.contains(&Also::Xattrs),
+        },
         seal_credentials,
         limits,
         trash_days,
@@ -215,6 +231,7 @@ fn settings(url: &MetaUrl, name: &str, wishes: &Wishes) -> Outcome<VolumeSetting
         delete_grace_seconds: delete_grace_seconds(wishes.delete_grace)?,
         compression: wishes.compression,
         cipher: wishes.encryption.as_ref().map(|(cipher, _)| *cipher),
+        also_encrypted: wishes.also_encrypted,
     })
 }
 

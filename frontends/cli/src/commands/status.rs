@@ -14,7 +14,7 @@ use crate::writeback::{self, Content};
 use serde::Serialize;
 use shoal_client::KindFigures;
 use shoal_metadata::{Account, Limits, Metadata, QuotaInfo, SessionInfo, SessionKind, WritebackFolder};
-use shoal_types::VolumeSettings;
+use shoal_types::{AlsoEncrypted, VolumeSettings};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -30,7 +30,8 @@ Examples:
 --json prints one object; names stay, new ones may come:
   meta_url
   volume    name, uuid, schema, storage, block_bytes, inline_bytes_max, staging,
-            delete_grace_seconds, compression, cipher
+            delete_grace_seconds, compression, cipher,
+            also_encrypted: symlinks, xattrs
   usage     inodes, bytes
   limits    of the volume as a whole: inodes, bytes; no limit is null
   trash_days
@@ -201,6 +202,14 @@ fn for_programs((info, state): (SessionInfo, Life)) -> Session {
     }
 }
 
+fn encryption(volume: &VolumeSettings) -> String {
+    let Some(cipher) = volume.cipher else { return "none".into() };
+    let AlsoEncrypted { symlinks, xattrs } = volume.also_encrypted;
+    let also = [(symlinks, ", symlinks too"), (xattrs, ", extended attributes too")];
+    let also: String = also.into_iter().filter_map(|(chosen, text)| chosen.then_some(text)).collect();
+    format!("{cipher}{also}")
+}
+
 fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
     let Status { volume, usage, queues, .. } = status;
     let inline = match volume.inline_bytes_max {
@@ -217,7 +226,7 @@ fn show(status: &Status, sessions: &[(SessionInfo, Life)]) -> String {
         row("inline files", inline),
         row("packed files", packed(status)),
         row("compression", volume.compression.to_string()),
-        row("encryption", volume.cipher.map_or("none".into(), |cipher| cipher.to_string())),
+        row("encryption", encryption(volume)),
         row("delete grace", Span(Duration::from_secs(volume.delete_grace_seconds.into())).to_string()),
         row("trash", trash(status.trash_days)),
         row("schema", volume.schema.to_string()),

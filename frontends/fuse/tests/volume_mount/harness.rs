@@ -54,6 +54,7 @@ impl Disk {
             delete_grace_seconds: 0,
             compression: Compression::None,
             cipher: None,
+            also_encrypted: Default::default(),
         };
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         Metadata::format(&*kv, &settings, owner, now()).unwrap();

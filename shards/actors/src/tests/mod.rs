@@ -55,6 +55,7 @@ fn settings() -> VolumeSettings {
         delete_grace_seconds: 0,
         compression: Compression::None,
         cipher: None,
+        also_encrypted: Default::default(),
     }
 }
 

@@ -153,7 +153,7 @@ impl Form {
         config.settings.block_bytes = 512 << 10;
         let key = VolumeKey::from_bytes(&[3; 32]).unwrap();
         let sealer = VolumeSealer::new(self.cipher, &key, &config.settings.uuid);
-        config.kv = Arc::new(SealedKv::new(config.kv.clone(), &sealer));
+        config.kv = Arc::new(SealedKv::new(config.kv.clone(), Default::default(), &sealer));
         config.sealer = Some(sealer);
     }
 }
