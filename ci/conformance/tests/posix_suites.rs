@@ -94,10 +94,13 @@ fn fsx_finds_every_byte_where_it_wrote_it() {
         let daemon = bed.mount(options);
         for (number, (length, operation_max, align)) in FSX_FORMS.into_iter().enumerate() {
             let settings = bed.path("fsx.toml");
+            // fsx 0.3.2 aligns the end of an allocation and not its beginning, and so asks for less than nothing now and then:
+            // it gives up then, in a local folder as well.
+            let posix_fallocate = if align == 1 { 3 } else { 0 };
             let text = format!(
                 "flen = {length}\nopsize = {{ max = {operation_max}, align = {align} }}\n[weights]\n\
                  close_open = 2\nread = 10\nwrite = 10\nmapread = 10\nmapwrite = 10\ninvalidate = 2\ntruncate = 5\n\
-                 fsync = 1\nfdatasync = 1\nposix_fallocate = 3\npunch_hole = 5\nsendfile = 5\nposix_fadvise = 3\n\
+                 fsync = 1\nfdatasync = 1\nposix_fallocate = {posix_fallocate}\npunch_hole = 5\nsendfile = 5\nposix_fadvise = 3\n\
                  copy_file_range = 5\n"
             );
             fs::write(&settings, text).expect("settings");

@@ -20,7 +20,7 @@ mod volume_key;
 mod wrapped_key;
 
 pub use key_file::{KeyFile, KeyFileError};
-pub use sealing::{NONCE_BYTES, NonceBase, SEAL_BYTES, SealingKey, StreamSalt, VolumeSealer, random_salt};
+pub use sealing::{CacheKey, NONCE_BYTES, NonceBase, SEAL_BYTES, SealingKey, StreamSalt, VolumeSealer, random_salt};
 pub use volume_key::VolumeKey;
 pub use wrapped_key::{KeyError, WrappedKey};
 

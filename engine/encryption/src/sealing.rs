@@ -10,7 +10,8 @@
 use crate::{VolumeKey, fill_random};
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
-use shoal_types::{Cipher, ObjectId};
+use shoal_types::{Cipher, Ino, ObjectId};
+use std::fmt;
 
 /// Before the ciphertext.
 pub const NONCE_BYTES: usize = aead::NONCE_LEN;
@@ -37,6 +38,10 @@ pub struct VolumeSealer {
 
 /// Seals and opens under one derived key.
 pub struct SealingKey(LessSafeKey);
+
+/// Hides bytes without making them longer: what is stored is the plain bytes under the cipher's key stream. No tag is kept,
+/// so damage must be told by other means, and forgery is not.
+pub struct CacheKey(LessSafeKey);
 
 /// One random number for the nonces of an object's frames: the frame's number is laid over its last four bytes.
 #[derive(Clone, Copy)]
@@ -68,6 +73,11 @@ impl VolumeSealer {
         self.derive(&[b"shoal stream", salt])
     }
 
+    /// For what a host keeps of one inode in its local cache.
+    pub fn cache(&self, ino: Ino) -> CacheKey {
+        CacheKey(self.derive(&[b"shoal cache", &ino.0.to_le_bytes()]).0)
+    }
+
     fn derive(&self, purpose: &[&[u8]]) -> SealingKey {
         let algorithm = match self.cipher {
             Cipher::Aes256Gcm => &aead::AES_256_GCM,
@@ -78,6 +88,12 @@ impl VolumeSealer {
         let purpose: Vec<&[u8]> = [cipher.as_bytes()].into_iter().chain(purpose.iter().copied()).collect();
         let derived = self.secret.expand(&purpose, algorithm).expect("a key is shorter than HKDF's bound");
         SealingKey(LessSafeKey::new(UnboundKey::from(derived)))
+    }
+}
+
+impl fmt::Debug for VolumeSealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VolumeSealer({})", self.cipher)
     }
 }
 
@@ -118,6 +134,16 @@ impl SealingKey {
     pub fn open<'a>(&self, bound: &[u8], sealed: &'a mut [u8]) -> Option<&'a mut [u8]> {
         let (nonce, rest) = sealed.split_first_chunk_mut::<NONCE_BYTES>()?;
         self.0.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(bound), rest).ok()
+    }
+}
+
+impl CacheKey {
+    /// Turns plain bytes into stored ones and stored ones into plain ones. A nonce is for one content only: whoever sees two
+    /// under the same one sees what they differ by.
+    pub fn turn(&self, nonce: [u8; NONCE_BYTES], bytes: &mut [u8]) {
+        // Sealing what is sealed lays the same key stream over it once more.
+        let sealed = self.0.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), bytes);
+        let _tag = sealed.expect("what is sealed is far shorter than the ciphers' bounds");
     }
 }
 
@@ -170,6 +196,24 @@ mod tests {
             assert!(other.open(b"", &mut sealed.clone()).is_none());
         }
         assert!(of(CIPHERS[0], "v").object(ObjectId(1)).open(b"", &mut sealed.clone()).is_some());
+    }
+
+    #[test]
+    fn what_is_turned_twice_is_plain_again_for_the_same_inode_and_nonce_only() {
+        for cipher in CIPHERS {
+            let sealer = VolumeSealer::new(cipher, &VolumeKey::generate(), "v");
+            let turned = |ino, nonce, bytes: &[u8]| {
+                let mut bytes = bytes.to_vec();
+                sealer.cache(Ino(ino)).turn([nonce; NONCE_BYTES], &mut bytes);
+                bytes
+            };
+            let plain = [7; 100];
+            let stored = turned(1, 1, &plain);
+            assert_ne!(stored, plain, "{cipher}");
+            assert_eq!(turned(1, 1, &stored), plain);
+            assert_ne!(turned(2, 1, &stored), plain);
+            assert_ne!(turned(1, 2, &stored), plain);
+        }
     }
 
     #[test]

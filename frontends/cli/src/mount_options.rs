@@ -30,7 +30,7 @@ const IGNORED: [&str; 17] = [
     "default_permissions",
 ];
 const IGNORED_PREFIXES: [&str; 3] = ["x-", "X-", "comment="];
-const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, backup_meta=, cache_dir=, cache_size=, cache_free_ratio=, verify_cache=, no_cache, writeback, writeback_dir=, writeback_size=, shards=, \
+const KNOWN: &str = "ro, rw, allow_other, allow_idmap, subdir=, backup_meta=, cache_dir=, cache_size=, cache_free_ratio=, verify_cache=, encrypt_cache, no_cache, writeback, writeback_dir=, writeback_size=, shards=, \
     memory=, write_buffer=, read_buffer=, storage=, upload_limit=, download_limit=, request_limit=, passphrase_env=, key_file=, kms_command=, \
     max_readahead=, consistency=, attr_timeout=, entry_timeout=, writeback_cache, transport=, relatime, noatime, strictatime, \
     diratime, nodiratime, acl, noacl, xattr, noxattr, nosuid, nodev, noexec, root_squash, all_squash, \
@@ -63,6 +63,7 @@ fn apply_word(request: &mut MountRequest, word: &str) -> Outcome<()> {
         "all_squash" => request.all_squash = true,
         "no_all_squash" => request.all_squash = false,
         "no_cache" => request.no_cache = true,
+        "encrypt_cache" => request.encrypt_cache = true,
         "writeback" => request.writeback = true,
         "writeback_cache" => request.writeback_cache = true,
         "relatime" => request.access_times = AccessTimeOption::Relatime,

@@ -64,6 +64,7 @@ pub struct MountRequest {
     /// The part of each folder's disk that stays free.
     pub cache_free_ratio: f64,
     pub verify_cache: VerifyCache,
+    pub encrypt_cache: bool,
     pub no_cache: bool,
     /// Objects are uploaded after they have been acknowledged.
     pub writeback: bool,
@@ -122,6 +123,7 @@ impl MountRequest {
             cache_sizes: vec![CACHE_BYTES],
             cache_free_ratio: CACHE_FREE_RATIO,
             verify_cache: VerifyCache::Once,
+            encrypt_cache: false,
             no_cache: false,
             writeback: false,
             writeback_dir: None,
@@ -187,6 +189,8 @@ impl MountRequest {
         }
         if !self.no_cache {
             self.check_cache()?;
+        } else if self.encrypt_cache {
+            return refuse("--encrypt-cache: with --no-cache there is none; leave one of the two out".into());
         }
         for (option, limit) in [("--upload-limit", self.upload_limit), ("--download-limit", self.download_limit)] {
             if let Some(limit) = limit.filter(|limit| *limit < RATE_MIN) {

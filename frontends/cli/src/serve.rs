@@ -222,10 +222,24 @@ fn config(request: &MountRequest, opened: Opened, store: Arc<dyn ObjectStore>, s
         .zip(request.cache_sizes.iter().cycle())
         .map(|(path, size)| CacheFolder { path: path.to_owned(), bytes_max: size.0 })
         .collect();
+    let encrypt = match (request.encrypt_cache, &sealer) {
+        (false, _) => None,
+        (true, Some(sealer)) => Some(sealer.clone()),
+        (true, None) => {
+            let why = format!("the volume {} is not encrypted, and so there is no key for its cache", settings.name);
+            return Err(Failure::new(
+                Exit::Usage,
+                "--encrypt-cache",
+                why,
+                "leave it out, or put the cache on an encrypted disk",
+            ));
+        }
+    };
     let cache = (!folders.is_empty()).then(|| CacheConfig {
         folders,
         free_space_min: request.cache_free_ratio,
         verify_always: request.verify_cache == VerifyCache::Always,
+        encrypt,
         mount: serving.mount_point.to_string_lossy().into_owned(),
     });
     Ok(Config {

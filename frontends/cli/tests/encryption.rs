@@ -74,6 +74,44 @@ fn nothing_of_a_files_content_is_stored_in_the_clear_and_all_of_it_comes_back() 
 }
 
 #[test]
+fn an_encrypted_cache_shows_nothing_and_serves_what_it_has_kept() {
+    let mut sandbox = Sandbox::new();
+    let (url, key) = encrypted(&sandbox, &["--inline-max", "0"]);
+    let key = key.to_str().unwrap();
+    let cache = sandbox.folder("cache");
+    let options = ["--key-file", key, "--encrypt-cache", "--cache-dir", cache.to_str().unwrap()];
+    let kept = || {
+        let listed = std::process::Command::new("find").arg(&cache).args(["-name", "*.data"]).output().unwrap();
+        text(&listed.stdout).lines().map(PathBuf::from).collect::<Vec<_>>()
+    };
+    let point = sandbox.mount(&url, "mnt", &options);
+    fill(&point);
+    sandbox.umount(&point);
+    let point = sandbox.mount(&url, "mnt", &options);
+    check(&point);
+    sandbox.ok(&["warmup", point.to_str().unwrap()]);
+    sandbox.umount(&point);
+    assert_eq!(kept().len(), 3);
+    assert!(kept().iter().all(|file| !holds_secret(file)));
+    // What it serves now is what it has kept: there is nothing else.
+    for object in sandbox.objects("a.objects") {
+        fs::remove_file(object).unwrap();
+    }
+    let point = sandbox.mount(&url, "mnt", &options);
+    check(&point);
+    sandbox.umount(&point);
+    let plain = sandbox.format("b.db");
+    let point = sandbox.mount_point("mnt");
+    sandbox.refused(
+        &["mount", &plain, point.to_str().unwrap(), "--encrypt-cache"],
+        2,
+        &["not encrypted", "leave it out"],
+    );
+    let none = ["mount", &url, point.to_str().unwrap(), "--key-file", key, "--encrypt-cache", "--no-cache"];
+    sandbox.refused(&none, 2, &["--no-cache"]);
+}
+
+#[test]
 fn an_object_that_was_changed_is_refused_and_found_by_fsck_with_its_path() {
     let mut sandbox = Sandbox::new();
     let (url, key) = encrypted(&sandbox, &[]);

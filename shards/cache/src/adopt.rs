@@ -5,7 +5,7 @@
 
 use crate::clock::Warmth;
 use crate::disk_file::{DiskFile, FOLDERS, list_folder};
-use crate::index_entry::{Found, Header};
+use crate::index_entry::Found;
 use crate::limits::{ADOPTED_BLOCKS_PER_STEP, ADOPTED_FILES_PER_STEP};
 use crate::part::CachePart;
 use shoal_types::{BLOCK_BYTES, Ino};
@@ -68,7 +68,7 @@ impl CachePart {
 
     /// Takes some blocks of a file onto the books; returns the next one if there are more.
     pub(crate) fn adopt_blocks(&self, ino: Ino, first: u64) -> io::Result<Option<u64>> {
-        let Some(disk) = DiskFile::open(&self.shared.slot, ino)? else {
+        let Some(disk) = self.open(ino)? else {
             return self.drop_unless_open(ino).map(|()| None);
         };
         let pinned = disk.header.pinned;
@@ -108,7 +108,7 @@ impl CachePart {
     /// A pin outlasts what it was for: the next bytes of the file are pinned again.
     fn keep_pin_of_closed(&self, ino: Ino, pinned: bool) -> io::Result<()> {
         if pinned && self.clock.borrow().open_file(ino).is_none() {
-            DiskFile::create(&self.shared.slot, ino, Header { pinned })?;
+            self.create(ino, pinned)?;
             self.clock.borrow_mut().set_pinned(ino, true);
         }
         Ok(())

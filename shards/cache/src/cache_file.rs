@@ -2,7 +2,8 @@
 
 use crate::block_table::BlockTable;
 use crate::disk_file::DiskFile;
-use crate::units::{UNIT_BYTES, spans};
+use crate::units::{UNIT_BYTES, bytes_of, spans};
+use shoal_encryption::{CacheKey, NONCE_BYTES};
 use shoal_runtime::AlignedBuffer;
 use shoal_types::{BLOCK_BYTES, Ino};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -12,6 +13,8 @@ pub struct CacheFile {
     ino: Ino,
     pub(crate) table: BlockTable,
     disk: OnceLock<DiskFile>,
+    /// What is on disk is encrypted with it.
+    key: Option<CacheKey>,
     /// Closed or removed: there may be a newer `CacheFile` of this inode, so nothing is ever ready here again.
     dead: AtomicBool,
     verify_always: bool,
@@ -40,12 +43,13 @@ struct Snapshot {
 const PAGE: u64 = 4096;
 
 impl CacheFile {
-    pub(crate) fn new(ino: Ino, disk: Option<DiskFile>, verify_always: bool) -> Self {
+    pub(crate) fn new(ino: Ino, disk: Option<DiskFile>, key: Option<CacheKey>, verify_always: bool) -> Self {
         let disk = disk.map(OnceLock::from).unwrap_or_default();
         CacheFile {
             ino,
             table: BlockTable::default(),
             disk,
+            key,
             dead: AtomicBool::new(false),
             verify_always,
             loans: AtomicU32::new(0),
@@ -73,7 +77,7 @@ impl CacheFile {
         let (Some(snapshot), Some(disk)) = (self.begin(offset, length), self.disk.get()) else {
             return (CacheRead::Miss, buffer);
         };
-        let (read, mut buffer) = read_range(disk, offset, length, buffer, self.verify_always).await;
+        let (read, mut buffer) = self.read_range(disk, offset, length, buffer).await;
         if !read || !self.unchanged(&snapshot) {
             return (CacheRead::Miss, buffer);
         }
@@ -119,6 +123,10 @@ impl CacheFile {
         self.disk.get()
     }
 
+    pub(crate) fn key(&self) -> Option<&CacheKey> {
+        self.key.as_ref()
+    }
+
     /// Owner only: the files made at the first store.
     pub(crate) fn set_disk(&self, disk: DiskFile) {
         assert!(self.disk.set(disk).is_ok(), "the files are made once");
@@ -138,34 +146,36 @@ impl CacheFile {
         self.dead.store(true, SeqCst);
         self.table.for_each_loaded(0..u64::MAX, |_, state| state.forget_identity());
     }
-}
 
-/// Whole pages are read, whole units if they are to be checked against the index. Cached units are whole on disk, except
-/// that the data file may end where its content does; behind that a unit is zeros.
-async fn read_range(
-    disk: &DiskFile,
-    offset: u64,
-    length: usize,
-    buffer: AlignedBuffer,
-    check: bool,
-) -> (bool, AlignedBuffer) {
-    let grain = if check { UNIT_BYTES } else { PAGE };
-    let start = offset / grain * grain;
-    let needed = (offset + length as u64 - start) as usize;
-    let count = needed.next_multiple_of(grain as usize);
-    if start == offset && count <= buffer.capacity() {
-        let (read, buffer) = read_whole(disk, buffer, count, start).await;
-        return (read >= needed && (!check || matches_index(disk, start, &buffer)), buffer);
+    /// Whole pages are read, whole units if they are to be checked against the index or decrypted. Cached units are whole on
+    /// disk, except that the data file may end where its content does; behind that a unit is zeros.
+    async fn read_range(
+        &self,
+        disk: &DiskFile,
+        offset: u64,
+        length: usize,
+        buffer: AlignedBuffer,
+    ) -> (bool, AlignedBuffer) {
+        let whole_units = self.verify_always || self.key.is_some();
+        let grain = if whole_units { UNIT_BYTES } else { PAGE };
+        let start = offset / grain * grain;
+        let needed = (offset + length as u64 - start) as usize;
+        let count = needed.next_multiple_of(grain as usize);
+        let open = |bytes: &mut [u8]| !whole_units || open_units(disk, self.key.as_ref(), start, bytes);
+        if start == offset && count <= buffer.capacity() {
+            let (read, mut buffer) = read_whole(disk, buffer, count, start).await;
+            return (read >= needed && open(&mut buffer), buffer);
+        }
+        let (read, mut bounce) = read_whole(disk, AlignedBuffer::with_capacity(count), count, start).await;
+        let mut buffer = buffer;
+        if read < needed || !open(&mut bounce) {
+            return (false, buffer);
+        }
+        let skip = (offset - start) as usize;
+        buffer.set_len(length);
+        buffer.copy_from_slice(&bounce[skip..skip + length]);
+        (true, buffer)
     }
-    let (read, bounce) = read_whole(disk, AlignedBuffer::with_capacity(count), count, start).await;
-    let mut buffer = buffer;
-    if read < needed || (check && !matches_index(disk, start, &bounce)) {
-        return (false, buffer);
-    }
-    let skip = (offset - start) as usize;
-    buffer.set_len(length);
-    buffer.copy_from_slice(&bounce[skip..skip + length]);
-    (true, buffer)
 }
 
 /// The bytes that could be read; what is missing of `count` is filled with zeros.
@@ -182,16 +192,31 @@ pub(crate) async fn read_whole(
     (read, buffer)
 }
 
-/// Whether whole units that stand at `start` have the checksums that the index tells.
-fn matches_index(disk: &DiskFile, start: u64, bytes: &[u8]) -> bool {
-    let mut units = bytes.chunks_exact(UNIT_BYTES as usize);
+/// Whether whole units that stand at `start` have the checksums that the index tells. They are plain then.
+fn open_units(disk: &DiskFile, key: Option<&CacheKey>, start: u64, mut bytes: &mut [u8]) -> bool {
     spans(start..start + bytes.len() as u64).all(|(block, mask)| {
-        let entry = disk.read_entry(block).ok().flatten();
-        entry.is_some_and(|entry| {
-            entry.valid & mask == mask
-                && (mask.trailing_zeros()..)
-                    .zip(units.by_ref().take(mask.count_ones() as usize))
-                    .all(|(unit, bytes)| crc32c::crc32c(bytes) == entry.checksums[unit as usize])
-        })
+        let (units, rest) = std::mem::take(&mut bytes).split_at_mut(bytes_of(mask) as usize);
+        bytes = rest;
+        let entry = disk.read_entry(block).ok().flatten().filter(|entry| entry.valid & mask == mask);
+        let Some(entry) = entry else { return false };
+        let first = mask.trailing_zeros();
+        let found = units.chunks_exact(UNIT_BYTES as usize).map(crc32c::crc32c);
+        if !found.eq(entry.checksums[first as usize..][..mask.count_ones() as usize].iter().copied()) {
+            return false;
+        }
+        if let Some(key) = key {
+            turn(key, entry.identity, first, units);
+        }
+        true
     })
+}
+
+/// Encrypts whole units of a block, or decrypts them. Equal identities mean equal bytes, so no nonce is for two contents.
+pub(crate) fn turn(key: &CacheKey, identity: u64, first_unit: u32, units: &mut [u8]) {
+    for (unit, bytes) in (first_unit..).zip(units.chunks_exact_mut(UNIT_BYTES as usize)) {
+        let mut nonce = [0; NONCE_BYTES];
+        nonce[..8].copy_from_slice(&identity.to_le_bytes());
+        nonce[8..].copy_from_slice(&unit.to_le_bytes());
+        key.turn(nonce, bytes);
+    }
 }

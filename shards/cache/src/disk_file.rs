@@ -30,8 +30,9 @@ pub(crate) struct DiskFile {
 }
 
 impl DiskFile {
-    /// What an earlier use left; `None` if that is nothing, or nothing we can read.
-    pub fn open(slot: &Path, ino: Ino) -> io::Result<Option<Self>> {
+    /// What an earlier use left; `None` if that is nothing, or nothing we can read. What is encrypted and should not be, or
+    /// the other way round, is made empty.
+    pub fn open(slot: &Path, ino: Ino, encrypted: bool) -> io::Result<Option<Self>> {
         check(Step::Open)?;
         let index = match open(&path(slot, ino, "index"), OFlags::empty()) {
             Ok(index) => index,
@@ -43,6 +44,12 @@ impl DiskFile {
             return Ok(None);
         }
         let Some(header) = Header::decode(&found, ino) else { return Ok(None) };
+        if header.encrypted != encrypted {
+            return match header.pinned {
+                true => Self::create(slot, ino, Header { encrypted, ..header }).map(Some),
+                false => Self::unlink(slot, ino).map(|()| None),
+            };
+        }
         match open_data(&path(slot, ino, "data"), OFlags::empty()) {
             Ok(data) => Self::new(ino, data, index, header).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -183,7 +183,7 @@ impl CachePart {
                 }
             }
             None if victim.last => self.unlink_quietly(victim.ino),
-            None => match DiskFile::open(&self.shared.slot, victim.ino) {
+            None => match self.open(victim.ino) {
                 Ok(Some(disk)) => return self.drop_block(&disk, victim),
                 Ok(None) => self.unlink_quietly(victim.ino),
                 Err(error) => self.note(&error),

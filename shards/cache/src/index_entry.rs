@@ -4,11 +4,13 @@
 //! header, bytes 0..512            entry of block b, bytes 512 * (1 + b) ..
 //!   0    8  magic "SHOALCIX"        0    8  identity of the bytes
 //!   8    4  version, 1              8    8  valid units, bit u = unit u
-//!  12    4  flags, bit 0: pinned   16  256  CRC-32C of unit 0 .. unit 63
+//!  12    4  flags                  16  256  CRC-32C of unit 0 .. unit 63, as it is stored
 //!  16    8  inode number          272  236  zero
 //!  24  484  zero                  508    4  CRC-32C of: inode number (8), block (8), bytes 0..508
 //! 508    4  CRC-32C of 0..508
 //! ```
+//!
+//! Flags: bit 0 pinned, bit 1 encrypted.
 //!
 //! A unit's bytes are written to the data file before the entry that names them, with no sync between: after power loss
 //! the entry may be newer than the data, and the unit checksum finds out. An entry that does not match its own checksum
@@ -81,6 +83,8 @@ impl Entry {
 pub(crate) struct Header {
     /// Its blocks are the last to be evicted.
     pub pinned: bool,
+    /// Its units are stored under the key of the inode, each with the block's identity and its own number as the nonce.
+    pub encrypted: bool,
 }
 
 impl Header {
@@ -88,7 +92,8 @@ impl Header {
         let mut bytes = [0; ENTRY_BYTES];
         bytes[0..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[12..16].copy_from_slice(&u32::from(self.pinned).to_le_bytes());
+        let flags = u32::from(self.pinned) | u32::from(self.encrypted) << 1;
+        bytes[12..16].copy_from_slice(&flags.to_le_bytes());
         bytes[16..24].copy_from_slice(&ino.0.to_le_bytes());
         let check = crc32c::crc32c(&bytes[..CHECK_AT]);
         bytes[CHECK_AT..].copy_from_slice(&check.to_le_bytes());
@@ -97,7 +102,8 @@ impl Header {
 
     /// `None` for anything but this inode's header.
     pub fn decode(bytes: &[u8; ENTRY_BYTES], ino: Ino) -> Option<Self> {
-        [false, true].map(|pinned| Header { pinned }).into_iter().find(|header| header.encode(ino) == *bytes)
+        let mut known = (0..4).map(|flags| Header { pinned: flags & 1 != 0, encrypted: flags & 2 != 0 });
+        known.find(|header| header.encode(ino) == *bytes)
     }
 }
 
@@ -130,16 +136,14 @@ mod tests {
 
     #[test]
     fn a_header_is_read_as_it_was_written_and_with_a_flipped_bit_not_at_all() {
-        for pinned in [false, true] {
-            let bytes = Header { pinned }.encode(Ino(9));
+        for flags in 0..4 {
+            let header = Header { pinned: flags & 1 != 0, encrypted: flags & 2 != 0 };
+            let bytes = header.encode(Ino(9));
             assert_eq!(
                 bytes[..24],
-                [b"SHOALCIX", &[1, 0, 0, 0, pinned as u8, 0, 0, 0][..], &[9, 0, 0, 0, 0, 0, 0, 0]].concat()
+                [b"SHOALCIX", &[1, 0, 0, 0, flags, 0, 0, 0][..], &[9, 0, 0, 0, 0, 0, 0, 0]].concat()
             );
-            assert_eq!(
-                (Header::decode(&bytes, Ino(9)), Header::decode(&bytes, Ino(8))),
-                (Some(Header { pinned }), None)
-            );
+            assert_eq!((Header::decode(&bytes, Ino(9)), Header::decode(&bytes, Ino(8))), (Some(header), None));
             for bit in 0..ENTRY_BYTES * 8 {
                 let mut bytes = bytes;
                 bytes[bit / 8] ^= 1 << (bit % 8);

@@ -14,10 +14,14 @@ use std::sync::atomic::Ordering::SeqCst;
 
 impl CachePart {
     /// The data file, opened for reading through the page cache, if all of the `length` bytes are in it and verified.
-    /// Every loan is to be given back. `None` with `verify_always`: a borrower verifies nothing.
+    /// Every loan is to be given back. `None` with `verify_always` and where the cache is encrypted: a borrower verifies and
+    /// decrypts nothing.
     pub fn lend(&self, file: &Arc<CacheFile>, length: u64) -> Option<OwnedFd> {
         let disk = file.disk()?;
-        if self.is_degraded() || self.shared.verify_always || file.is_dead() || !is_ready(file, length) {
+        if self.shared.verify_always || self.shared.encrypts() {
+            return None;
+        }
+        if self.is_degraded() || file.is_dead() || !is_ready(file, length) {
             return None;
         }
         // The end moves only while nobody else writes to the file.

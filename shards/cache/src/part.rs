@@ -10,6 +10,7 @@ use crate::clock::{Clock, Warmth};
 use crate::disk_file::DiskFile;
 use crate::evict::FreeSpace;
 use crate::folders::folder_of;
+use crate::index_entry::Header;
 use crate::slot::Shared;
 use shoal_types::Ino;
 use std::cell::{Cell, RefCell};
@@ -50,6 +51,15 @@ impl CachePart {
         ino.mix() % shards as u64 == self.shard as u64 && folder_of(ino, folders) == folder
     }
 
+    /// The files of an inode as this mount keeps them.
+    pub(crate) fn open(&self, ino: Ino) -> io::Result<Option<DiskFile>> {
+        DiskFile::open(&self.shared.slot, ino, self.shared.encrypts())
+    }
+
+    pub(crate) fn create(&self, ino: Ino, pinned: bool) -> io::Result<DiskFile> {
+        DiskFile::create(&self.shared.slot, ino, Header { pinned, encrypted: self.shared.encrypts() })
+    }
+
     /// The inode's cache file: what an earlier run left, or nothing yet (files are made at the first store). Entries
     /// are looked at block by block, when the block is identified.
     pub fn open_file(&self, ino: Ino) -> Arc<CacheFile> {
@@ -59,7 +69,7 @@ impl CachePart {
         }
         let disk = match self.is_degraded() {
             true => None,
-            false => DiskFile::open(&self.shared.slot, ino).unwrap_or_else(|error| {
+            false => self.open(ino).unwrap_or_else(|error| {
                 self.note(&error);
                 None
             }),
@@ -67,7 +77,8 @@ impl CachePart {
         if disk.as_ref().is_some_and(|disk| disk.header.pinned) {
             self.clock.borrow_mut().set_pinned(ino, true);
         }
-        let file = Arc::new(CacheFile::new(ino, disk, self.shared.verify_always));
+        let key = self.shared.encrypt.as_ref().map(|sealer| sealer.cache(ino));
+        let file = Arc::new(CacheFile::new(ino, disk, key, self.shared.verify_always));
         self.clock.borrow_mut().set_open(file.clone());
         file
     }

@@ -4,7 +4,6 @@
 //! the entries, without a sync: power loss may take the pins of the last seconds.
 
 use crate::cache_file::CacheFile;
-use crate::disk_file::DiskFile;
 use crate::index_entry::Header;
 use crate::part::CachePart;
 use shoal_types::Ino;
@@ -22,10 +21,8 @@ impl CachePart {
             return false;
         }
         let written = match file.disk() {
-            Some(disk) => disk.write_header(Header { pinned }),
-            None if pinned => DiskFile::create(&self.shared.slot, file.ino(), Header { pinned }).map(|disk| {
-                file.set_disk(disk);
-            }),
+            Some(disk) => disk.write_header(Header { pinned, encrypted: self.shared.encrypts() }),
+            None if pinned => self.create(file.ino(), pinned).map(|disk| file.set_disk(disk)),
             None => Ok(()),
         };
         match written {

@@ -7,6 +7,7 @@
 use crate::janitor::Janitor;
 use crate::limits::SLOTS_MAX;
 use rustix::fs::{FlockOperation, flock};
+use shoal_encryption::VolumeSealer;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -22,6 +23,8 @@ pub struct CacheConfig {
     pub free_space_min: f64,
     /// Check the checksums of cached bytes at every read, and not only at the first one after a restart.
     pub verify_always: bool,
+    /// Of an encrypted volume: nothing is stored in the clear. Reads take whole units then.
+    pub encrypt: Option<VolumeSealer>,
     /// What the mount is called, so that it finds again what it left among what others left.
     pub mount: String,
 }
@@ -52,6 +55,7 @@ pub(crate) struct Shared {
     /// The log has been told that less is free.
     pub short_of_space: AtomicBool,
     pub verify_always: bool,
+    pub encrypt: Option<VolumeSealer>,
     pub janitor: Janitor,
 }
 
@@ -72,8 +76,13 @@ impl Shared {
             free_space_min: config.free_space_min,
             short_of_space: AtomicBool::new(false),
             verify_always: config.verify_always,
+            encrypt: config.encrypt.clone(),
             janitor: Janitor::start()?,
         }))
+    }
+
+    pub fn encrypts(&self) -> bool {
+        self.encrypt.is_some()
     }
 }
 

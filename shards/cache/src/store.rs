@@ -1,15 +1,16 @@
 //! Storing fetched bytes: make room, write the data, then name it in the index, then let it be read.
 
 use crate::block_state::BlockState;
-use crate::cache_file::CacheFile;
+use crate::cache_file::{CacheFile, turn};
 use crate::clock::Pinned;
 use crate::disk_file::DiskFile;
-use crate::index_entry::{Entry, Header};
+use crate::index_entry::Entry;
 use crate::limits::FULL_DISK_EVICTION_BYTES;
 use crate::part::{CachePart, is_one_of};
 use crate::units::{UNIT_BYTES, UNITS_PER_BLOCK, mask};
 use bytes::Bytes;
 use rustix::io::Errno;
+use shoal_encryption::CacheKey;
 use shoal_runtime::AlignedBuffer;
 use shoal_types::BLOCK_BYTES;
 use std::io;
@@ -55,10 +56,14 @@ impl CachePart {
             return Ok(());
         }
         if file.disk().is_none() {
-            file.set_disk(DiskFile::create(&self.shared.slot, file.ino(), Header { pinned: false })?);
+            file.set_disk(self.create(file.ino(), false)?);
         }
         let disk = file.disk().expect("made above");
-        let payload = whole_units(bytes, units.count_ones());
+        let Some(identity) = state.identity() else { return Ok(()) };
+        let payload = match file.key() {
+            None => whole_units(bytes, units.count_ones()),
+            Some(key) => encrypted(key, identity, units.trailing_zeros(), whole_units(bytes, units.count_ones())),
+        };
         let checksums: Vec<u32> = payload.chunks_exact(UNIT_BYTES as usize).map(crc32c::crc32c).collect();
         // Unverified bytes of an earlier run may be under examination by another task; they change now.
         let unverified = units & state.valid().unwrap_or(0) & !state.ready();
@@ -75,7 +80,9 @@ impl CachePart {
             written => written?,
         }
         let unchanged = state.version() == version && !file.is_dead();
-        let Some(identity) = state.identity().filter(|_| unchanged) else { return Ok(()) };
+        if !unchanged || state.identity() != Some(identity) {
+            return Ok(());
+        }
         // No await from here on: the entry is read, changed and written as one.
         let entry = disk.read_entry(block)?.filter(|entry| entry.identity == identity);
         let mut entry = entry.unwrap_or_else(|| Entry::empty(identity));
@@ -102,6 +109,15 @@ fn whole_units(bytes: Bytes, count: u32) -> Bytes {
     let (content, rest) = buffer.split_at_mut(bytes.len());
     content.copy_from_slice(&bytes);
     rest.fill(0);
+    buffer.into_bytes()
+}
+
+/// A copy: others read these bytes.
+fn encrypted(key: &CacheKey, identity: u64, first_unit: u32, units: Bytes) -> Bytes {
+    let mut buffer = AlignedBuffer::with_capacity(units.len());
+    buffer.set_len(units.len());
+    buffer.copy_from_slice(&units);
+    turn(key, identity, first_unit, &mut buffer);
     buffer.into_bytes()
 }
 

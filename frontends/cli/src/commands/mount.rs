@@ -79,6 +79,9 @@ pub struct Arguments {
     /// every read as well
     #[arg(long, value_name = "LEVEL", default_value = "once")]
     pub verify_cache: VerifyCache,
+    /// Encrypt what is kept on the local disk, for encrypted volumes
+    #[arg(long)]
+    pub encrypt_cache: bool,
     /// Keep no content on the local disk
     #[arg(long)]
     pub no_cache: bool,
@@ -199,6 +202,7 @@ fn request(arguments: Arguments, global: &GlobalArguments) -> Outcome<MountReque
         cache_sizes: arguments.cache_size,
         cache_free_ratio: arguments.cache_free_ratio,
         verify_cache: arguments.verify_cache,
+        encrypt_cache: arguments.encrypt_cache,
         no_cache: arguments.no_cache,
         writeback: arguments.writeback,
         writeback_dir: arguments.writeback_dir.as_deref().map(places::absolute).transpose()?,

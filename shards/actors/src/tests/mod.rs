@@ -88,7 +88,13 @@ fn config(kv: Arc<dyn Kv>, store: &Arc<TestStore>, shards: usize) -> Config {
 
 fn cache_in(folder: &Path) -> Option<CacheConfig> {
     let folders = ["cache-0", "cache-1"].map(|name| CacheFolder { path: folder.join(name), bytes_max: 64 << 20 });
-    Some(CacheConfig { folders: folders.into(), free_space_min: 0.0, verify_always: true, mount: "/mnt".into() })
+    Some(CacheConfig {
+        folders: folders.into(),
+        free_space_min: 0.0,
+        verify_always: true,
+        encrypt: None,
+        mount: "/mnt".into(),
+    })
 }
 
 fn format(kv: &dyn Kv) {

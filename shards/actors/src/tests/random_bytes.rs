@@ -154,6 +154,9 @@ impl Form {
         let key = VolumeKey::from_bytes(&[3; 32]).unwrap();
         let sealer = VolumeSealer::new(self.cipher, &key, &config.settings.uuid);
         config.kv = Arc::new(SealedKv::new(config.kv.clone(), Default::default(), &sealer));
+        if let Some(cache) = &mut config.cache {
+            cache.encrypt = Some(sealer.clone());
+        }
         config.sealer = Some(sealer);
     }
 }

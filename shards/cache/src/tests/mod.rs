@@ -5,6 +5,7 @@
 mod damage;
 mod dice;
 mod disk_errors;
+mod encrypted;
 mod eviction;
 mod folders;
 mod lending;
@@ -16,8 +17,9 @@ mod work;
 
 use crate::{Cache, CacheConfig, CacheFile, CacheFolder, CachePart, CacheRead, UNIT_BYTES};
 use bytes::Bytes;
+use shoal_encryption::{VolumeKey, VolumeSealer};
 use shoal_runtime::{AlignedBuffer, shard_threads};
-use shoal_types::{BLOCK_BYTES, Ino};
+use shoal_types::{BLOCK_BYTES, Cipher, Ino};
 use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -29,7 +31,12 @@ const INO: Ino = Ino(77);
 
 fn config(folder: &Path, bytes_max: u64) -> CacheConfig {
     let folders = vec![CacheFolder { path: folder.into(), bytes_max }];
-    CacheConfig { folders, free_space_min: 0.0, verify_always: false, mount: "/mnt".into() }
+    CacheConfig { folders, free_space_min: 0.0, verify_always: false, encrypt: None, mount: "/mnt".into() }
+}
+
+fn sealer() -> VolumeSealer {
+    let key = VolumeKey::from_bytes(&[7; VolumeKey::BYTES]).unwrap();
+    VolumeSealer::new(Cipher::Aes256Gcm, &key, "volume")
 }
 
 fn open(folder: &Path, bytes_max: u64) -> Cache {

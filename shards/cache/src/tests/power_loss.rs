@@ -25,6 +25,15 @@ struct CopiedFile {
 
 #[test]
 fn after_power_loss_the_cache_has_right_bytes_or_none() {
+    lose_power_again_and_again(false);
+}
+
+#[test]
+fn after_power_loss_an_encrypted_cache_has_right_bytes_or_none() {
+    lose_power_again_and_again(true);
+}
+
+fn lose_power_again_and_again(encrypted: bool) {
     let rounds = if std::env::var_os("SHOAL_LONG").is_some_and(|value| value == "1") { 500 } else { 25 };
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
     println!("seed {seed}");
@@ -33,7 +42,7 @@ fn after_power_loss_the_cache_has_right_bytes_or_none() {
     let mut before = Copy::new();
     for round in 0..rounds {
         let (path, copies, met);
-        (path, truth, copies, met) = run(folder.path(), truth, Dice::new(seed ^ round), before);
+        (path, truth, copies, met) = run(folder.path(), truth, Dice::new(seed ^ round), before, encrypted);
         sum = Met {
             hits: sum.hits + met.hits,
             survivors: sum.survivors + met.survivors,
@@ -51,9 +60,16 @@ fn after_power_loss_the_cache_has_right_bytes_or_none() {
 }
 
 /// One run of a mount: the slot, the truth at its end, and copies of the files from before it to after it.
-fn run(folder: &Path, mut truth: Truth, mut dice: Dice, before: Copy) -> (PathBuf, Truth, Vec<Copy>, Met) {
+fn run(
+    folder: &Path,
+    mut truth: Truth,
+    mut dice: Dice,
+    before: Copy,
+    encrypted: bool,
+) -> (PathBuf, Truth, Vec<Copy>, Met) {
     let bytes_max = [1 << 30, 12 * UNIT_BYTES][dice.below(2) as usize];
-    let config = CacheConfig { verify_always: dice.one_in(3), ..config(folder, bytes_max) };
+    let encrypt = encrypted.then(sealer);
+    let config = CacheConfig { verify_always: dice.one_in(3), encrypt, ..config(folder, bytes_max) };
     let cache = Cache::open(&config, "volume", 1).unwrap();
     let slot = cache.slots().next().unwrap().to_path_buf();
     let (path, moments) = (slot.clone(), [dice.below(STEPS), dice.below(STEPS)]);
