@@ -26,7 +26,7 @@ impl ObjectFormat {
         }
         let key = self.sealer.as_ref().map(|sealer| sealer.object(object));
         let mut rest = match &key {
-            Some(_) => Rest::Own(stored.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]))),
+            Some(_) => stored.try_into_mut().map_or_else(Rest::Shared, Rest::Own),
             None => Rest::Shared(stored),
         };
         let mut plain = Vec::with_capacity(frames.len());
@@ -72,6 +72,14 @@ impl Rest {
             Rest::Own(bytes) => Rest::Own(bytes.split_to(length)),
         }
     }
+
+    /// One frame at a time, so that a copy is decrypted while it is in the processor's cache.
+    fn into_own(self) -> BytesMut {
+        match self {
+            Rest::Shared(bytes) => BytesMut::from(&bytes[..]),
+            Rest::Own(bytes) => bytes,
+        }
+    }
 }
 
 fn decode_frame(
@@ -83,11 +91,11 @@ fn decode_frame(
 ) -> Result<Bytes, FormatError> {
     let codec = table.form(frame).codec;
     let bytes = match (key, stored) {
-        (Some(key), Rest::Own(stored)) => {
+        (Some(key), stored) => {
             let refused = FormatError::FrameNotSealedByUs { object, frame };
-            opened(key, &bound(frame, table.object_length, codec), stored).ok_or(refused)?
+            opened(key, &bound(frame, table.object_length, codec), stored.into_own()).ok_or(refused)?
         }
-        (_, Rest::Shared(stored)) => {
+        (None, Rest::Shared(stored)) => {
             checked(object, frame, stored).ok_or(FormatError::FrameDamaged { object, frame })?
         }
         (None, Rest::Own(_)) => unreachable!("frames are owned to be decrypted"),

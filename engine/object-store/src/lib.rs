@@ -20,6 +20,7 @@ mod error;
 mod faulty;
 mod fs_store;
 mod hedged;
+mod landing;
 mod limited;
 pub mod naming;
 mod opendal_store;

@@ -88,6 +88,29 @@ fn copy_claim(sandbox: &Sandbox) {
     }
 }
 
+/// Bytes that the daemon has had read from a disk for itself.
+fn read_from_disk(daemon: u32) -> usize {
+    let told = fs::read_to_string(format!("/proc/{daemon}/io")).unwrap();
+    let line = told.lines().find_map(|line| line.strip_prefix("read_bytes: ")).unwrap();
+    line.parse().unwrap()
+}
+
+#[test]
+fn what_is_fetched_for_a_reader_in_order_is_cached_and_not_read_back_from_the_caches_disk() {
+    let mut sandbox = Sandbox::new();
+    let url = filled(&mut sandbox);
+    let point = sandbox.mount(&url, "mnt", &[]);
+    let daemon = sandbox.daemon_of(&point);
+    let before = read_from_disk(daemon);
+    assert!(fs::read(point.join("d/large")).unwrap() == noise(70 * MIB, 1));
+    let read = read_from_disk(daemon) - before;
+    // On its way to the disk it's read from memory. What a reader has passed leaves it, and others find it on the disk.
+    assert!(read < 7 * MIB, "{read} of {} bytes", 70 * MIB);
+    sandbox.ends(&["warmup", path(&point.join("d/large"))], 0);
+    assert_eq!(check(&sandbox, &point.join("d/large"))[0], "100 %");
+    sandbox.umount(&point);
+}
+
 #[test]
 fn pinned_files_that_have_no_room_are_told_of() {
     let mut sandbox = Sandbox::new();

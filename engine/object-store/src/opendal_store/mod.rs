@@ -9,6 +9,7 @@
 
 mod errors;
 
+use crate::landing;
 use crate::naming::{TEMPORARY_PREFIX, is_temporary};
 use crate::{BoxFuture, ListedObject, ObjectStore, Secrets, StoreError, StoreResult};
 use bytes::Bytes;
@@ -104,15 +105,15 @@ impl OpendalStore {
         };
         // Many services cannot be asked for nothing; whether the object is there must be told all the same.
         let content = match length {
-            0 => self.operator.stat(key).await.map(|_| Buffer::new()),
-            _ => self.operator.read_with(key).range(range.clone()).await,
+            0 => self.operator.stat(key).await.map(|_| Bytes::new()),
+            _ => landing::read(&self.operator, key, range.clone(), length as usize).await,
         };
         let content = content.map_err(|error| self.failed(key, &error))?;
         if content.len() as u64 != length {
             let got = content.len();
             return Err(StoreError::Other(format!("{key}: damaged: {got} bytes came for {range:?}")));
         }
-        Ok(content.to_bytes())
+        Ok(content)
     }
 
     async fn list_all(
@@ -209,10 +210,9 @@ impl ObjectStore for OpendalStore {
     }
 
     fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
-        Box::pin(async move {
-            let content = self.operator.read(key).await.map_err(|error| self.failed(key, &error))?;
-            Ok(content.to_bytes())
-        })
+        Box::pin(
+            async move { landing::read(&self.operator, key, .., 0).await.map_err(|error| self.failed(key, &error)) },
+        )
     }
 
     /// Nothing to do: a service confirms a put when it is durable.

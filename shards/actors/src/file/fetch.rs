@@ -1,6 +1,8 @@
 //! Fetches: committed bytes on their way from the object store, shared by all readers that need them.
 //!
-//! Fetched bytes stay in memory within the shard's read budget, oldest out first, and go to the cache file beside.
+//! Fetched bytes stay in memory within the shard's read budget, oldest out first, and go to the cache file beside. What was
+//! fetched for a reader in order is read from memory, and leaves it when he has passed it and it is cached: so its
+//! memory, still in the processor's cache, serves what comes next.
 
 use super::content::Chunk;
 use super::lifecycle::InUse;
@@ -28,6 +30,10 @@ pub(crate) struct Fetched {
     pub first_unit: u32,
     pub units: u32,
     pub state: RefCell<FetchState>,
+    /// For a reader in order.
+    pub ahead: bool,
+    /// He has come to its end.
+    passed: Cell<bool>,
     /// What follows its arrival has been done: it is in the cache, as far as that takes it.
     pub settled: Cell<bool>,
     pub event: LocalEvent,
@@ -52,7 +58,7 @@ pub(crate) enum FetchState {
 }
 
 impl Fetched {
-    fn holds(&self, identity: u64, unit: u32) -> bool {
+    pub(super) fn holds(&self, identity: u64, unit: u32) -> bool {
         let failed = matches!(&*self.state.borrow(), FetchState::Failed(_));
         let units = self.first_unit..self.first_unit + self.units;
         !failed && self.identity == identity && units.contains(&unit)
@@ -75,6 +81,11 @@ impl Fetched {
             if of_block.is_empty() {
                 fetched.remove(&self.block);
             }
+        }
+        drop(fetched);
+        if self.ahead {
+            // Perhaps it was the last thing to be read from memory.
+            file.publish();
         }
     }
 }
@@ -113,7 +124,7 @@ impl Shard {
             let known = of_block.into_iter().find(|fetched| fetched.holds(identity, unit));
             let fetched = known.unwrap_or_else(|| {
                 let span = self.fetch_span(file, block, unit..units.end, whole_block);
-                self.start_fetch(file, view, span)
+                self.start_fetch(file, view, span, whole_block)
             });
             unit = fetched.first_unit + fetched.units;
             found.push(fetched);
@@ -139,13 +150,21 @@ impl Shard {
         first..end.min(last).max(missing.end)
     }
 
-    fn start_fetch(self: &Rc<Self>, file: &Rc<FileState>, view: &BlockView, units: Range<u32>) -> Rc<Fetched> {
+    fn start_fetch(
+        self: &Rc<Self>,
+        file: &Rc<FileState>,
+        view: &BlockView,
+        units: Range<u32>,
+        ahead: bool,
+    ) -> Rc<Fetched> {
         let fetched = Rc::new(Fetched {
             block: view.block,
             identity: view.identity,
             first_unit: units.start,
             units: units.end - units.start,
             state: RefCell::new(FetchState::Pending),
+            ahead,
+            passed: Cell::new(false),
             settled: Cell::new(false),
             event: LocalEvent::default(),
             file: Rc::downgrade(file),
@@ -154,6 +173,9 @@ impl Shard {
         self.read_budget.begin(fetched.bytes());
         if !file.forgotten.get() {
             file.fetched.borrow_mut().entry(view.block).or_default().push(fetched.clone());
+            if ahead {
+                file.publish();
+            }
         }
         self.read_budget.remember(&fetched);
         let outcome = self.shared.transfer.fetch(fetch_plan(view, &units));
@@ -177,8 +199,25 @@ impl Shard {
             }
             task.settled.set(true);
             task.event.notify();
+            shard.let_go(&file, &task);
         });
         fetched
+    }
+
+    /// A reader in order has come to the end of these bytes.
+    pub(super) fn pass(&self, file: &FileState, fetched: &Fetched) {
+        fetched.passed.set(true);
+        self.let_go(file, fetched);
+    }
+
+    fn let_go(&self, file: &FileState, fetched: &Fetched) {
+        if !fetched.passed.get() || !fetched.settled.get() {
+            return;
+        }
+        let start = fetched.block * BLOCK_BYTES + u64::from(fetched.first_unit) * UNIT_BYTES;
+        if self.cache_file(file).is_some_and(|cache| cache.covers(start, fetched.bytes())) {
+            fetched.forget();
+        }
     }
 
     /// Writes fetched units into the cache file, unless the file has changed meanwhile.

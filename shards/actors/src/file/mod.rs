@@ -36,12 +36,13 @@ use crate::local_event::{LocalEvent, LocalMutex};
 use crate::open_files::{OpenFile, ReadPlan};
 use crate::room::Reserved;
 use content::Content;
-use fetch::Fetched;
+use fetch::{BlockView, Fetched};
 use shoal_cache::CacheFile;
 use shoal_file_data::Readahead;
 use shoal_types::Ino;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -99,18 +100,40 @@ impl FileState {
         }
     }
 
-    /// Publishes how any shard may read the file, or takes it back while something is pending.
+    /// Publishes how any shard may read the file, or takes it back while something is pending, or lies in memory for a
+    /// reader in order: it's on its way to the cache, and would be read back from the disk.
     ///
     /// Blocks of the cache file can be read only while they are identified, and every change of the committed layers
     /// takes their identities back before it is published. So a plan needs no more than a length.
     fn publish(&self) {
         let content = self.content.borrow();
         let plan = match &*self.cache.borrow() {
-            Some(cache) if !content.has_buffered() && content.has_chunks && !self.forgotten.get() => {
+            Some(cache)
+                if !content.has_buffered()
+                    && content.has_chunks
+                    && !self.forgotten.get()
+                    && !self.is_fetched_ahead() =>
+            {
                 Some(Arc::new(ReadPlan { length: content.length, cache: cache.clone() }))
             }
             _ => None,
         };
         self.open.plan.store(plan);
+    }
+
+    fn is_fetched_ahead(&self) -> bool {
+        self.fetched.borrow().values().flatten().any(|fetched| fetched.ahead)
+    }
+
+    /// All of these units are in memory, or on their way there, for a reader in order.
+    fn holds(&self, view: &BlockView, units: &Range<u32>) -> bool {
+        let fetched = self.fetched.borrow();
+        let Some(of_block) = fetched.get(&view.block) else { return false };
+        units.clone().all(|unit| of_block.iter().any(|fetched| fetched.ahead && fetched.holds(view.identity, unit)))
+    }
+
+    /// Some of the block is in memory, or on its way there, for a reader in order.
+    fn has_ahead(&self, block: u64) -> bool {
+        self.fetched.borrow().get(&block).is_some_and(|of_block| of_block.iter().any(|fetched| fetched.ahead))
     }
 }

@@ -118,7 +118,8 @@ impl Shard {
         if let Some(ahead) = ahead {
             self.start_prefetch(file, ahead, sequential);
         }
-        if let Some(cache) = self.cache_file(file).filter(|cache| cache.covers(offset, present)) {
+        let cache = self.cache_file(file).filter(|_| !file.has_ahead(offset / BLOCK_BYTES));
+        if let Some(cache) = cache.filter(|cache| cache.covers(offset, present)) {
             let (outcome, returned) = cache.try_read(offset, present, buffer).await;
             buffer = returned;
             if matches!(outcome, CacheRead::Hit) {
@@ -157,7 +158,9 @@ impl Shard {
             target.fill(0);
             return Ok(());
         }
-        if let Some(hit) = self.read_cached_block(file, &view, &units, within, target.len()).await {
+        if !file.holds(&view, &units)
+            && let Some(hit) = self.read_cached_block(file, &view, &units, within, target.len()).await
+        {
             target.copy_from_slice(&hit);
             return Ok(());
         }
@@ -171,6 +174,10 @@ impl Shard {
             };
             let start = u64::from(fetched.first_unit) * UNIT_BYTES;
             copy_overlap(start, &bytes, within, target);
+            let end = file.content.borrow().committed_length.saturating_sub(block * BLOCK_BYTES);
+            if fetched.ahead && within + target.len() as u64 >= end.min(start + bytes.len() as u64) {
+                self.pass(file, &fetched);
+            }
         }
         Ok(())
     }

@@ -212,6 +212,9 @@ impl Shard {
                 // They were still in memory, or had no room at first.
                 self.cache_fetched(file, fetched, bytes).await;
             }
+            if fetched.ahead {
+                self.pass(file, fetched);
+            }
         }
         Ok(begun.wanted & !cache.valid_units(begun.block))
     }
