@@ -6,6 +6,7 @@
 //! make a stride; others fetch nothing ahead.
 
 use crate::strides::Strides;
+use shoal_types::BLOCK_BYTES;
 use std::ops::Range;
 
 #[derive(Clone, Debug)]
@@ -131,9 +132,11 @@ impl Stream {
         self.asked = self.asked.saturating_add(end - offset).min(self.front - self.start);
         self.request_bytes_max = self.request_bytes_max.max(end - offset);
         self.fetched = self.fetched.max(self.front);
-        // Half a window is left to read while the next one is on its way.
+        // Half a window is left to read while the next one is on its way; of a large one all but an object, so that as many
+        // requests are under way as fit into it.
+        let room_min = (self.window / 2).min(BLOCK_BYTES);
         let chance = self.requests < requests_min || (requests_min > REQUESTS_MIN && self.has_many_gaps());
-        if window_bytes_max == 0 || chance || self.fetched - self.front > self.window / 2 {
+        if window_bytes_max == 0 || chance || self.fetched - self.front > self.window - room_min {
             return None;
         }
         self.window = next_window(self.window, window_bytes_max);

@@ -13,7 +13,8 @@ use std::sync::LazyLock;
 const RECYCLED_MIN: usize = 1 << 20;
 /// Objects of the default size with what is around their frames; whatever is larger is not recycled.
 const RECYCLED_BYTES: usize = (4 << 20) + (64 << 10);
-const IDLE_MAX: usize = 8;
+/// As many as one reader in order keeps under way.
+const IDLE_MAX: usize = 16;
 
 static IDLE: LazyLock<ArrayQueue<Vec<u8>>> = LazyLock::new(|| ArrayQueue::new(IDLE_MAX));
 

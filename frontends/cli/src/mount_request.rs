@@ -20,7 +20,7 @@ pub const WRITEBACK_BYTES: ByteCount = ByteCount(10 << 30);
 pub const CACHE_FREE_RATIO: f64 = 0.1;
 pub const WRITE_BUFFER_BYTES: ByteCount = ByteCount(300 << 20);
 pub const READ_BUFFER_BYTES: ByteCount = ByteCount(256 << 20);
-pub const READAHEAD_BYTES_MAX: ByteCount = ByteCount(32 << 20);
+pub const READAHEAD_BYTES_MAX: ByteCount = ByteCount(64 << 20);
 pub const KERNEL_TIMEOUT: Span = Span(Duration::from_secs(1));
 pub const SHARDS_MAX: usize = 256;
 /// `nobody` and `nogroup` on most systems.

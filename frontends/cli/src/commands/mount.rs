@@ -108,7 +108,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     pub read_buffer: ByteCount,
     /// The most that is fetched ahead of one sequential reader
-    #[arg(long, value_name = "SIZE", default_value = "32M")]
+    #[arg(long, value_name = "SIZE", default_value = "64M")]
     pub max_readahead: ByteCount,
     /// How soon changes of other mounts are seen: strict, at once, by asking the store each time; coherent, within
     /// milliseconds; relaxed, as coherent, but the kernel keeps what it knows for as long as the time-outs below say.

@@ -17,8 +17,8 @@ use std::time::Instant;
 
 pub(super) struct StoreRead;
 
-/// 32 MiB ahead (`--max-readahead`) in objects of 4 MiB.
-const OBJECTS_AT_ONCE: usize = 8;
+/// 64 MiB ahead (`--max-readahead`) in objects of 4 MiB.
+const OBJECTS_AT_ONCE: usize = 16;
 const LOOP: &str = "bare-loop";
 
 impl Workload for StoreRead {
