@@ -2,7 +2,7 @@
 
 use crate::checks;
 use crate::sample::sample;
-use crate::{all, dump};
+use crate::{all, bytes_of_hex, dump};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use shoal_kv::{Pair, Snapshot};
@@ -27,10 +27,7 @@ fn every_cut_and_every_changed_byte_is_noticed() {
 /// As format 1 was written when it was new: it is read for ever.
 #[test]
 fn the_first_format_is_read() {
-    let bytes: Vec<u8> = GOLDEN
-        .split_whitespace()
-        .flat_map(|line| (0..line.len()).step_by(2).map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap()))
-        .collect();
+    let bytes = bytes_of_hex(GOLDEN);
     let pair = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
     let expected = [pair(b"V", b"settings"), pair(b"a", &[b'x'; 100]), pair(b"b", b"")];
     assert_eq!(checks::read(&bytes), Ok(expected.to_vec()));

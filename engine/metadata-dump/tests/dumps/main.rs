@@ -36,6 +36,11 @@ pub fn dump(kv: &dyn Kv) -> Vec<u8> {
     bytes
 }
 
+pub fn bytes_of_hex(text: &str) -> Vec<u8> {
+    let digits: String = text.split_whitespace().collect();
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
 pub fn all(kv: &dyn Kv) -> Vec<Pair> {
     let mut snapshot = kv.snapshot().unwrap();
     let mut found = Vec::new();

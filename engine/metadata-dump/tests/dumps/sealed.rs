@@ -1,6 +1,6 @@
 //! A sealed dump opens for the owner of the volume's key, whole or not at all.
 
-use crate::checks;
+use crate::{bytes_of_hex, checks};
 use shoal_encryption::{KeyFile, VolumeKey, VolumeSealer, WrappedKey};
 use shoal_kv::KvResult;
 use shoal_metadata_dump::sealed::{SealedHeader, is_sealed};
@@ -109,11 +109,7 @@ fn a_dump_is_told_from_a_sealed_one_and_neither_loses_a_byte() {
 /// As it was written when it was new: it is read for ever.
 #[test]
 fn the_first_format_is_read() {
-    let bytes: Vec<u8> = GOLDEN
-        .split_whitespace()
-        .flat_map(|line| (0..line.len()).step_by(2).map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap()))
-        .collect();
-    assert_eq!(unsealed(&bytes), Ok(b"a dump of names".to_vec()));
+    assert_eq!(unsealed(&bytes_of_hex(GOLDEN)), Ok(b"a dump of names".to_vec()));
 }
 
 const GOLDEN: &str = "
