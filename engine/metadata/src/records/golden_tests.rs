@@ -366,11 +366,20 @@ fn the_settings_have_their_golden_bytes() {
         delete_grace_seconds: 60,
         compression: Compression::Lz4,
         cipher: Some(Cipher::Aes256Gcm),
-        also_encrypted: AlsoEncrypted { symlinks: true, xattrs: false },
+        also_encrypted: AlsoEncrypted::default(),
     };
     check_exact(
         &settings,
         "0101046e616d652438623063653163642d356431352d346434622d396133652d3766336331663166326131300f66696c\
+         653a2f2f2f6f626a6563747380808002802000003c036c7a34010b6165732d3235362d67636d",
+        encode_settings,
+        decode_settings,
+    );
+    // Volumes that encrypt more than content are nothing for programs that don't know of it.
+    let settings = VolumeSettings { also_encrypted: AlsoEncrypted { symlinks: true, xattrs: false }, ..settings };
+    check_exact(
+        &settings,
+        "0201046e616d652438623063653163642d356431352d346434622d396133652d3766336331663166326131300f66696c\
          653a2f2f2f6f626a6563747380808002802000003c036c7a34010b6165732d3235362d67636d0100",
         encode_settings,
         decode_settings,
