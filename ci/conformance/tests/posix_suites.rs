@@ -94,7 +94,7 @@ fn fsx_finds_every_byte_where_it_wrote_it() {
         let daemon = bed.mount(options);
         for (number, (length, operation_max, align)) in FSX_FORMS.into_iter().enumerate() {
             let settings = bed.path("fsx.toml");
-            // fsx 0.3.2 aligns the end of an allocation and not its beginning, and so asks for less than nothing now and then:
+            // fsx 0.3.2 aligns the end of an allocation and not its beginning, and so asks for an empty one now and then:
             // it gives up then, in a local folder as well.
             let posix_fallocate = if align == 1 { 3 } else { 0 };
             let text = format!(

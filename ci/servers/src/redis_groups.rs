@@ -105,9 +105,7 @@ impl RedisSentinels {
         let done = sh(SCRIPT, folder).status();
         assert!(done.is_ok_and(|status| status.success()), "there is a primary to kill");
     }
-}
 
-impl RedisSentinels {
     /// From here on Sentinels answer this user only.
     pub fn guard(folder: &Path, user: &str, password: &str) {
         const SCRIPT: &str = "

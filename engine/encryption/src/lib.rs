@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! passphrase ── Argon2id ──┐
-//! key file ──── X25519 ────┼── wraps ──► volume key ── HKDF ──► key of object 1, key of object 2, …, key of values, keys of dumps
+//! key file ──── X25519 ────┼── wraps ──► volume key ── HKDF ──► key of object 1, key of object 2, …, key of values, of dumps, of cached files
 //! KMS command ─────────────┘  (wrapped_key)            (sealing)
 //! ```
 //!

@@ -21,12 +21,12 @@ static IDLE: LazyLock<ArrayQueue<Vec<u8>>> = LazyLock::new(|| ArrayQueue::new(ID
 /// Bytes that give their memory back with the last handle to them.
 struct Landed(Vec<u8>);
 
-/// Reads a range of an object. `expected`: how many bytes it has, or where that isn't known, 0.
+/// Reads a range of an object. `expected`: how many bytes it has, where that is known.
 pub(crate) async fn read(
     operator: &Operator,
     key: &str,
     range: impl RangeBounds<u64>,
-    expected: usize,
+    expected: Option<usize>,
 ) -> opendal::Result<Bytes> {
     let reader = operator.reader(key).await?;
     let mut landing = Landed(room_for(expected));
@@ -34,12 +34,11 @@ pub(crate) async fn read(
     Ok(landing.bytes())
 }
 
-fn room_for(bytes: usize) -> Vec<u8> {
+/// What may be large gets a large piece: memory that nothing comes into costs nothing.
+fn room_for(bytes: Option<usize>) -> Vec<u8> {
     match bytes {
-        0 | RECYCLED_MIN..=RECYCLED_BYTES => {
-            IDLE.pop().unwrap_or_else(|| Vec::with_capacity(if bytes == 0 { 0 } else { RECYCLED_BYTES }))
-        }
-        _ => Vec::with_capacity(bytes),
+        None | Some(RECYCLED_MIN..=RECYCLED_BYTES) => IDLE.pop().unwrap_or_else(|| Vec::with_capacity(RECYCLED_BYTES)),
+        Some(bytes) => Vec::with_capacity(bytes),
     }
 }
 

@@ -106,7 +106,7 @@ impl OpendalStore {
         // Many services cannot be asked for nothing; whether the object is there must be told all the same.
         let content = match length {
             0 => self.operator.stat(key).await.map(|_| Bytes::new()),
-            _ => landing::read(&self.operator, key, range.clone(), length as usize).await,
+            _ => landing::read(&self.operator, key, range.clone(), Some(length as usize)).await,
         };
         let content = content.map_err(|error| self.failed(key, &error))?;
         if content.len() as u64 != length {
@@ -211,7 +211,7 @@ impl ObjectStore for OpendalStore {
 
     fn get_whole<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Bytes>> {
         Box::pin(
-            async move { landing::read(&self.operator, key, .., 0).await.map_err(|error| self.failed(key, &error)) },
+            async move { landing::read(&self.operator, key, .., None).await.map_err(|error| self.failed(key, &error)) },
         )
     }
 
