@@ -19,6 +19,7 @@ Examples:
   perf/run --only metadata --rounds 10
   perf/run --targets null,plain             # what FUSE costs here, without ShoalFS
   perf/run --only store-read --store 's3://bucket/empty?endpoint=http://127.0.0.1:9000'
+  perf/run --only many-mounts --metadata redis://127.0.0.1:6379/0
   perf/run --check                          # fails unless every floor is met"
 )]
 pub struct Arguments {
@@ -56,6 +57,9 @@ pub struct Arguments {
     /// empty again afterwards
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
+    /// An empty place for metadata, for many-mounts; it is empty again afterwards
+    #[arg(long, value_name = "META-URL")]
+    pub metadata: Option<String>,
     /// Folder of the built binaries shoal and shoal-null
     #[arg(long, value_name = "DIR", default_value = "target/release")]
     pub bin_dir: PathBuf,
@@ -96,8 +100,13 @@ pub struct Settings {
     pub metadata_files_per_thread: usize,
     pub metadata_threads: Vec<usize>,
     pub tree_files_max: usize,
+    /// The one that is measured.
+    #[serde(skip)]
+    pub binary: PathBuf,
     /// Without secrets.
     pub store: Option<String>,
+    /// Without secrets.
+    pub metadata: Option<String>,
 }
 
 impl Arguments {
@@ -113,7 +122,9 @@ impl Arguments {
             metadata_files_per_thread: self.files.map_or(pick(200, 2000), |files| files as usize),
             metadata_threads: if threads.is_empty() { usual_threads() } else { threads },
             tree_files_max: pick(1_000, 12_000),
+            binary: self.bin_dir.join("shoal"),
             store: self.store.clone(),
+            metadata: self.metadata.clone(),
         }
     }
 }

@@ -40,6 +40,7 @@ fn measure(arguments: &Arguments) -> Outcome<bool> {
         // The content, another one that is being removed, and the slack that eviction keeps free.
         cache_bytes: (settings.file_bytes * 3).max(1 << 30),
         store: settings.store.clone(),
+        metadata: settings.metadata.clone(),
     };
     fio::probe(&ground.disk)?;
     let host = host::facts(&ground.disk)?;

@@ -77,10 +77,11 @@ impl PhaseResult {
     }
 }
 
-/// Runs all phases below `root`.
-pub fn run(root: &Path, plan: Plan) -> Outcome<Vec<PhaseResult>> {
-    assert!(plan.threads > 0 && plan.files_per_thread > 0, "a run does something");
-    let folders: Vec<PathBuf> = (0..plan.threads).map(|thread| folder(root, plan.layout, thread)).collect();
+/// Runs all phases below `roots`, which are one folder seen through one or more mounts. Threads take them in turns.
+pub fn run(roots: &[PathBuf], plan: Plan) -> Outcome<Vec<PhaseResult>> {
+    assert!(!roots.is_empty() && plan.threads > 0 && plan.files_per_thread > 0, "a run does something");
+    let folders: Vec<PathBuf> =
+        (0..plan.threads).map(|thread| folder(&roots[thread % roots.len()], plan.layout, thread)).collect();
     for folder in &folders {
         fs::create_dir_all(folder).during(folder.display())?;
     }
@@ -199,8 +200,13 @@ impl Worker<'_> {
         })
     }
 
+    /// As this thread sees it.
     fn path(&self, owner: usize, number: usize) -> PathBuf {
-        self.folders[owner].join(format!("t{owner}-f{number}"))
+        let folder = match self.plan.layout {
+            Layout::Shared => self.thread,
+            Layout::Private => owner,
+        };
+        self.folders[folder].join(format!("t{owner}-f{number}"))
     }
 }
 
@@ -256,7 +262,7 @@ mod tests {
     fn every_phase_counts_its_operations_and_leaves_nothing() {
         for layout in [Layout::Shared, Layout::Private] {
             let root = tempfile::tempdir().unwrap();
-            let results = run(root.path(), Plan { layout, threads: 3, files_per_thread: 20 }).unwrap();
+            let results = run(&[root.path().to_path_buf()], Plan { layout, threads: 3, files_per_thread: 20 }).unwrap();
             let listed = 5 * 3 * if layout == Layout::Shared { 60 } else { 20 };
             let counts: Vec<u64> = results.iter().map(|result| result.operations).collect();
             assert_eq!(counts, [60, 60, listed, 60, 60]);
@@ -271,7 +277,7 @@ mod tests {
         fs::create_dir(root.path().join("shared")).unwrap();
         fs::write(root.path().join("shared/alien"), "").unwrap();
         let plan = Plan { layout: Layout::Shared, threads: 1, files_per_thread: 5 };
-        let refused = run(root.path(), plan).unwrap_err().to_string();
+        let refused = run(&[root.path().to_path_buf()], plan).unwrap_err().to_string();
         assert!(refused.contains("lists 6 of 5"), "{refused}");
     }
 

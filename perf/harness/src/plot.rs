@@ -14,8 +14,9 @@ const SHARE_MAX: f64 = 2.5;
 const BAR_HEIGHT: f64 = 12.0;
 const GROUP_GAP: f64 = 12.0;
 const TOP: f64 = 56.0;
-const COLOURS: &[(&str, &str)] =
-    &[("shoal", "#1f6fb4"), ("null", "#9aa5b1"), ("plain", "#d9a441"), ("cache-file", "#5b9a68")];
+const COLOURS: &[(&str, &str)] = &[("shoal", "#1f6fb4"), ("null", "#9aa5b1"), ("plain", "#d9a441"), ("beside", BESIDE)];
+/// What is measured beside the targets, whatever its name.
+const BESIDE: &str = "#5b9a68";
 
 pub fn svg(results: &Results, title: &str) -> String {
     let mut body = String::new();
@@ -91,7 +92,7 @@ fn reference(series: &Series) -> Option<(&str, f64)> {
 }
 
 fn bar(body: &mut String, target: &str, spread: Spread, reference: f64, y: f64) {
-    let colour = COLOURS.iter().find(|(name, _)| *name == target).map_or("#777", |(_, colour)| *colour);
+    let colour = COLOURS.iter().find(|(name, _)| *name == target).map_or(BESIDE, |(_, colour)| *colour);
     let length = |value: f64| (value / reference).min(SHARE_MAX) * UNIT_WIDTH;
     let middle = y + (BAR_HEIGHT - 2.0) / 2.0;
     let (start, end) = (LABEL_WIDTH + length(spread.min), LABEL_WIDTH + length(spread.max));

@@ -12,7 +12,7 @@ use crate::workloads::Workload;
 /// Runs the workloads. What was measured before an interruption is kept.
 pub fn run(mut workloads: Vec<Box<dyn Workload>>, settings: &Settings, ground: &Ground) -> Outcome<Results> {
     let mut results = Results::default();
-    for setup in [Setup::Usual, Setup::ReadOnly, Setup::CacheInMemory, Setup::NoAttributeCache, Setup::OnStore] {
+    for setup in Setup::ALL {
         let of_setup = workloads.iter_mut().filter(|workload| workload.setup() == setup);
         let mut of_setup: Vec<&mut Box<dyn Workload>> = of_setup.collect();
         if of_setup.is_empty() {
@@ -44,6 +44,10 @@ fn run_setup(
     }
     if setup == Setup::OnStore && ground.store.is_none() {
         results.skipped.push("store-read: no object store is named; see --store".into());
+        return Ok(());
+    }
+    if setup == Setup::ManyMounts && ground.metadata.is_none() {
+        results.skipped.push("many-mounts: no metadata server is named; see --metadata".into());
         return Ok(());
     }
     let start = |kind| targets::start(kind, setup, ground);

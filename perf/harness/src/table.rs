@@ -21,7 +21,7 @@ pub fn table(results: &Results, rounds: usize) -> String {
     text
 }
 
-const HEADINGS: [&str; 8] = ["metric", "shoal", "null", "plain", "cache file", "shoal/null", "shoal/plain", "floor"];
+const HEADINGS: [&str; 8] = ["metric", "shoal", "null", "plain", "beside", "shoal/null", "shoal/plain", "floor"];
 
 fn row(series: &Series) -> [String; 8] {
     let value = |target| series.spread(target).map_or(String::from("-"), |spread| with_spread(spread, series.unit));
@@ -31,11 +31,18 @@ fn row(series: &Series) -> [String; 8] {
         value("shoal"),
         value("null"),
         value("plain"),
-        value("cache-file"),
+        beside(series),
         ratio("null"),
         ratio("plain"),
         verdict(series),
     ]
+}
+
+/// What was measured beside the targets, and its name.
+fn beside(series: &Series) -> String {
+    let other = series.targets().into_iter().find(|target| !["shoal", "null", "plain"].contains(target));
+    let told = |target| Some(format!("{target} {}", with_spread(series.spread(target)?, series.unit)));
+    other.and_then(told).unwrap_or_else(|| String::from("-"))
 }
 
 fn verdict(series: &Series) -> String {

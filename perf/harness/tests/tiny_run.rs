@@ -20,6 +20,7 @@ fn a_tiny_metadata_run_fills_table_json_and_plot() {
         binaries: folder.path().to_path_buf(),
         cache_bytes: 1 << 20,
         store: None,
+        metadata: None,
     };
     let chosen = workloads::all().into_iter().filter(|workload| workload.name() == "metadata").collect();
     let results = run::run(chosen, &settings, &ground).unwrap();

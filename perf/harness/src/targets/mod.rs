@@ -20,8 +20,22 @@ pub enum Setup {
     NoAttributeCache,
     /// Objects in the store of `--store`, and no local cache.
     OnStore,
+    /// Several mounts of one volume, whose metadata is on the server of `--metadata`.
+    ManyMounts,
     /// As usual, but mounted read-only once the content is there (`Running::make_read_only`).
     ReadOnly,
+}
+
+impl Setup {
+    /// In the order in which they are measured.
+    pub const ALL: [Setup; 6] = [
+        Setup::Usual,
+        Setup::ReadOnly,
+        Setup::CacheInMemory,
+        Setup::NoAttributeCache,
+        Setup::OnStore,
+        Setup::ManyMounts,
+    ];
 }
 
 /// Where targets are made and what they are made of.
@@ -35,12 +49,16 @@ pub struct Ground {
     pub cache_bytes: u64,
     /// The URL of an object store that nobody else uses.
     pub store: Option<String>,
+    /// The URL of a place for metadata that nobody else uses.
+    pub metadata: Option<String>,
 }
 
 /// A target that runs: a folder to work in.
 pub struct Running {
     pub kind: TargetKind,
     pub root: PathBuf,
+    /// The same through other mounts.
+    pub other_roots: Vec<PathBuf>,
     /// Where its local cache lies, if it has one.
     pub cache: Option<PathBuf>,
     stop: Box<dyn Stop>,

@@ -45,5 +45,5 @@ pub(super) fn start(setup: Setup, ground: &Ground) -> Outcome<Running> {
     if !line.starts_with("mounted") {
         return Err(Failure::new(format_args!("{} did not mount on {}", binary.display(), point.display())));
     }
-    Ok(Running { kind: TargetKind::Null, root: point, cache: None, stop: Box::new(server) })
+    Ok(Running { kind: TargetKind::Null, root: point, other_roots: Vec::new(), cache: None, stop: Box::new(server) })
 }

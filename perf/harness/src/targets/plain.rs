@@ -19,5 +19,11 @@ impl Drop for Folder {
 
 pub(super) fn start(ground: &Ground) -> Outcome<Running> {
     let root = fresh_folder(&ground.disk.join("plain"))?;
-    Ok(Running { kind: TargetKind::Plain, root: root.clone(), cache: None, stop: Box::new(Folder(root)) })
+    Ok(Running {
+        kind: TargetKind::Plain,
+        root: root.clone(),
+        other_roots: Vec::new(),
+        cache: None,
+        stop: Box::new(Folder(root)),
+    })
 }

@@ -1,50 +1,56 @@
-//! ShoalFS itself: a fresh volume, its metadata and objects on the disk that is measured.
+//! ShoalFS itself: a fresh volume, its metadata and objects on the disk that is measured unless they are told to be elsewhere.
 
 use super::mounts::{is_mounted, unmount_by_force};
 use super::{Ground, Running, Setup, Stop, fresh_folder};
 use crate::arguments::TargetKind;
 use crate::failure::{During, Failure, Outcome};
 use crate::interrupt;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const COMPLAINTS_MAX: usize = 20;
+/// Of one volume at once.
+pub(crate) const MOUNTS_MAX: usize = 4;
 
 struct Volume {
     binary: PathBuf,
     folder: PathBuf,
-    point: PathBuf,
-    cache: PathBuf,
+    points: Vec<PathBuf>,
+    /// None for objects elsewhere, and for metadata elsewhere.
+    cache: Option<PathBuf>,
     cache_bytes: u64,
-    /// Instead of a folder and a local cache.
+    /// Instead of a folder.
     store: Option<String>,
+    /// Instead of a file.
+    metadata: Option<String>,
 }
 
 impl Stop for Volume {
     fn mount_anew(&self) -> Outcome<()> {
         self.unmount()?;
-        interrupt::run(&mut self.mount()).during("shoal mount").map(|_| ())
+        self.mount(&[])
     }
 
     fn make_read_only(&self) -> Outcome<()> {
         self.unmount()?;
-        interrupt::run(self.mount().arg("--read-only")).during("shoal mount --read-only").map(|_| ())
+        self.mount(&["--read-only"])
     }
 }
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        if is_mounted(&self.point) {
-            tidy_up("umount", self.command(&["umount"]).arg(&self.point));
-            unmount_by_force(&self.point);
+        for point in &self.points {
+            if is_mounted(point) {
+                tidy_up("umount", self.command(&["umount"]).arg(point));
+                unmount_by_force(point);
+            }
         }
         self.tell_complaints();
-        // Objects elsewhere don't go with the folder.
-        if self.store.is_some() {
+        // What is elsewhere doesn't go with the folder.
+        if self.store.is_some() || self.metadata.is_some() {
             tidy_up("destroy", &mut self.command(&["destroy", "--yes", &self.database()]));
         }
-        for folder in [&self.cache, &self.folder] {
+        for folder in self.cache.iter().chain([&self.folder]) {
             if let Err(error) = std::fs::remove_dir_all(folder)
                 && error.kind() != std::io::ErrorKind::NotFound
             {
@@ -65,7 +71,8 @@ impl Volume {
     }
 
     fn unmount(&self) -> Outcome<()> {
-        interrupt::run(self.command(&["umount"]).arg(&self.point)).during("shoal umount").map(|_| ())
+        let unmount = |point| interrupt::run(self.command(&["umount"]).arg(point)).during("shoal umount").map(|_| ());
+        self.points.iter().try_for_each(unmount)
     }
 
     fn log(&self) -> PathBuf {
@@ -83,21 +90,28 @@ impl Volume {
     }
 
     fn database(&self) -> String {
-        url("sqlite", &self.folder.join("volume.db"))
+        self.metadata.clone().unwrap_or_else(|| url("sqlite", &self.folder.join("volume.db")))
     }
 
-    fn mount(&self) -> Command {
-        let mut command = self.command(&["mount", &self.database()]);
-        command.arg(&self.point).arg("--log-file").arg(self.log());
-        if self.store.is_some() {
-            command.arg("--no-cache");
-            return command;
+    fn mount(&self, options: &[&str]) -> Outcome<()> {
+        for point in &self.points {
+            let mut command = self.command(&["mount", &self.database()]);
+            command.arg(point).arg("--log-file").arg(self.log()).args(options);
+            match &self.cache {
+                None => command.arg("--no-cache"),
+                Some(cache) => {
+                    command.arg("--cache-dir").arg(cache);
+                    command.args(["--cache-size", &format!("{}M", self.cache_bytes.div_ceil(1 << 20))]);
+                    // However full the disk is: what is measured is the cache.
+                    command.args(["--cache-free-ratio", "0"])
+                }
+            };
+            interrupt::run(&mut command).during("shoal mount")?;
+            if !is_mounted(point) {
+                return Err(Failure::new(format_args!("shoal mount succeeded, but {} is no mount", point.display())));
+            }
         }
-        command.arg("--cache-dir").arg(&self.cache);
-        command.args(["--cache-size", &format!("{}M", self.cache_bytes.div_ceil(1 << 20))]);
-        // However full the disk is: what is measured is the cache.
-        command.args(["--cache-free-ratio", "0"]);
-        command
+        Ok(())
     }
 }
 
@@ -112,36 +126,35 @@ fn tidy_up(what: &str, command: &mut Command) {
 
 pub(super) fn start(setup: Setup, ground: &Ground) -> Outcome<Running> {
     let folder = fresh_folder(&ground.disk.join("shoal"))?;
-    let point = folder.join("mnt");
     let cache = match setup {
-        Setup::CacheInMemory => fresh_folder(&ground.memory)?,
-        Setup::Usual | Setup::NoAttributeCache | Setup::ReadOnly | Setup::OnStore => folder.join("cache"),
+        Setup::CacheInMemory => Some(fresh_folder(&ground.memory)?),
+        Setup::Usual | Setup::NoAttributeCache | Setup::ReadOnly => Some(folder.join("cache")),
+        Setup::OnStore | Setup::ManyMounts => None,
     };
-    let (binary, cache_bytes) = (ground.binaries.join("shoal"), ground.cache_bytes);
-    let store = ground.store.clone().filter(|_| setup == Setup::OnStore);
-    let volume = Volume { binary, folder: folder.clone(), point, cache, cache_bytes, store };
-    for made in [&volume.point, &volume.cache, &folder.join("home")] {
+    let mounts = if setup == Setup::ManyMounts { MOUNTS_MAX } else { 1 };
+    let volume = Volume {
+        binary: ground.binaries.join("shoal"),
+        points: (0..mounts).map(|number| folder.join(format!("mnt-{number}"))).collect(),
+        cache,
+        cache_bytes: ground.cache_bytes,
+        store: ground.store.clone().filter(|_| setup == Setup::OnStore),
+        metadata: ground.metadata.clone().filter(|_| setup == Setup::ManyMounts),
+        folder,
+    };
+    for made in volume.points.iter().chain(&volume.cache).chain([&volume.folder.join("home")]) {
         std::fs::create_dir_all(made).during(made.display())?;
     }
-    mount(&volume, setup)?;
-    if !is_mounted(&volume.point) {
-        return Err(Failure::new(format_args!("shoal mount succeeded, but {} is no mount", volume.point.display())));
-    }
-    let (root, cache) = (volume.point.clone(), Some(volume.cache.clone()));
-    Ok(Running { kind: TargetKind::Shoal, root, cache, stop: Box::new(volume) })
-}
-
-fn mount(volume: &Volume, setup: Setup) -> Outcome<()> {
-    let database = volume.database();
     let objects = volume.store.clone().unwrap_or_else(|| url("file", &volume.folder.join("objects")));
-    interrupt::run(&mut volume.command(&["format", &database, "bench", "--storage", &objects]))
+    interrupt::run(&mut volume.command(&["format", &volume.database(), "bench", "--storage", &objects]))
         .during("shoal format")?;
-    let mut command = volume.mount();
-    if setup == Setup::NoAttributeCache {
-        command.args(["--attr-timeout", "0", "--entry-timeout", "0"].map(OsStr::new));
-    }
-    interrupt::run(&mut command).during("shoal mount")?;
-    Ok(())
+    let options: &[&str] = match setup {
+        Setup::NoAttributeCache => &["--attr-timeout", "0", "--entry-timeout", "0"],
+        _ => &[],
+    };
+    volume.mount(options)?;
+    let (root, cache) = (volume.points[0].clone(), volume.cache.clone());
+    let other_roots = volume.points[1..].to_vec();
+    Ok(Running { kind: TargetKind::Shoal, root, other_roots, cache, stop: Box::new(volume) })
 }
 
 fn url(scheme: &str, path: &Path) -> String {

@@ -23,7 +23,7 @@ impl Workload for Metadata {
         let mut measured = Vec::new();
         for layout in [Layout::Shared, Layout::Private] {
             for plan in plans(layout, settings) {
-                for result in metadata_run::run(&target.root, plan)? {
+                for result in metadata_run::run(std::slice::from_ref(&target.root), plan)? {
                     let metric = format!("{}/{}/{}", self.name(), result.phase.name(), suffix(plan));
                     measured.push(rate(metric, &result));
                 }
@@ -54,7 +54,7 @@ impl Workload for UncachedStat {
     fn run(&self, target: &Running, settings: &Settings) -> Outcome<Vec<Measured>> {
         let mut measured = Vec::new();
         for plan in plans(Layout::Shared, settings) {
-            let results = metadata_run::run(&target.root, plan)?;
+            let results = metadata_run::run(std::slice::from_ref(&target.root), plan)?;
             let stats = results.iter().filter(|result| result.phase == Phase::Stat);
             measured.extend(stats.map(|result| rate(format!("{}/{}", self.name(), suffix(plan)), result)));
         }

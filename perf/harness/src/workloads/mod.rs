@@ -1,7 +1,9 @@
 //! The work: each workload prepares a target once and then does the same thing in every round.
 
 mod content;
+mod many_mounts;
 mod metadata;
+mod object_encoding;
 mod random_read;
 mod sequential;
 mod source_tree;
@@ -57,10 +59,12 @@ pub fn all() -> Vec<Box<dyn Workload>> {
         Box::new(random_read::DiskCache),
         Box::new(metadata::Metadata),
         Box::new(source_tree::SourceTree::default()),
+        Box::new(object_encoding::ObjectEncoding::default()),
         Box::new(random_read::ReadOnlyDiskCache),
         Box::new(random_read::MemoryCache),
         Box::new(metadata::UncachedStat),
         Box::new(store_read::StoreRead),
+        Box::new(many_mounts::ManyMounts),
     ]
 }
 

@@ -12,6 +12,7 @@ mod many_sessions;
 mod names;
 mod packing;
 mod random_bytes;
+mod random_reads;
 mod reading_ahead;
 mod removing;
 mod repacking;

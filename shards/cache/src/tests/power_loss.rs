@@ -40,7 +40,10 @@ fn lose_power_again_and_again(encrypted: bool) {
     let folder = tempfile::tempdir().unwrap();
     let (mut dice, mut truth, mut sum) = (Dice::new(seed), Truth::default(), Met::default());
     let mut before = Copy::new();
-    for round in 0..rounds {
+    let has_met_enough = |sum: &Met| sum.survivors > rounds / 4 && sum.refused > rounds / 4;
+    let mut round = 0;
+    // What a round meets is chance; a few of them may have met little.
+    while round < rounds || (!has_met_enough(&sum) && round < 10 * rounds) {
         let (path, copies, met);
         (path, truth, copies, met) = run(folder.path(), truth, Dice::new(seed ^ round), before, encrypted);
         sum = Met {
@@ -54,9 +57,10 @@ fn lose_power_again_and_again(encrypted: bool) {
             // Another mount writes while this one is not there.
             truth.change(Ino(1 + dice.below(FILES)), dice.below(BLOCKS));
         }
+        round += 1;
     }
-    println!("{rounds} rounds: {sum:?}");
-    assert!(sum.survivors > rounds / 4 && sum.refused > rounds / 4, "the test has met what it is for: {sum:?}");
+    println!("{round} rounds: {sum:?}");
+    assert!(has_met_enough(&sum), "the test has met what it is for: {sum:?}");
 }
 
 /// One run of a mount: the slot, the truth at its end, and copies of the files from before it to after it.
