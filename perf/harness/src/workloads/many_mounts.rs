@@ -4,10 +4,11 @@
 //! The kernel makes one name at a time in a folder of a mount, so a single mount waits for each answer.
 
 use super::Workload;
+use super::metadata::rate;
 use crate::arguments::{Settings, TargetKind};
 use crate::failure::Outcome;
-use crate::metadata_run::{self, Layout, PhaseResult, Plan};
-use crate::results::{Measured, Unit};
+use crate::metadata_run::{self, Layout, Plan};
+use crate::results::Measured;
 use crate::targets::{Running, Setup};
 use std::path::PathBuf;
 
@@ -43,15 +44,10 @@ impl Workload for ManyMounts {
             let many = metadata_run::run(&roots[..mounts], plan)?;
             for (one, many) in one.iter().zip(&many) {
                 let metric = format!("{}/{}/{mounts}", self.name(), many.phase.name());
-                measured.push(rate(metric.clone(), many, None));
-                measured.push(rate(metric, one, Some(ONE)));
+                measured.push(rate(metric.clone(), many));
+                measured.push(Measured { instead_of_target: Some(ONE), ..rate(metric, one) });
             }
         }
         Ok(measured)
     }
-}
-
-fn rate(metric: String, result: &PhaseResult, instead_of_target: Option<&'static str>) -> Measured {
-    let value = result.operations_per_second();
-    Measured { metric, unit: Unit::OperationsPerSecond, value, latency: Some(result.latency), instead_of_target }
 }

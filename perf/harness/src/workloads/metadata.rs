@@ -71,7 +71,7 @@ fn suffix(plan: Plan) -> String {
     format!("{}-{}", plan.layout.name(), plan.threads)
 }
 
-fn rate(metric: String, result: &PhaseResult) -> Measured {
+pub(super) fn rate(metric: String, result: &PhaseResult) -> Measured {
     Measured {
         metric,
         unit: Unit::OperationsPerSecond,
