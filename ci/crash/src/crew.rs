@@ -50,7 +50,7 @@ pub enum Errors {
 /// Each below the mount point that stands beside it.
 pub struct Crew {
     over: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Worker>>,
+    threads: Vec<JoinHandle<Result<Worker, String>>>,
 }
 
 impl Crew {
@@ -65,18 +65,18 @@ impl Crew {
                         Ok(()) => worker.steps += 1,
                         // The program ends as if it had been killed too.
                         Err(error) if is_dead(&error) || errors == Errors::Expected => break,
-                        Err(error) => panic!("{}: {error}, and the daemon lived", worker.workload.name()),
+                        Err(error) => return Err(format!("{}: {error}, and the daemon lived", worker.workload.name())),
                     }
                 }
-                worker
+                Ok(worker)
             })
         };
         let threads = workers.into_iter().map(start).collect();
         Crew { over, threads }
     }
 
-    /// Each ends after the step it's at.
-    pub fn stop(self) -> Vec<Worker> {
+    /// Each ends after the step it's at. Otherwise what one of them has met that it must not meet.
+    pub fn stop(self) -> Result<Vec<Worker>, String> {
         self.over.store(true, Ordering::Release);
         self.threads.into_iter().map(|thread| thread.join().expect("a worker does not panic")).collect()
     }

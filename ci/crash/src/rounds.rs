@@ -38,7 +38,7 @@ pub fn run(plan: &Plan) {
         let crew = Crew::start(workers.into_iter().map(|worker| (worker, mount_point.as_path())), errors);
         thread::sleep(life);
         daemon.kill();
-        workers = crew.stop();
+        workers = crew.stop().unwrap_or_else(|wrong| fail(plan, round, &wrong, &bed));
         bed.check();
         if plan.told {
             let steps: Vec<u64> = workers.iter().map(|worker| worker.steps).collect();
@@ -63,7 +63,11 @@ fn mount(bed: &Bed, plan: &Plan, round: u32) -> Daemon {
 fn verify(workers: &mut [Worker], plan: &Plan, round: u32, bed: &Bed) {
     for worker in workers {
         if let Err(wrong) = worker.verify(&bed.mount_point()) {
-            panic!("seed {} round {round}: {wrong}\n{}", plan.seed, bed.log());
+            fail(plan, round, &wrong, bed);
         }
     }
+}
+
+fn fail(plan: &Plan, round: u32, wrong: &str, bed: &Bed) -> ! {
+    panic!("seed {} round {round}: {wrong}\n{}", plan.seed, bed.log());
 }

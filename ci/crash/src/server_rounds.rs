@@ -55,13 +55,13 @@ pub fn run_on_server<P: Program>(plan: &ServerPlan, program: P) {
             Victim::Server => {
                 server.restart();
                 thread::sleep(Duration::from_millis(random.below(WORK_MS_MAX)));
-                workers = crew.stop();
+                workers = crew.stop().unwrap_or_else(|wrong| fail(plan, round, &wrong, &bed));
                 check(plan, round, workers.iter_mut().zip(places), &bed);
             }
             Victim::Mount(index) => {
                 mounts.remove(index).kill();
                 mounts.insert(index, bed.mount_number(index, &[]));
-                workers = crew.stop();
+                workers = crew.stop().unwrap_or_else(|wrong| fail(plan, round, &wrong, &bed));
                 check(plan, round, workers.iter_mut().map(|worker| (worker, points[index].as_path())), &bed);
             }
         }
@@ -93,9 +93,12 @@ fn unmount_all(mounts: Vec<Daemon>) {
 fn check<'a>(plan: &ServerPlan, round: u32, placed: impl Iterator<Item = (&'a mut Worker, &'a Path)>, bed: &Bed) {
     for (worker, mount_point) in placed {
         if let Err(wrong) = worker.verify(mount_point) {
-            let logs =
-                [0, 1].map(|number| std::fs::read_to_string(bed.path(&format!("log-{number}"))).unwrap_or_default());
-            panic!("seed {} round {round}: {wrong}\n{}", plan.seed, logs.join("\n"));
+            fail(plan, round, &wrong, bed);
         }
     }
+}
+
+fn fail(plan: &ServerPlan, round: u32, wrong: &str, bed: &Bed) -> ! {
+    let logs = [0, 1].map(|number| std::fs::read_to_string(bed.path(&format!("log-{number}"))).unwrap_or_default());
+    panic!("seed {} round {round}: {wrong}\n{}", plan.seed, logs.join("\n"));
 }
