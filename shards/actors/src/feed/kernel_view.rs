@@ -19,7 +19,7 @@ pub(crate) struct KernelView {
     changed: Times,
 }
 
-/// Milliseconds since the start.
+/// Milliseconds since the start, from 1 on; 0: never.
 struct Times {
     attributes: Box<[AtomicU64]>,
     entries: Box<[AtomicU64]>,
@@ -74,12 +74,12 @@ impl KernelView {
 
     fn change(&self, believed: &AtomicU64, changed: &AtomicU64) -> bool {
         let now = self.now();
-        changed.store(now.max(1), SeqCst);
+        changed.store(now, SeqCst);
         believed.load(SeqCst) >= now
     }
 
     fn now(&self) -> u64 {
-        millis(self.start.elapsed())
+        1 + millis(self.start.elapsed())
     }
 }
 
