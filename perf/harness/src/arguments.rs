@@ -100,9 +100,6 @@ pub struct Settings {
     pub metadata_files_per_thread: usize,
     pub metadata_threads: Vec<usize>,
     pub tree_files_max: usize,
-    /// The one that is measured.
-    #[serde(skip)]
-    pub binary: PathBuf,
     /// Without secrets.
     pub store: Option<String>,
     /// Without secrets.
@@ -122,7 +119,6 @@ impl Arguments {
             metadata_files_per_thread: self.files.map_or(pick(200, 2000), |files| files as usize),
             metadata_threads: if threads.is_empty() { usual_threads() } else { threads },
             tree_files_max: pick(1_000, 12_000),
-            binary: self.bin_dir.join("shoal"),
             store: self.store.clone(),
             metadata: self.metadata.clone(),
         }

@@ -70,7 +70,7 @@ fn run_workload(
     results: &mut Results,
 ) -> Outcome<()> {
     let name = workload.name();
-    if let Some(reason) = workload.obstacle(settings, &ground.disk).during(name)? {
+    if let Some(reason) = workload.obstacle(settings, ground).during(name)? {
         results.skipped.push(format!("{name}: {reason}"));
         return Ok(());
     }

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 const COMPLAINTS_MAX: usize = 20;
 /// Of one volume at once.
-pub(crate) const MOUNTS_MAX: usize = 4;
+const MOUNTS_MAX: usize = 4;
 
 struct Volume {
     binary: PathBuf,

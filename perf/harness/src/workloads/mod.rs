@@ -12,8 +12,7 @@ mod store_read;
 use crate::arguments::{Settings, TargetKind};
 use crate::failure::Outcome;
 use crate::results::Measured;
-use crate::targets::{Running, Setup};
-use std::path::Path;
+use crate::targets::{Ground, Running, Setup};
 
 pub trait Workload {
     /// What its metrics begin with.
@@ -31,8 +30,8 @@ pub trait Workload {
         true
     }
 
-    /// A reason not to run it here at all. May make what all targets share, in a folder of its own.
-    fn obstacle(&mut self, _settings: &Settings, _folder: &Path) -> Outcome<Option<String>> {
+    /// A reason not to run it here at all. May make what all targets share, on the disk that is measured.
+    fn obstacle(&mut self, _settings: &Settings, _ground: &Ground) -> Outcome<Option<String>> {
         Ok(None)
     }
 

@@ -10,7 +10,7 @@ use crate::arguments::{Settings, TargetKind};
 use crate::failure::{During, Failure, Outcome};
 use crate::interrupt;
 use crate::results::{Measured, Unit};
-use crate::targets::Running;
+use crate::targets::{Ground, Running};
 use bytes::Bytes;
 use ring::aead::{AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use rustix::time::{ClockId, clock_gettime};
@@ -20,7 +20,6 @@ use shoal_types::{Cipher, Compression, ObjectId};
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Read;
-use std::path::Path;
 
 #[derive(Default)]
 pub(super) struct ObjectEncoding {
@@ -55,9 +54,9 @@ impl Workload for ObjectEncoding {
         target == TargetKind::Shoal
     }
 
-    fn obstacle(&mut self, settings: &Settings, _folder: &Path) -> Outcome<Option<String>> {
-        let binary = &settings.binary;
-        let mut file = File::open(binary).during(binary.display())?;
+    fn obstacle(&mut self, _settings: &Settings, ground: &Ground) -> Outcome<Option<String>> {
+        let binary = ground.binaries.join("shoal");
+        let mut file = File::open(&binary).during(binary.display())?;
         self.blocks.clear();
         for _ in 0..BLOCKS {
             let mut block = vec![0; BLOCK_BYTES];

@@ -5,7 +5,7 @@ use crate::arguments::Settings;
 use crate::failure::{During, Failure, Outcome};
 use crate::interrupt;
 use crate::results::{Measured, Unit};
-use crate::targets::Running;
+use crate::targets::{Ground, Running};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -25,7 +25,7 @@ impl Workload for SourceTree {
         "tar -x of a toolchain's sources, and rm -r of what came out"
     }
 
-    fn obstacle(&mut self, settings: &Settings, folder: &Path) -> Outcome<Option<String>> {
+    fn obstacle(&mut self, settings: &Settings, ground: &Ground) -> Outcome<Option<String>> {
         let Some(tree) = candidates().into_iter().find(|tree| tree.is_dir()) else {
             return Ok(Some("no source tree of a toolchain found (neither Rust's library, Go's nor cargo's)".into()));
         };
@@ -35,8 +35,8 @@ impl Workload for SourceTree {
             return Ok(Some(format!("{} has no files", tree.display())));
         }
         self.files = files.len();
-        self.archive = folder.join("tree.tar");
-        let list = folder.join("tree.list");
+        self.archive = ground.disk.join("tree.tar");
+        let list = ground.disk.join("tree.list");
         std::fs::write(&list, files.join("\n")).during(list.display())?;
         let mut tar = Command::new("tar");
         tar.arg("-cf").arg(&self.archive).arg("-C").arg(&tree).arg("-T").arg(&list);

@@ -7,14 +7,13 @@ use super::*;
 use shoal_encryption::{VolumeKey, VolumeSealer};
 use shoal_kv::Random;
 use shoal_kv_sqlite::SqliteKv;
-use shoal_types::Cipher;
+use shoal_object_format::FRAME_BYTES;
+use shoal_types::{BLOCK_BYTES, Cipher};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::SeqCst;
 
 const READ_BYTES: u64 = 4096;
-const BLOCK: u64 = 4 << 20;
-/// As `data.md` has it.
-const FRAME: u64 = 128 << 10;
+const FRAME: u64 = FRAME_BYTES as u64;
 
 /// What is read at a multiple of `READ_BYTES`. Shrinks to about a half.
 fn content(at: u64) -> Vec<u8> {
@@ -31,7 +30,7 @@ fn started(
     cipher: Cipher,
 ) -> Shards {
     let mut config = config(kv, store, 2);
-    config.settings.block_bytes = BLOCK as u32;
+    config.settings.block_bytes = BLOCK_BYTES as u32;
     config.settings.compression = compression;
     config.settings.cipher = Some(cipher);
     config.sealer = Some(VolumeSealer::new(cipher, key, &config.settings.uuid));
@@ -45,7 +44,7 @@ fn started(
 #[test]
 fn cold_reads_of_4_kib_in_no_order_fetch_no_more_than_a_fifth_above_the_frames_they_touch() {
     let blocks: u64 = if std::env::var_os("SHOAL_LONG").is_some() { 256 } else { 64 };
-    let (file_bytes, reads) = (blocks * BLOCK, blocks * 16);
+    let (file_bytes, reads) = (blocks * BLOCK_BYTES, blocks * 16);
     for (delay, compression, cipher) in [
         (0, Compression::Lz4, Cipher::Aes256Gcm),
         // Where requests are slow, what lies between two reads may be fetched along.
@@ -58,8 +57,8 @@ fn cold_reads_of_4_kib_in_no_order_fetch_no_more_than_a_fifth_above_the_frames_t
         let volume = started(kv(false), &store, &key, compression, cipher);
         let ino = create_open(&volume, 0, "f");
         for block in 0..blocks {
-            let pieces = (block * BLOCK..(block + 1) * BLOCK).step_by(READ_BYTES as usize);
-            write(&volume, 0, ino, block * BLOCK, pieces.flat_map(content).collect()).unwrap();
+            let pieces = (block * BLOCK_BYTES..(block + 1) * BLOCK_BYTES).step_by(READ_BYTES as usize);
+            write(&volume, 0, ino, block * BLOCK_BYTES, pieces.flat_map(content).collect()).unwrap();
         }
         flush(&volume, 0, ino).unwrap();
         close(&volume, 0, ino);
