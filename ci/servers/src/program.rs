@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -190,9 +192,22 @@ fn have_files_of_its_own() -> io::Result<()> {
     Ok(())
 }
 
+/// Not one of those that the kernel gives to connections: one of these could take it while a server is down, even the very
+/// connection that somebody tries to make to that server.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("the loopback has free ports");
-    listener.local_addr().expect("a bound socket has an address").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Other processes of this run have other places to begin at.
+        let number =
+            std::process::id().wrapping_mul(PORTS_A_PROCESS).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + (number % PORTS.len() as u32) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
+/// Below what Linux gives to connections (net.ipv4.ip_local_port_range, by default from 32768), above most known services.
+const PORTS: Range<u16> = 12_000..32_000;
+const PORTS_A_PROCESS: u32 = 97;
 const START_TIME_MAX: Duration = Duration::from_secs(90);

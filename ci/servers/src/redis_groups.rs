@@ -15,8 +15,13 @@ pub struct RedisSentinels;
 /// What the Sentinels call the pair.
 const GROUP: &str = "pair";
 
-/// `$1` the shell's command; it's killed with the shell that starts it.
-const BEGIN: &str = "set -eu; cd \"$0\"; bound() { setpriv --pdeathsig KILL \"$@\" & }\n";
+/// `bound COMMAND` runs it until the shell that has started it is killed, and again whenever it ends: it can't begin while one
+/// of before, killed as well, has not yet let go of its port and its files.
+const BEGIN: &str = "set -eu; cd \"$0\"
+bound() {
+    setpriv --pdeathsig KILL sh -c 'while :; do setpriv --pdeathsig KILL \"$@\" || sleep 0.1; done' again \"$@\" &
+}
+";
 
 const CLUSTER: &str = "
 ports=$(cat ports)
