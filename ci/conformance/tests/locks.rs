@@ -395,6 +395,31 @@ fn what_was_just_closed_is_free_to_whoever_asks_next() {
     mounts.stop();
 }
 
+/// Before it's free, what was written has to be committed: also what others have written since it was closed.
+#[test]
+fn what_was_just_closed_is_free_while_others_write() {
+    let mounts = Mounts::new();
+    let [folder, _] = mounts.folders();
+    let mut worker = Worker::start(&folder);
+    let (few, many) = ("y".repeat(3_000), "z".repeat(70_000));
+    for _ in 0..if is_long() { 5_000 } else { 500 } {
+        for lock in ["flock $ ex nb", "ofdsetlk $ w 0 0"] {
+            let [own, others] = ["f", "g"].map(|name| lock.replace('$', name));
+            worker.ok("open f rw f");
+            worker.ok("open g rw f");
+            worker.ok(&own);
+            worker.ok(&format!("write f {few}"));
+            // As fast as the worker can.
+            worker.begin(&format!("close f\nwrite g {many}\n{others}\nclose g"));
+            for step in ["the close", "the write", lock, "the other close"] {
+                assert_eq!(worker.answer(PATIENCE).as_deref(), Some("ok"), "{step}");
+            }
+        }
+    }
+    drop(worker);
+    mounts.stop();
+}
+
 #[test]
 fn nothing_counted_by_sixteen_processes_on_two_mounts_is_lost() {
     const WORKERS: usize = 8;

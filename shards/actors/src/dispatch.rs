@@ -70,6 +70,10 @@ async fn answer(shard: Rc<Shard>, message: Message) {
             shard.release_locks_owned(ino, holder).await;
             respond(Ok(()));
         }
+        Message::AwaitReleases { request, respond } => {
+            shard.await_releases_owned(request).await;
+            respond(Ok(()));
+        }
         Message::RetryLocks => shard.retry_locks(),
         Message::Barrier { respond } => {
             // What was read from the kernel may lie in the ring, and this message was ahead of it.

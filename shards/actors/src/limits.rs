@@ -143,6 +143,8 @@ pub(crate) const NEWCOMER_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// How often a request that waits for a lock is made again although nobody has said that it's free, and a failed attempt
 /// to give one up repeated.
 pub(crate) const LOCK_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a request that does not wait for others does wait for what they have closed already.
+pub(crate) const LOCK_RELEASE_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a reader lets a writer go first that has waited for a lock before it came.
 pub(crate) const READERS_WAIT_FOR_WRITERS_MAX: Duration = Duration::from_millis(50);
 /// How often the thread that waits for other mounts' locks looks whether anybody still wants it to.

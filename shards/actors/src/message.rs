@@ -142,6 +142,11 @@ pub(crate) enum Message {
         holder: LockHolder,
         respond: Respond<()>,
     },
+    /// Answered when nothing that is about to be given up is in the way of this request.
+    AwaitReleases {
+        request: LockRequest,
+        respond: Respond<()>,
+    },
     /// Another session has given up what somebody here may wait for.
     RetryLocks,
     /// Answered when all that came before has been begun with.

@@ -21,8 +21,7 @@ impl Shard {
         self.shared.lock_marks.note(request.ino, request.space);
         let mut found = self.first_in_the_way(&request).await?;
         if found.as_ref().is_some_and(|lock| lock.session == self.shared.session) && request.mode.is_some() {
-            // Its file may have been closed a moment ago, and the owner not heard of it yet.
-            self.hear_everything().await;
+            self.hear_of_closes(request).await;
             found = self.first_in_the_way(&request).await?;
         }
         let Some(HeldLock { range, mode, session, pid, .. }) = found else { return Ok(None) };

@@ -89,7 +89,10 @@ impl Shard {
         let _guard = locks.busy.lock().await;
         match locks.is_to_be_given_up(space, owner) {
             true => self.decide_in_store(locks, &all_of(ino, space, owner), None).await.map(drop),
-            false => Ok(()),
+            false => {
+                locks.changed.notify();
+                Ok(())
+            }
         }
     }
 }

@@ -57,8 +57,7 @@ impl Shard {
             self.commit_written(request.ino).await?;
         }
         if locks.conflict_here(request) {
-            // A program may have closed its file a moment ago, and this shard not heard of it yet.
-            self.hear_everything().await;
+            self.hear_of_closes(*request).await;
         }
         match self.decide(locks, request, None, false).await? {
             LockOutcome::Done => Ok(()),

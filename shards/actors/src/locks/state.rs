@@ -68,9 +68,19 @@ impl InodeLocks {
 
     /// Whether another owner of this mount keeps the request from being served.
     pub fn conflict_here(&self, request: &LockRequest) -> bool {
+        self.is_in_the_way(request, |_| true)
+    }
+
+    /// Whether one that does is about to give up what it holds.
+    pub fn is_being_freed_for(&self, request: &LockRequest) -> bool {
+        self.is_in_the_way(request, |held| held.handles.is_empty())
+    }
+
+    fn is_in_the_way(&self, request: &LockRequest, which: impl Fn(&Held) -> bool) -> bool {
         let Some(mode) = request.mode else { return false };
         self.held.borrow().iter().any(|((space, owner), held)| {
-            *space == request.space && *owner != request.owner && held.ranges.conflict(request.range, mode).is_some()
+            let is_other = *space == request.space && *owner != request.owner;
+            is_other && which(held) && held.ranges.conflict(request.range, mode).is_some()
         })
     }
 

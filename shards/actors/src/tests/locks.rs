@@ -8,6 +8,8 @@ use shoal_metadata::keys::Key;
 use shoal_metadata::{LockOutcome, MetaOp, RegisterSession, SetLock};
 use shoal_types::{LockMode, LockRange, LockSpace};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use LockMode::*;
@@ -269,6 +271,74 @@ fn a_process_loses_its_record_locks_at_any_close_and_a_description_its_own_at_th
     assert!(free(Record) && !free(Flock), "no process owns a flock");
     release(&volume, 1, ino, LockHolder::Handle(7));
     assert!(free(Flock));
+    volume.stop().unwrap();
+}
+
+/// A kernel that takes its time to write back what programs have changed in its pages.
+#[derive(Default)]
+struct SlowKernel {
+    is_slow: AtomicBool,
+    asked: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+}
+
+impl KernelPages for SlowKernel {
+    fn forget(&self, _: Ino, done: Box<dyn FnOnce() + Send>) {
+        match self.is_slow.load(SeqCst) {
+            true => self.asked.lock().unwrap().push(done),
+            false => done(),
+        }
+    }
+
+    fn forget_attributes(&self, _: Ino) {}
+
+    fn forget_entry(&self, _: Ino, _: Name) {}
+
+    fn keep_writes(&self) -> bool {
+        true
+    }
+}
+
+fn begin<T, Fut>(volume: &Shards, shard: usize, task: impl FnOnce(Rc<Shard>) -> Fut + Send + 'static) -> Receiver<T>
+where
+    T: Send + 'static,
+    Fut: Future<Output = T> + 'static,
+{
+    let (sender, answer) = mpsc::channel();
+    volume.run(shard, move |local| {
+        let work = task(local.clone());
+        shoal_runtime::spawn(async move {
+            // Nobody listens any more after a failed test.
+            let _ = sender.send(work.await);
+        });
+    });
+    answer
+}
+
+#[test]
+fn who_does_not_wait_is_not_refused_for_a_lock_that_a_close_is_giving_up() {
+    let volume = volume(&Arc::new(TestStore::new(0.0)), 2);
+    let kernel = Arc::new(SlowKernel::default());
+    volume.set_kernel_pages(kernel.clone());
+    let ino = create_open(&volume, 0, "f");
+    for (space, shard) in [(Flock, 0), (Flock, 1), (Record, 0), (Record, 1)] {
+        set(&volume, 0, request(ino, space, 1, Exclusive)).unwrap();
+        kernel.is_slow.store(true, SeqCst);
+        let closed =
+            begin(&volume, 0, move |local| async move { local.release_locks(ino, LockHolder::Handle(1)).await });
+        wait_until("what was written is being committed", || !kernel.asked.lock().unwrap().is_empty());
+        let wanted = request(ino, space, 2, Exclusive);
+        let locked = begin(&volume, shard, move |local| async move { local.set_lock(wanted).await });
+        let tested = begin(&volume, shard, move |local| async move { local.get_lock(wanted).await });
+        assert_eq!(locked.recv_timeout(SHORT), Err(RecvTimeoutError::Timeout));
+        assert_eq!(tested.recv_timeout(SHORT), Err(RecvTimeoutError::Timeout));
+        kernel.is_slow.store(false, SeqCst);
+        kernel.asked.lock().unwrap().drain(..).for_each(|done| done());
+        closed.recv_timeout(PROMPT).unwrap();
+        assert_eq!(locked.recv_timeout(PROMPT).unwrap(), Ok(()));
+        assert_eq!(tested.recv_timeout(PROMPT).unwrap(), Ok(None));
+        set(&volume, 0, request(ino, space, 2, None)).unwrap();
+    }
+    assert_eq!(counted(&volume), 0, "nothing is remembered of what is free");
     volume.stop().unwrap();
 }
 
