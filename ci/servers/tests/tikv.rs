@@ -12,6 +12,7 @@ use shoal_kv::{Direction, Durability, KeyRange, Kv, Transaction, Verdict};
 use shoal_kv_remote::{Engine, RemoteOptions};
 use shoal_kv_tikv::TikvServer;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 use support::failures;
@@ -221,4 +222,43 @@ fn followers_of_stamps_miss_none_and_see_them_in_order() {
 fn patient() -> RemoteOptions {
     let retry = RetryPolicy { total_max: Duration::from_secs(120), ..RetryPolicy::default() };
     RemoteOptions { retry, ..RemoteOptions::default() }
+}
+
+/// As a file is compacted whose counters are those of hundreds of objects, while other mounts follow what happens.
+#[test]
+fn a_commit_that_removes_hundreds_of_counters_is_not_held_back_for_ever_by_readers_of_what_it_writes() {
+    const COUNTERS: u32 = 400;
+    let process = Server::start(Tikv::default());
+    let open = || -> Arc<dyn Kv> { tikv(&process.url("many"), support::ANSWER_MAX).open(patient()).unwrap() };
+    let (writer, reader) = (open(), open());
+    let counter = |number: u32| [b"object ".as_slice(), &number.to_be_bytes()].concat();
+    let make = move |transaction: &mut dyn Transaction, _| {
+        (0..COUNTERS).for_each(|number| transaction.add(&counter(number), 1));
+        transaction.put(b"told", b"made");
+        Ok(((), Verdict::Commit))
+    };
+    writer.transact(Durability::Visible, make).unwrap();
+    let removed = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !removed.load(SeqCst) {
+                    reader.read(&mut |reader| reader.get(b"told").map(drop)).unwrap();
+                    // So often a mount asks what has happened, and not to wait for anything.
+                    thread::sleep(Duration::from_millis(10));
+                }
+            });
+        }
+        let remove = move |transaction: &mut dyn Transaction, _| {
+            for number in 0..COUNTERS {
+                assert!(transaction.get(&counter(number))?.is_some());
+                transaction.delete(&counter(number));
+            }
+            transaction.put(b"told", b"removed");
+            Ok(((), Verdict::Commit))
+        };
+        let end = writer.transact(Durability::Visible, remove);
+        removed.store(true, SeqCst);
+        end.unwrap();
+    });
 }

@@ -15,7 +15,7 @@ use crate::keys::Space;
 use crate::plan::Plan;
 use crate::stored::{Kind, Stored};
 use crate::two_phases::{Second, Writes};
-use crate::view::View;
+use crate::view::{Raw, View};
 use futures_util::future::{try_join, try_join_all};
 use shoal_kv::{Direction, Random};
 use shoal_kv_remote::{Commit, CommitEnd, Evidence, Failure, VersionedPair};
@@ -136,10 +136,12 @@ impl Committing {
             let found = view.scan(&seen.range, seen.count as usize + 1, Direction::Forward).await?;
             Ok(found.len() as u64 == seen.count && self.digest(&found) == seen.newest)
         }));
-        let read_places = try_join_all(plan.places.iter().map(|(range, places)| async move {
-            let found = view.scan_raw(range, usize::MAX, Direction::Forward, true).await?;
-            Ok(found.iter().map(|(place, _)| place).eq(places))
-        }));
+        let read_places = async {
+            let ranges: Vec<_> = plan.places.iter().map(|(range, _)| range.clone()).collect();
+            let found = view.scan_each(&ranges, true).await?;
+            let same = |(found, (_, places)): (Vec<Raw>, &(_, Vec<_>))| found.iter().map(|(place, _)| place).eq(places);
+            Ok(found.into_iter().zip(&plan.places).all(same))
+        };
         let read_kinds = async {
             let found = view.get_raw(plan.kinds.iter().map(|(place, _)| place.clone()).collect()).await?;
             let kind = |place: &[u8]| found.get(place).and_then(|bytes| Stored::decode(place, bytes).ok());
@@ -150,7 +152,7 @@ impl Committing {
         let ((keys, ranges), (places, kinds)) = read.await?;
         Ok(match keys && ranges.into_iter().all(|holds| holds) {
             false => Check::Moved,
-            true if kinds && places.into_iter().all(|holds| holds) => Check::Holds,
+            true if kinds && places => Check::Holds,
             true => Check::Outdated,
         })
     }

@@ -6,7 +6,7 @@ use crate::slot::Slot;
 use crate::stamps;
 use crate::stored::{Kind, Stored};
 use crate::two_phases::{Obstacles, Writes};
-use crate::view::View;
+use crate::view::{Lanes, View};
 use futures_util::future::{try_join, try_join_all};
 use shoal_kv::{Direction, Effect, KeyRange, Update};
 use shoal_kv_remote::{Commit, CommitEnd, Evidence, Failure};
@@ -35,6 +35,8 @@ struct Planner<'a> {
     found: HashMap<Vec<u8>, Vec<u8>>,
     /// Counters that go to their lanes. Decided once: others find counters busy all the time.
     spread: BTreeSet<&'a Vec<u8>>,
+    /// Of counters that end as what they are.
+    lanes: HashMap<Vec<u8>, Lanes>,
     plan: Plan,
 }
 
@@ -73,15 +75,24 @@ impl Committing {
             kinds: Vec::new(),
             counters: BTreeMap::new(),
         };
-        let mut planner = Planner { view, start, lane, found, spread, plan };
+        let mut planner = Planner { view, start, lane, found, spread, lanes: HashMap::new(), plan };
         if planner.stored(&slot)?.and_then(|stored| Slot::decode(&stored.value)).is_none_or(|slot| slot.closed) {
             return Ok(Err(CommitEnd::NoSlot));
         }
         for (range, found) in cleared.into_iter().zip(emptied) {
             planner.remove_all(range, found.into_iter().map(|(place, _)| place).collect());
         }
+        let mut gone = Vec::new();
         for (key, effect) in &writes.effects {
-            if !planner.effect(self, key, effect).await? {
+            let place = space.value(key);
+            let base = planner.stored(&place)?;
+            if base.as_ref().is_some_and(|base| base.kind.has_lanes()) && !is_counted(effect, base.as_ref()) {
+                gone.push(place);
+            }
+        }
+        planner.lanes = planner.view.lanes_of(gone).await?;
+        for (key, effect) in &writes.effects {
+            if !planner.effect(self, key, effect)? {
                 return Ok(Err(CommitEnd::Moved));
             }
         }
@@ -109,19 +120,18 @@ impl<'a> Planner<'a> {
     }
 
     /// `false`: what the body has read of the key is not so any more.
-    async fn effect(&mut self, committing: &Committing, key: &'a Vec<u8>, effect: &Effect) -> Result<bool, Failure> {
+    fn effect(&mut self, committing: &Committing, key: &'a Vec<u8>, effect: &Effect) -> Result<bool, Failure> {
         let place = committing.space.value(key);
         let base = self.stored(&place)?;
         if let Effect::Update(update) = effect
-            && Kind::of(update).has_lanes()
-            && base.as_ref().is_none_or(|base| !base.kind.has_lanes() || base.kind == Kind::of(update))
+            && is_counted(effect, base.as_ref())
         {
             self.count(committing, key, update, base)?;
             return Ok(true);
         }
         let lanes = match &base {
             Some(base) if base.kind.has_lanes() => {
-                let lanes = self.view.lanes(&place).await?;
+                let lanes = self.lanes.remove(&place).unwrap_or_default();
                 self.remove_all(keys::lanes(&place), lanes.iter().map(|(place, _)| place.clone()).collect());
                 lanes
             }
@@ -176,6 +186,13 @@ impl Plan {
         let places = obstacles.locks.iter().map(|lock| &lock.key).chain(&obstacles.written);
         places.filter_map(|place| self.counters.get(place)).cloned().collect()
     }
+}
+
+/// Whether it changes a counter as that counter is.
+fn is_counted(effect: &Effect, base: Option<&Stored>) -> bool {
+    let Effect::Update(update) = effect else { return false };
+    let kind = Kind::of(update);
+    kind.has_lanes() && base.is_none_or(|base| !base.kind.has_lanes() || base.kind == kind)
 }
 
 fn updated(

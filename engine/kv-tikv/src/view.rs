@@ -10,6 +10,7 @@ use crate::keys::{Place, Space, lanes};
 use crate::locks::{self, Fate};
 use crate::messages::{BatchGet, Context, KeyError, Lock, Pair, Scan};
 use crate::stored::Stored;
+use futures_util::future::try_join_all;
 use shoal_kv::{Direction, KeyRange};
 use shoal_kv_remote::{Failure, Versioned, VersionedPair};
 use std::cell::RefCell;
@@ -28,6 +29,8 @@ pub(crate) struct View<'a> {
 }
 
 pub(crate) type Raw = (Vec<u8>, Vec<u8>);
+/// Of one counter, by their places.
+pub(crate) type Lanes = Vec<(Vec<u8>, Stored)>;
 
 impl<'a> View<'a> {
     pub fn new(cluster: &'a Cluster, space: &'a Space, moment: u64, deadline: Instant) -> Self {
@@ -123,25 +126,65 @@ impl<'a> View<'a> {
         let found = self.get_raw(places.clone()).await?;
         let values = places.iter().map(|place| found.get(place).map(|bytes| Stored::decode(place, bytes)).transpose());
         let values = values.collect::<Result<Vec<_>, _>>().map_err(Failure::Refused)?;
-        let joined = keys.iter().zip(&places).zip(values).map(|((key, place), value)| async move {
-            match value {
-                None => Ok(None),
-                Some(value) => {
-                    let lanes = if value.kind.has_lanes() { self.lanes(place).await? } else { Vec::new() };
-                    value.joined(key, &lanes).map(Some).map_err(Failure::Refused)
-                }
-            }
+        let has_lanes = |value: &Option<Stored>| value.as_ref().is_some_and(|value| value.kind.has_lanes());
+        let counters = places.iter().zip(&values).filter(|(_, value)| has_lanes(value)).map(|(place, _)| place.clone());
+        let lanes = self.lanes_of(counters.collect()).await?;
+        let joined = keys.iter().zip(&places).zip(values).map(|((key, place), value)| {
+            let lanes = lanes.get(place).map_or(&[][..], Vec::as_slice);
+            value.map(|value| value.joined(key, lanes)).transpose().map_err(Failure::Refused)
         });
-        futures_util::future::try_join_all(joined).await
+        joined.collect()
     }
 
-    pub async fn lanes(&self, place: &[u8]) -> Result<Vec<(Vec<u8>, Stored)>, Failure> {
-        let found = self.scan_raw(&lanes(place), usize::MAX, Direction::Forward, false).await?;
+    pub async fn lanes(&self, place: &[u8]) -> Result<Lanes, Failure> {
+        let lanes = self.lanes_of(vec![place.to_vec()]).await?;
+        Ok(lanes.into_values().next().unwrap_or_default())
+    }
+
+    /// By the places of the counters.
+    pub async fn lanes_of(&self, places: Vec<Vec<u8>>) -> Result<HashMap<Vec<u8>, Lanes>, Failure> {
+        let ranges: Vec<KeyRange> = places.iter().map(|place| lanes(place)).collect();
+        let found = self.scan_each(&ranges, false).await?;
         let decode = |(place, bytes): Raw| {
             let stored = Stored::decode(&place, &bytes).map_err(Failure::Refused)?;
             Ok((place, stored))
         };
-        found.into_iter().map(decode).collect()
+        let decoded = found.into_iter().map(|raw| raw.into_iter().map(decode).collect::<Result<Lanes, Failure>>());
+        places.into_iter().zip(decoded).map(|(place, lanes)| Ok((place, lanes?))).collect()
+    }
+
+    /// What is in each of these ranges. Those that lie close together are asked for at once, with what lies between them: a
+    /// transaction may look at hundreds, with next to nothing in any, and the longer that takes, the more readers hold it back.
+    pub async fn scan_each(&self, ranges: &[KeyRange], keys_only: bool) -> Result<Vec<Vec<Raw>>, Failure> {
+        let mut order: Vec<usize> = (0..ranges.len()).collect();
+        order.sort_by(|one, other| ranges[*one].start.cmp(&ranges[*other].start));
+        let mut found = vec![Vec::new(); ranges.len()];
+        let mut parts: Vec<&[usize]> = order.chunks(if ranges.len() > ALONE_MAX { ranges.len() } else { 1 }).collect();
+        while !parts.is_empty() {
+            let scans = parts.iter().map(|part| async {
+                let end = part.iter().map(|range| &ranges[*range].end).max().expect("no part is empty");
+                let span = KeyRange { start: ranges[part[0]].start.clone(), end: end.clone() };
+                let limit = if part.len() == 1 { usize::MAX } else { part.len() * BETWEEN_MAX };
+                let raw = self.scan_raw(&span, limit, Direction::Forward, keys_only).await?;
+                Ok::<_, Failure>((raw.len() < limit).then_some(raw))
+            });
+            let scanned = try_join_all(scans).await?;
+            let mut too_much = Vec::new();
+            for (part, raw) in parts.into_iter().zip(scanned) {
+                let Some(raw) = raw else {
+                    too_much.extend(<[_; 2]>::from(part.split_at(part.len() / 2)));
+                    continue;
+                };
+                for (place, bytes) in raw {
+                    let holds = |range: &&usize| (&ranges[**range].start..&ranges[**range].end).contains(&&place);
+                    for range in part.iter().filter(holds) {
+                        found[*range].push((place.clone(), bytes.clone()));
+                    }
+                }
+            }
+            parts = too_much;
+        }
+        Ok(found)
     }
 
     /// At most `limit` pairs of a range, counters with their lanes.
@@ -252,4 +295,8 @@ fn locked(error: KeyError) -> Result<Lock, Failure> {
 }
 
 const PAGE: usize = 1024;
+/// For each of several ranges that are asked for together, so many places beside what they hold.
+const BETWEEN_MAX: usize = 8;
+/// So few are asked for each by itself, all at once.
+const ALONE_MAX: usize = 16;
 const PRIMARY_PAUSE: Duration = Duration::from_millis(1);

@@ -55,7 +55,11 @@ impl Wire {
                 grpc.ready().await.map_err(unready)?;
                 let path = PathAndQuery::from_static(path);
                 let mut answers = grpc.streaming(questions, path, ProstCodec::default()).await?.into_inner();
-                answers.message().await?.ok_or_else(|| Status::unavailable("it ended without an answer"))
+                let answer = answers.message().await?;
+                // To its end: a stream that is dropped before is reset, what still comes of it counts as the other side's
+                // fault, and after a thousand of these the connection is given up.
+                tokio::spawn(async move { while let Ok(Some(_)) = answers.message().await {} });
+                answer.ok_or_else(|| Status::unavailable("it ended without an answer"))
             })
         })
         .await
