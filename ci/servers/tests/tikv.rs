@@ -244,7 +244,7 @@ fn a_commit_that_removes_hundreds_of_counters_is_not_held_back_for_ever_by_reade
             scope.spawn(|| {
                 while !removed.load(SeqCst) {
                     reader.read(&mut |reader| reader.get(b"told").map(drop)).unwrap();
-                    // So often a mount asks what has happened, and not to wait for anything.
+                    // A few times as often as a mount asks what has happened; not to wait for anything.
                     thread::sleep(Duration::from_millis(10));
                 }
             });

@@ -86,7 +86,7 @@ impl Committing {
         for (key, effect) in &writes.effects {
             let place = space.value(key);
             let base = planner.stored(&place)?;
-            if base.as_ref().is_some_and(|base| base.kind.has_lanes()) && !is_counted(effect, base.as_ref()) {
+            if base.as_ref().is_some_and(|base| base.kind.has_lanes()) && counted(effect, base.as_ref()).is_none() {
                 gone.push(place);
             }
         }
@@ -123,9 +123,7 @@ impl<'a> Planner<'a> {
     fn effect(&mut self, committing: &Committing, key: &'a Vec<u8>, effect: &Effect) -> Result<bool, Failure> {
         let place = committing.space.value(key);
         let base = self.stored(&place)?;
-        if let Effect::Update(update) = effect
-            && is_counted(effect, base.as_ref())
-        {
+        if let Some(update) = counted(effect, base.as_ref()) {
             self.count(committing, key, update, base)?;
             return Ok(true);
         }
@@ -188,11 +186,12 @@ impl Plan {
     }
 }
 
-/// Whether it changes a counter as that counter is.
-fn is_counted(effect: &Effect, base: Option<&Stored>) -> bool {
-    let Effect::Update(update) = effect else { return false };
+/// What is done to a counter that stays what it is.
+fn counted<'a>(effect: &'a Effect, base: Option<&Stored>) -> Option<&'a Update> {
+    let Effect::Update(update) = effect else { return None };
     let kind = Kind::of(update);
-    kind.has_lanes() && base.is_none_or(|base| !base.kind.has_lanes() || base.kind == kind)
+    let fits = kind.has_lanes() && base.is_none_or(|base| !base.kind.has_lanes() || base.kind == kind);
+    fits.then_some(update)
 }
 
 fn updated(

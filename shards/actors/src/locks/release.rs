@@ -90,6 +90,7 @@ impl Shard {
         match locks.is_to_be_given_up(space, owner) {
             true => self.decide_in_store(locks, &all_of(ino, space, owner), None).await.map(drop),
             false => {
+                // Who waits for it to be given up does so no longer.
                 locks.changed.notify();
                 Ok(())
             }

@@ -8,8 +8,7 @@ use shoal_metadata::keys::Key;
 use shoal_metadata::{LockOutcome, MetaOp, RegisterSession, SetLock};
 use shoal_types::{LockMode, LockRange, LockSpace};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use LockMode::*;
@@ -57,19 +56,14 @@ struct Waiting {
 }
 
 fn wait(volume: &Shards, shard: usize, request: LockRequest) -> Waiting {
-    let (sender, answer) = mpsc::channel();
     let (interrupt, interrupted) = oneshot::channel::<()>();
-    volume.run(shard, move |local| {
-        let local = local.clone();
-        shoal_runtime::spawn(async move {
-            let interrupted = async move {
-                if interrupted.await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            // Nobody listens any more after a failed test.
-            let _ = sender.send(local.wait_for_lock(request, true, interrupted).await);
-        });
+    let answer = begin(volume, shard, move |local| async move {
+        let interrupted = async move {
+            if interrupted.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        local.wait_for_lock(request, true, interrupted).await
     });
     Waiting { answer, interrupt: Some(interrupt) }
 }
@@ -296,22 +290,6 @@ impl KernelPages for SlowKernel {
     fn keep_writes(&self) -> bool {
         true
     }
-}
-
-fn begin<T, Fut>(volume: &Shards, shard: usize, task: impl FnOnce(Rc<Shard>) -> Fut + Send + 'static) -> Receiver<T>
-where
-    T: Send + 'static,
-    Fut: Future<Output = T> + 'static,
-{
-    let (sender, answer) = mpsc::channel();
-    volume.run(shard, move |local| {
-        let work = task(local.clone());
-        shoal_runtime::spawn(async move {
-            // Nobody listens any more after a failed test.
-            let _ = sender.send(work.await);
-        });
-    });
-    answer
 }
 
 #[test]

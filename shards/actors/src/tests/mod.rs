@@ -109,8 +109,12 @@ fn volume(store: &Arc<TestStore>, shards: usize) -> Shards {
     Shards::start(config(kv, store, shards)).unwrap()
 }
 
-/// Runs something on a shard and waits for its end.
-fn on<T, Fut>(volume: &Shards, shard: usize, task: impl FnOnce(Rc<Shard>) -> Fut + Send + 'static) -> T
+/// Begins something on a shard. Its end is told.
+fn begin<T, Fut>(
+    volume: &Shards,
+    shard: usize,
+    task: impl FnOnce(Rc<Shard>) -> Fut + Send + 'static,
+) -> mpsc::Receiver<T>
 where
     T: Send + 'static,
     Fut: Future<Output = T> + 'static,
@@ -118,9 +122,21 @@ where
     let (sender, receiver) = mpsc::channel();
     volume.run(shard, move |local| {
         let future = task(local.clone());
-        shoal_runtime::spawn(async move { sender.send(future.await).unwrap() });
+        shoal_runtime::spawn(async move {
+            // Nobody listens any more after a failed test.
+            let _ = sender.send(future.await);
+        });
     });
-    receiver.recv_timeout(Duration::from_secs(120)).expect("nothing takes that long")
+    receiver
+}
+
+/// Runs something on a shard and waits for its end.
+fn on<T, Fut>(volume: &Shards, shard: usize, task: impl FnOnce(Rc<Shard>) -> Fut + Send + 'static) -> T
+where
+    T: Send + 'static,
+    Fut: Future<Output = T> + 'static,
+{
+    begin(volume, shard, task).recv_timeout(Duration::from_secs(120)).expect("nothing takes that long")
 }
 
 /// Waits for a state, not for a time.
