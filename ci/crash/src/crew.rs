@@ -2,8 +2,10 @@
 
 use crate::workloads::{Append, Names, Overwrite, Replace, Workload, is_dead};
 use shoal_kv::Random;
-use std::fs;
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -58,8 +60,13 @@ impl Crew {
         let over = Arc::new(AtomicBool::new(false));
         let start = |(mut worker, mount_point): (Worker, &Path)| {
             let over = over.clone();
-            let folder = mount_point.join(worker.name());
+            // By a descriptor, as the path leads to the empty mount point and then to the next mount while this one's dead:
+            // who was not run for that long would not notice.
+            let root =
+                OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(mount_point).expect("a live mount");
+            let folder = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd())).join(worker.name());
             thread::spawn(move || {
+                let _root = root;
                 while !over.load(Ordering::Acquire) {
                     match worker.workload.step(&folder, &mut worker.random) {
                         Ok(()) => worker.steps += 1,
