@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
@@ -438,6 +438,9 @@ fn execution(folder: &Path) -> String {
     let mut child = Command::new(&program).arg("60").spawn().expect("it runs from here");
     let write = outcome(OpenOptions::new().write(true).open(&program).map(drop));
     let truncate = outcome(OpenOptions::new().write(true).truncate(true).open(&program).map(drop));
+    let cut = outcome(OpenOptions::new().read(true).custom_flags(libc::O_TRUNC).open(&program).map(drop));
+    let length =
+        fs::metadata(&program).expect("it's there").len() == fs::metadata("/bin/sleep").expect("it's there").len();
     let removed = outcome(fs::remove_file(&program));
     child.kill().expect("a child of ours");
     child.wait().expect("a child of ours");
@@ -446,7 +449,9 @@ fn execution(folder: &Path) -> String {
     let run = outcome(Command::new(&program).arg("0").status().map(|status| status.success()));
     drop(writer);
     let again = outcome(Command::new(&program).arg("0").status().map(|status| status.success()));
-    format!("{write} {truncate} {removed} {run} {again}")
+    let by_reader = OpenOptions::new().read(true).custom_flags(libc::O_TRUNC).open(&program);
+    let left = outcome(by_reader.and_then(|file| file.metadata()).map(|found| found.len()));
+    format!("{write} {truncate} {cut} {length} {removed} {run} {again} {left}")
 }
 
 fn sockets_and_fifos(folder: &Path) -> String {

@@ -115,8 +115,6 @@ pub mod fopen {
     pub const PASSTHROUGH: u32 = 1 << 7;
 }
 
-/// `open_flags` of an OPEN or CREATE request: clear setuid and setgid because the open truncates.
-pub const OPEN_KILL_SUIDGID: u32 = 1 << 0;
 pub const GETATTR_FH: u32 = 1 << 0;
 pub const RELEASE_FLUSH: u32 = 1 << 0;
 pub const RELEASE_FLOCK_UNLOCK: u32 = 1 << 1;

@@ -55,9 +55,9 @@ pub enum Operation<'a> {
         inode: u64,
         new_name: &'a [u8],
     },
+    /// Without O_TRUNC: a SETATTR follows.
     Open {
         flags: u32,
-        kill_suidgid: bool,
     },
     Read {
         handle: u64,
@@ -150,7 +150,6 @@ pub enum Operation<'a> {
         flags: u32,
         mode: u32,
         umask: u32,
-        kill_suidgid: bool,
     },
     Tmpfile {
         flags: u32,
@@ -316,7 +315,7 @@ fn parse_operation(code: u32, mut r: Reader<'_>) -> Result<Operation<'_>, Fault>
             Operation::Rename { new_parent, flags, name: name(r)?, new_name: name(r)? }
         }
         opcode::LINK => Operation::Link { inode: r.u64()?, new_name: name(r)? },
-        opcode::OPEN => Operation::Open { flags: r.u32()?, kill_suidgid: r.u32()? & abi::OPEN_KILL_SUIDGID != 0 },
+        opcode::OPEN => Operation::Open { flags: r.u32()? },
         opcode::OPENDIR => Operation::Opendir { flags: r.u32()? },
         opcode::READ => {
             let read = ReadIn::parse(r)?;
@@ -369,9 +368,9 @@ fn parse_operation(code: u32, mut r: Reader<'_>) -> Result<Operation<'_>, Fault>
         }
         opcode::ACCESS => Operation::Access { mask: r.u32()? },
         opcode::CREATE => {
-            let (flags, mode, umask, open_flags) = (r.u32()?, r.u32()?, r.u32()?, r.u32()?);
-            let kill_suidgid = open_flags & abi::OPEN_KILL_SUIDGID != 0;
-            Operation::Create { flags, mode, umask, kill_suidgid, name: name(r)? }
+            let (flags, mode, umask) = (r.u32()?, r.u32()?, r.u32()?);
+            r.skip(4)?;
+            Operation::Create { flags, mode, umask, name: name(r)? }
         }
         // The name the kernel sends with it ("/") means nothing.
         opcode::TMPFILE => Operation::Tmpfile { flags: r.u32()?, mode: r.u32()?, umask: r.u32()? },

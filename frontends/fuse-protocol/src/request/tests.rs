@@ -48,7 +48,7 @@ fn a_lookup_is_read_byte_by_byte() {
 #[test]
 fn names_follow_their_arguments_in_order() {
     let create = message(opcode::CREATE, &with(words(&[0o102, 0o100644, 0o22, 1]), b"f\0"));
-    let expected = Operation::Create { name: b"f", flags: 0o102, mode: 0o100644, umask: 0o22, kill_suidgid: true };
+    let expected = Operation::Create { name: b"f", flags: 0o102, mode: 0o100644, umask: 0o22 };
     assert_eq!(operation_of(&create), expected);
 
     let rename = message(opcode::RENAME2, &with(words(&[7, 0, 1, 0]), b"old\0new\0"));

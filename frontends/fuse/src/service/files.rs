@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use shoal_client::{Access, RemovedFiles, SeekTo};
 use shoal_fuse_protocol::abi::{fopen, whence};
 use shoal_fuse_protocol::{Header, lseek_out, open_backed_out, open_out};
-use shoal_types::{Errno, FsResult, Ino, InodeFlags};
+use shoal_types::{Errno, FsResult, Ino};
 
 /// Of a file just created: nobody can have cached anything wrong about it.
 pub(super) const WRITER_FLAGS: u32 = fopen::KEEP_CACHE | fopen::PARALLEL_DIRECT_WRITES;
@@ -20,11 +20,7 @@ pub(super) const WRITER_FLAGS: u32 = fopen::KEEP_CACHE | fopen::PARALLEL_DIRECT_
 const BACKED_FLAGS: u32 = fopen::NOFLUSH;
 
 impl VolumeService {
-    pub(super) async fn open(&self, header: &Header, ino: Ino, flags: u32, kill_suidgid: bool) -> FsResult<[u8; 16]> {
-        if kill_suidgid {
-            // It truncates, which no protected file lets in.
-            self.drop_privileges(header, ino, InodeFlags::default()).await?;
-        }
+    pub(super) async fn open(&self, header: &Header, ino: Ino, flags: u32) -> FsResult<[u8; 16]> {
         let removed = self.removed_files(header);
         let opened = self.volume.open(ino, access(flags), removed).await;
         let opened = opened.inspect_err(|errno| self.note_refusal(header, removed, *errno))?;
@@ -115,9 +111,7 @@ impl VolumeService {
 
 /// By the flags of open(2).
 fn access(flags: u32) -> Access {
-    let flags = OFlags::from_bits_retain(flags);
-    let write = flags & OFlags::ACCMODE != OFlags::RDONLY;
-    Access { write, append: flags.contains(OFlags::APPEND), truncate: flags.contains(OFlags::TRUNC) }
+    Access { write: wants_to_write(flags), append: OFlags::from_bits_retain(flags).contains(OFlags::APPEND) }
 }
 
 /// O_DIRECT needs nothing here: the kernel does it by itself. A reader has nothing to flush at close, and no record locks
@@ -142,7 +136,7 @@ mod tests {
         let flushes = |flags: OFlags, tell_closes| open_flags(flags.bits(), true, tell_closes) & fopen::NOFLUSH == 0;
         assert!(!flushes(OFlags::RDONLY, false));
         assert!(flushes(OFlags::RDONLY, true));
-        for writing in [OFlags::WRONLY, OFlags::RDWR, OFlags::TRUNC] {
+        for writing in [OFlags::WRONLY, OFlags::RDWR] {
             assert!(flushes(writing, false));
         }
     }

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn only_a_lost_inode_makes_the_kernel_walk_again_not_a_lost_name() {
-        let open = || Operation::Open { flags: 0, kill_suidgid: false };
+        let open = || Operation::Open { flags: 0 };
         assert_eq!(answered(open(), Errno::ENOENT), Errno::ESTALE);
         assert_eq!(answered(open(), Errno::EACCES), Errno::EACCES);
         assert_eq!(answered(Operation::Readlink, Errno::ENOENT), Errno::ESTALE);

@@ -193,7 +193,7 @@ impl VolumeService {
                 let to = (self.nodes.ino(new_parent), new_name);
                 done(reply, self.rename(header, (ino, name), to, flags).await);
             }
-            Operation::Open { flags, kill_suidgid } => send(reply, self.open(header, ino, flags, kill_suidgid).await),
+            Operation::Open { flags } => send(reply, self.open(header, ino, flags).await),
             Operation::Opendir { .. } => send(reply, self.opendir(header, ino).await),
             Operation::Release { handle, .. } | Operation::Releasedir { handle, .. } => {
                 self.release(ino, handle, reply).await;

@@ -15,7 +15,7 @@ impl VolumeService {
     /// not for appenders, whose writes bypass its cache.
     pub(super) async fn drop_for_write(&self, header: &Header, ino: Ino, flags: WriteFlags) -> FsResult<()> {
         if flags.write & WRITE_KILL_SUIDGID != 0 {
-            return self.drop_privileges(header, ino, InodeFlags::APPEND_ONLY).await;
+            return self.drop_privileges(header, ino).await;
         }
         if !flags.appends() || !self.volume.get_attributes(ino).await?.flags.has(InodeFlags::CAPABILITY) {
             return Ok(());
@@ -26,9 +26,10 @@ impl VolumeService {
         }
     }
 
-    /// Before a WRITE, or an OPEN that truncates. The reply to come carries no attributes, and whoever runs the file
-    /// meanwhile must not get what the kernel remembers of them. `despite`: what the change to come is let in by.
-    pub(super) async fn drop_privileges(&self, header: &Header, ino: Ino, despite: InodeFlags) -> FsResult<()> {
+    /// Before a WRITE. The reply to come carries no attributes, and whoever runs the file
+    /// meanwhile must not get what the kernel remembers of them. An append-only file lets it in.
+    async fn drop_privileges(&self, header: &Header, ino: Ino) -> FsResult<()> {
+        let despite = InodeFlags::APPEND_ONLY;
         let attributes = self.volume.get_attributes(ino).await?;
         if !attributes.is_privileged() && !has_bare_setgid(&attributes) {
             return Ok(());
@@ -47,7 +48,7 @@ impl VolumeService {
     pub(super) async fn drop_privileges_for_range(&self, header: &Header, ino: Ino) -> FsResult<()> {
         match header.uid {
             SUPERUSER => Ok(()),
-            _ => self.drop_privileges(header, ino, InodeFlags::APPEND_ONLY).await,
+            _ => self.drop_privileges(header, ino).await,
         }
     }
 

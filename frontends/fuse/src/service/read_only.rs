@@ -5,7 +5,7 @@ use shoal_fuse_protocol::{Operation, ioctl};
 
 pub(super) fn changes_something(operation: &Operation<'_>) -> bool {
     match operation {
-        Operation::Open { flags, .. } => wants_to_write(*flags),
+        Operation::Open { flags } => wants_to_write(*flags),
         Operation::Ioctl { command, .. } => ioctl::changes_something(*command),
         Operation::Setattr(_)
         | Operation::Symlink { .. }
@@ -28,8 +28,7 @@ pub(super) fn changes_something(operation: &Operation<'_>) -> bool {
 
 /// By the flags of open(2).
 pub(super) fn wants_to_write(flags: u32) -> bool {
-    let flags = OFlags::from_bits_retain(flags);
-    flags & OFlags::ACCMODE != OFlags::RDONLY || flags.contains(OFlags::TRUNC)
+    OFlags::from_bits_retain(flags) & OFlags::ACCMODE != OFlags::RDONLY
 }
 
 #[cfg(test)]
@@ -37,11 +36,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_open_changes_something_if_it_writes_or_truncates() {
-        let changes = |flags: OFlags| changes_something(&Operation::Open { flags: flags.bits(), kill_suidgid: false });
+    fn an_open_changes_something_if_it_writes() {
+        let changes = |flags: OFlags| changes_something(&Operation::Open { flags: flags.bits() });
         assert!(!changes(OFlags::RDONLY));
         assert!(!changes(OFlags::DIRECT | OFlags::NOFOLLOW));
-        for writing in [OFlags::WRONLY, OFlags::RDWR, OFlags::TRUNC, OFlags::WRONLY | OFlags::APPEND] {
+        for writing in [OFlags::WRONLY, OFlags::RDWR, OFlags::WRONLY | OFlags::APPEND] {
             assert!(changes(writing), "{writing:?}");
         }
     }

@@ -53,9 +53,6 @@ impl Squash {
 pub(super) fn drop_privileges_with(operation: &mut Operation<'_>) {
     match operation {
         Operation::Write { write_flags, .. } => *write_flags |= abi::WRITE_KILL_SUIDGID,
-        Operation::Open { flags, kill_suidgid } => {
-            *kill_suidgid |= OFlags::from_bits_retain(*flags).contains(OFlags::TRUNC);
-        }
         Operation::Setattr(changes) => {
             changes.kill_suidgid |= changes.size.is_some() || changes.uid.is_some() || changes.gid.is_some();
         }
@@ -81,7 +78,7 @@ impl VolumeService {
             Operation::Rename { name, new_parent, new_name, .. } => {
                 self.may_rename(caller, (ino, name), (self.nodes.ino(new_parent), new_name)).await
             }
-            Operation::Open { flags, .. } => self.need(caller, ino, wanted_by_open(flags)).await,
+            Operation::Open { flags } => self.need(caller, ino, wanted_by_open(flags)).await,
             Operation::Opendir { .. } => self.need(caller, ino, Access::READ_OK).await,
             Operation::Setattr(ref changes) => self.may_set(caller, ino, changes).await,
             Operation::Getxattr { name, .. } => self.may_use_xattr(caller, ino, name, Access::READ_OK).await,
@@ -234,13 +231,6 @@ mod tests {
 
     #[test]
     fn who_is_not_believed_takes_set_id_bits_away_with_what_it_changes() {
-        let opened = |flags: OFlags| {
-            let mut operation = Operation::Open { flags: flags.bits(), kill_suidgid: false };
-            drop_privileges_with(&mut operation);
-            matches!(operation, Operation::Open { kill_suidgid: true, .. })
-        };
-        assert!(opened(OFlags::WRONLY | OFlags::TRUNC));
-        assert!(!opened(OFlags::WRONLY), "what is written counts");
         let set = |changes: SetAttributes| {
             let mut operation = Operation::Setattr(changes);
             drop_privileges_with(&mut operation);
@@ -267,7 +257,6 @@ mod tests {
         assert_eq!(wanted_by_open(OFlags::RDONLY.bits()), Access::READ_OK);
         assert_eq!(wanted_by_open(OFlags::WRONLY.bits()), Access::WRITE_OK);
         assert_eq!(wanted_by_open(OFlags::RDWR.bits()), Access::READ_OK | Access::WRITE_OK);
-        assert_eq!(wanted_by_open((OFlags::RDONLY | OFlags::TRUNC).bits()), Access::READ_OK | Access::WRITE_OK);
         assert_eq!(wanted_by_open(FMODE_EXEC), Access::EXEC_OK);
     }
 }

@@ -79,17 +79,15 @@ pub struct Access {
     pub write: bool,
     /// `O_APPEND`
     pub append: bool,
-    /// `O_TRUNC`
-    pub truncate: bool,
 }
 
 impl Access {
     /// `EPERM` where the file's flags forbid it.
     fn check(self, flags: InodeFlags) -> FsResult<()> {
         let forbidden = match self {
-            Access { write: true, append: false, .. } | Access { truncate: true, .. } => InodeFlags::PROTECTION,
-            Access { write: true, .. } => InodeFlags::IMMUTABLE,
-            _ => InodeFlags::default(),
+            Access { write: true, append: false } => InodeFlags::PROTECTION,
+            Access { write: true, append: true } => InodeFlags::IMMUTABLE,
+            Access { write: false, .. } => InodeFlags::default(),
         };
         if flags.any(forbidden) { Err(Errno::EPERM) } else { Ok(()) }
     }

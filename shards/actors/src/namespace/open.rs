@@ -9,7 +9,6 @@ use super::{Access, Opened, RemovedFiles};
 use crate::message::Message;
 use crate::open_files::OpenFile;
 use crate::shard::Shard;
-use crate::shared::now;
 use shoal_types::{Attributes, Errno, FsResult, Ino, InodeFlags};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,13 +48,9 @@ impl Shard {
     pub async fn open(self: &Rc<Self>, ino: Ino, access: Access, removed: RemovedFiles) -> FsResult<Opened> {
         let epoch = self.shared.exact_epoch();
         let handle = self.count_handle(ino);
-        let mut attributes = self.living_attributes(ino, &handle, removed).await?;
+        let attributes = self.living_attributes(ino, &handle, removed).await?;
         access.check(attributes.flags)?;
         self.revalidate(&handle.file, epoch).await?;
-        // Also of an empty file: its times move.
-        if access.truncate {
-            attributes = self.truncate(ino, 0, now()).await?;
-        }
         self.note_open_in_order(ino);
         let keep_cache = self.kept_pages.note_open(ino, epoch);
         handle.keep();
