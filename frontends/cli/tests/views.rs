@@ -4,9 +4,10 @@
 
 mod sandbox;
 
+use rustix::fs::OFlags;
 use sandbox::{Sandbox, text};
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -77,6 +78,10 @@ fn a_squashed_superuser_has_no_privileges() {
         refused(fs::metadata(point.join("private/below")).map(drop), EACCES);
         refused(fs::read_dir(point.join("private")).map(drop), EACCES);
         refused(fs::write(point.join("readable"), b"x"), EACCES);
+        let cut_by_reader =
+            File::options().read(true).custom_flags(OFlags::TRUNC.bits().cast_signed()).open(point.join("readable"));
+        refused(cut_by_reader.map(drop), EACCES);
+        assert_eq!(fs::read(point.join("readable")).unwrap(), b"text");
         refused(fs::write(point.join("new"), b"x"), EACCES);
         refused(fs::create_dir(point.join("new")), EACCES);
         refused(fs::remove_file(point.join("readable")), EACCES);

@@ -31,7 +31,7 @@ impl Shard {
         Ok(self.with_buffered(attributes, pending))
     }
 
-    fn with_buffered(&self, mut attributes: Attributes, pending: Option<Pending>) -> Attributes {
+    pub(super) fn with_buffered(&self, mut attributes: Attributes, pending: Option<Pending>) -> Attributes {
         if let Some(pending) = pending {
             pending.overlay(&mut attributes);
         }
@@ -62,7 +62,7 @@ impl Shard {
             None => None,
         };
         match truncated {
-            Some(attributes) if rest == nothing => Ok(attributes),
+            Some(attributes) if rest == nothing => Ok(self.with_buffered(attributes, None)),
             _ => self.set_identity(ino, rest, now).await,
         }
     }

@@ -18,11 +18,7 @@ impl Shard {
         if let (Some(handle), Err(_)) = (&nameless, &linked) {
             handle.set_sustained(true);
         }
-        let mut attributes = linked?.into_attributes()?;
-        if let Some(pending) = pending {
-            pending.overlay(&mut attributes);
-        }
-        Ok(attributes)
+        Ok(self.with_buffered(linked?.into_attributes()?, pending))
     }
 
     /// An open file without a name may be about to get one. Then its last close must not release it and give up what is

@@ -44,6 +44,28 @@ fn an_access_is_shown_by_all_shards_at_once_and_stored_by_the_next_flush() {
 }
 
 #[test]
+fn no_answer_takes_a_noted_access_back() {
+    let store = Arc::new(TestStore::new(0.0));
+    let volume = volume(&store, 2);
+    let past = Timestamp::new(1000, 5);
+    let ino = create_open(&volume, 0, "file");
+    set_atime(&volume, 0, ino, past);
+    access(&volume, 1, ino);
+    let noted = attributes(&volume, 0, ino).atime;
+    assert!(noted > past);
+    for shard in 0..2 {
+        assert_eq!(truncate(&volume, shard, ino, 0).unwrap().atime, noted);
+        let link = name(&format!("link{shard}"));
+        let linked = on(&volume, shard, move |local| async move { local.link(ino, Ino::ROOT, &link).await });
+        assert_eq!(linked.unwrap().atime, noted);
+        let mode = AttributeChanges { mode: Some(0o600), ..AttributeChanges::default() };
+        let changed = on(&volume, shard, move |local| async move { local.set_attributes(ino, mode).await });
+        assert_eq!(changed.unwrap().atime, noted);
+    }
+    volume.stop().unwrap();
+}
+
+#[test]
 fn an_attribute_set_on_one_shard_is_there_on_the_other_and_gone_when_removed() {
     let store = Arc::new(TestStore::new(0.0));
     let volume = volume(&store, 2);
