@@ -17,6 +17,7 @@ mod connection;
 mod keys;
 mod locks;
 mod messages;
+mod patience;
 mod placement;
 mod plan;
 mod server;
