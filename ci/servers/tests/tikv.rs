@@ -8,11 +8,11 @@ mod support;
 
 use shoal_ci_servers::{Server, Tikv};
 use shoal_kv::retry::RetryPolicy;
-use shoal_kv::{Direction, Durability, KeyRange, Kv, KvResult, Reader, Transaction, Verdict};
+use shoal_kv::{Direction, Durability, KeyRange, Kv, Transaction, Verdict};
 use shoal_kv_remote::{Engine, RemoteOptions};
 use shoal_kv_tikv::TikvServer;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 use support::failures;
@@ -259,53 +259,6 @@ fn a_commit_that_removes_hundreds_of_counters_is_not_held_back_for_ever_by_reade
         };
         let end = writer.transact(Durability::Visible, remove);
         removed.store(true, SeqCst);
-        end.unwrap();
-    });
-}
-
-/// A commit looks again at all it has read. Whoever reads what it writes, over and over, must not keep it from its end.
-#[test]
-fn a_commit_that_has_read_much_ends_while_others_read_what_it_writes_all_the_time() {
-    const KEYS: u32 = 100_000;
-    const KEYS_AT_ONCE: u32 = 1000;
-    let process = Server::start(Tikv::default());
-    let open = || -> Arc<dyn Kv> { tikv(&process.url("much"), support::ANSWER_MAX).open(patient()).unwrap() };
-    let (writer, reader) = (open(), open());
-    for first in (0..KEYS).step_by(KEYS_AT_ONCE as usize) {
-        let make = move |transaction: &mut dyn Transaction, _| {
-            for number in first..first + KEYS_AT_ONCE {
-                transaction.put(&[b"much ".as_slice(), &number.to_be_bytes()].concat(), b"");
-            }
-            Ok(((), Verdict::Commit))
-        };
-        writer.transact(Durability::Visible, make).unwrap();
-    }
-    let ended = AtomicBool::new(false);
-    let (begun, readers) = mpsc::channel();
-    let again_and_again = |read: fn(&mut dyn Reader) -> KvResult<()>| {
-        reader.read(&mut |reader| read(reader)).unwrap();
-        begun.send(()).unwrap();
-        while !ended.load(SeqCst) {
-            reader.read(&mut |reader| read(reader)).unwrap();
-        }
-    };
-    let again_and_again = &again_and_again;
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(move || again_and_again(|reader| reader.get(b"told").map(drop)));
-        }
-        scope.spawn(move || {
-            again_and_again(|reader| reader.scan_stamped(&KeyRange::prefix(b"feed"), 1, Direction::Backward).map(drop));
-        });
-        readers.iter().take(3).for_each(drop);
-        let read_all = move |transaction: &mut dyn Transaction, _| {
-            let all = transaction.scan(&KeyRange::prefix(b"much "), usize::MAX, Direction::Forward)?;
-            transaction.put(b"told", &(all.len() as u32).to_be_bytes());
-            transaction.put_versionstamped(b"feed", b"told");
-            Ok(((), Verdict::Commit))
-        };
-        let end = writer.transact(Durability::Visible, read_all);
-        ended.store(true, SeqCst);
         end.unwrap();
     });
 }

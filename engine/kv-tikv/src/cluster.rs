@@ -2,7 +2,6 @@
 
 use crate::keys;
 use crate::messages::{Peer, Region, RegionAnswer, RegionError, RegionRequest};
-use crate::patience::Patience;
 use crate::placement::Placement;
 use crate::wire::Wire;
 use futures_util::future::try_join_all;
@@ -15,7 +14,6 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Cluster {
     pub placement: Placement,
-    pub patience: Patience,
     wire: Arc<Wire>,
     /// By where they end, as the placement driver writes keys; the last of all under `LAST`.
     regions: RwLock<BTreeMap<Vec<u8>, Arc<Place>>>,
@@ -34,8 +32,7 @@ impl Cluster {
     pub fn new(wire: Wire, named: Vec<String>) -> Self {
         let wire = Arc::new(wire);
         let placement = Placement::new(wire.clone(), named);
-        let (regions, stores) = (RwLock::default(), RwLock::default());
-        Cluster { placement, patience: Patience::default(), wire, regions, stores }
+        Cluster { placement, wire, regions: RwLock::default(), stores: RwLock::default() }
     }
 
     /// One request about these items to each region, all at once, in parts of bounded size; again where a region has moved. Gives

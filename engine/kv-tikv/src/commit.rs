@@ -13,7 +13,6 @@
 use crate::cluster::Cluster;
 use crate::keys::Space;
 use crate::plan::Plan;
-use crate::stamps::SLACK_MILLIS_MIN;
 use crate::stored::{Kind, Stored};
 use crate::two_phases::{Second, Writes};
 use crate::view::{Raw, View};
@@ -22,7 +21,6 @@ use shoal_kv::{Direction, Random};
 use shoal_kv_remote::{Commit, CommitEnd, Evidence, Failure, VersionedPair};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -33,8 +31,6 @@ pub(crate) struct Committing {
     hasher: RandomState,
     /// Counters at which commits have met, and until when that counts.
     busy: RwLock<HashMap<Vec<u8>, Instant>>,
-    /// The slack of stamps as of the last look, or less.
-    pub slack_seen: AtomicU64,
 }
 
 /// One commit over its attempts.
@@ -60,8 +56,7 @@ enum Check {
 
 impl Committing {
     pub fn new(cluster: Arc<Cluster>, space: Space) -> Self {
-        let (hasher, busy, slack_seen) = (RandomState::new(), RwLock::default(), AtomicU64::new(SLACK_MILLIS_MIN));
-        Committing { cluster, space, hasher, busy, slack_seen }
+        Committing { cluster, space, hasher: RandomState::new(), busy: RwLock::default() }
     }
 
     pub async fn run(&self, commit: &Commit<'_>, deadline: Instant) -> Result<CommitEnd, Failure> {
@@ -129,7 +124,7 @@ impl Committing {
 
     /// Whether all that the plan relies on holds at this moment.
     async fn check(&self, plan: &Plan, moment: u64, deadline: Instant) -> Result<Check, Failure> {
-        let view = &View::new(&self.cluster, &self.space, moment, deadline).of_commit(plan.writes.start);
+        let view = &View::new(&self.cluster, &self.space, moment, deadline).without(plan.writes.start);
         let Evidence { keys, ranges, .. } = &plan.evidence;
         let read_keys = async {
             let names: Vec<&[u8]> = keys.iter().map(|(key, _)| key.as_slice()).collect();

@@ -17,7 +17,6 @@ mod connection;
 mod keys;
 mod locks;
 mod messages;
-mod patience;
 mod placement;
 mod plan;
 mod server;

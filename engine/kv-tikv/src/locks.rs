@@ -32,8 +32,7 @@ pub(crate) fn by_transaction(locks: Vec<Lock>) -> BTreeMap<Transaction, Vec<Vec<
     transactions
 }
 
-/// Asks the primary. A transaction whose time is over by `now` is rolled back by that, and one that goes on is held back for the
-/// reader at this moment.
+/// Asks the primary. A transaction whose time is over by `now` is rolled back by that.
 pub(crate) async fn fate(
     cluster: &Cluster,
     transaction: &Transaction,
@@ -84,7 +83,5 @@ pub(crate) async fn resolve(
     Ok(())
 }
 
-/// A reader for whom no transaction is held back.
-pub(crate) const NOBODY: u64 = 0;
 /// A transaction that has not committed so long after it has begun may be rolled back by anybody.
 pub(crate) const LOCK_TIME: Duration = Duration::from_secs(4);

@@ -3,9 +3,7 @@
 //! A stamp is the moment at which its transaction began, so that the stamped key can be locked before the commit moment is
 //! known. So stamps do not quite grow in the order of commits. But no transaction commits later after its stamp than the
 //! **slack** of the volume; one that would, begins anew. So at any moment all that will ever be stamped before that moment
-//! less the slack can be read, and a follower goes no further: it waits for so long if there is something newer. Whoever began
-//! after that moment and is not committed yet it leaves alone. Followers come again and again, and a commit that
-//! takes longer than that would never be done if each of them held it back.
+//! less the slack can be read, and a follower goes no further: it waits for so long if there is something newer.
 //!
 //! Where commits take longer, one that has failed by it twice widens the slack, for ever. That is safe: with a wider slack
 //! commits only those that began after the wider one was there, and whoever reads late enough to see them too early sees
@@ -20,7 +18,6 @@ use shoal_kv::limits::STAMP_BYTES;
 use shoal_kv::{Direction, KeyRange, KvError};
 use shoal_kv_remote::{Failure, VersionedPair};
 use std::collections::HashMap;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 /// A key that the stamp of a transaction completes.
@@ -77,22 +74,15 @@ impl Committing {
     ) -> Result<Vec<VersionedPair>, Failure> {
         let mut waited = false;
         loop {
-            // Before the moment: the slack that is found then is no narrower.
-            let slack_seen = self.slack_seen.load(SeqCst);
             let moment = self.cluster.placement.timestamp(deadline).await?;
-            let before = |slack: u64| moment.saturating_sub(slack << LOGICAL_BITS);
-            let view = || View::new(&self.cluster, &self.space, moment, deadline);
-            // Whoever is just widening the slack is held back: no later than with that moment must a wider one be seen.
-            let (all, view) = (view(), view().following(before(slack_seen)));
-            let slack_found = all.get_raw(vec![self.space.slack()]);
+            let view = View::new(&self.cluster, &self.space, moment, deadline);
+            let slack_found = view.get_raw(vec![self.space.slack()]);
             let read = futures_util::future::try_join(view.scan(range, limit, direction), slack_found);
             let (found, slack_found) = read.await?;
-            let slack = slack(&self.space, &slack_found)?;
-            self.slack_seen.fetch_max(slack, SeqCst);
             let Some((newest, _)) = found.iter().max_by(|(one, _), (other, _)| one.cmp(other)) else {
                 return Ok(found);
             };
-            let settled = before(slack);
+            let settled = moment.saturating_sub(slack(&self.space, &slack_found)? << LOGICAL_BITS);
             let (prefix, stamp) = split(newest)?;
             if stamp <= settled {
                 return Ok(found);
@@ -108,7 +98,7 @@ impl Committing {
 }
 
 /// Of a cluster whose stores are near each other and not overloaded.
-pub(crate) const SLACK_MILLIS_MIN: u64 = 50;
+const SLACK_MILLIS_MIN: u64 = 50;
 const SLACK_MILLIS_MAX: u64 = 10_000;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! of them are. Whether a transaction has happened is what has become of its primary.
 
 use crate::cluster::{Cluster, PAUSE_MIN, wait};
-use crate::locks::{self, LOCK_TIME, NOBODY};
+use crate::locks::{self, LOCK_TIME};
 use crate::messages::{CommitKeys, DELETE, Lock, Mutation, Prewrite, RollBack};
 use shoal_kv_remote::Failure;
 use std::collections::BTreeMap;
@@ -127,7 +127,7 @@ impl Obstacles {
     /// Removes locks whose transactions have ended.
     pub async fn clear(self, cluster: &Cluster, now: u64, deadline: Instant) -> Result<(), Failure> {
         for (transaction, keys) in locks::by_transaction(self.locks) {
-            let fate = locks::fate(cluster, &transaction, NOBODY, now, deadline).await?;
+            let fate = locks::fate(cluster, &transaction, 0, now, deadline).await?;
             locks::resolve(cluster, &transaction, fate, keys, deadline).await?;
         }
         Ok(())

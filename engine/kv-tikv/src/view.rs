@@ -3,11 +3,11 @@
 //! A transaction that is just committing holds locks on what it writes, and when it will commit is not known. A reader meets
 //! such a lock and asks the transaction's primary: is it committed, the lock is made a value; is it rolled back, or its time
 //! over, the lock is removed; does it go on, it is told not to commit at the reader's moment or before, and the lock is
-//! passed by. So no reader waits for a writer, unless it is one of many: see [`patience`](crate::patience).
+//! passed by. So no reader waits for a writer.
 
 use crate::cluster::{self, Cluster, PAUSE_MIN};
 use crate::keys::{Place, Space, lanes};
-use crate::locks::{self, Fate, NOBODY, Transaction};
+use crate::locks::{self, Fate};
 use crate::messages::{BatchGet, Context, KeyError, Lock, Pair, Scan};
 use crate::stored::Stored;
 use futures_util::future::try_join_all;
@@ -24,19 +24,8 @@ pub(crate) struct View<'a> {
     deadline: Instant,
     /// Transactions whose locks are of no account.
     passed: RefCell<BTreeSet<u64>>,
-    manner: Manner,
-}
-
-/// What is done about transactions that are met and go on.
-enum Manner {
-    /// They are held back, a second time only after a while.
-    Reading,
-    /// They are held back: we hold locks that others may be waiting for.
-    Committing,
-    /// Those that began after this moment are left alone.
-    Following(u64),
-    /// They are ended, whatever their time.
-    Forcing,
+    /// Whether locks are removed whatever their time.
+    forcing: bool,
 }
 
 pub(crate) type Raw = (Vec<u8>, Vec<u8>);
@@ -45,23 +34,18 @@ pub(crate) type Lanes = Vec<(Vec<u8>, Stored)>;
 
 impl<'a> View<'a> {
     pub fn new(cluster: &'a Cluster, space: &'a Space, moment: u64, deadline: Instant) -> Self {
-        View { cluster, space, moment, deadline, passed: RefCell::default(), manner: Manner::Reading }
+        View { cluster, space, moment, deadline, passed: RefCell::default(), forcing: false }
     }
 
-    /// As one that is just committing sees it: without its own writes.
-    pub fn of_commit(self, start: u64) -> Self {
+    /// Without the writes of one that is just committing: of our own.
+    pub fn without(self, start: u64) -> Self {
         self.passed.borrow_mut().insert(start);
-        View { manner: Manner::Committing, ..self }
-    }
-
-    /// Without what those write that began after `young`, if they are not committed by now.
-    pub fn following(self, young: u64) -> Self {
-        View { manner: Manner::Following(young), ..self }
+        self
     }
 
     /// Ends whatever transaction has locked what is read.
     pub fn forcing(self) -> Self {
-        View { manner: Manner::Forcing, ..self }
+        View { forcing: true, ..self }
     }
 
     /// What there is at these places.
@@ -279,19 +263,16 @@ impl<'a> View<'a> {
         if locks.is_empty() {
             return Ok(());
         }
-        let now = match self.manner {
-            Manner::Forcing => u64::MAX,
-            _ => self.cluster.placement.timestamp(self.deadline).await?,
+        let now = match self.forcing {
+            true => u64::MAX,
+            false => self.cluster.placement.timestamp(self.deadline).await?,
         };
         let mut waiting = false;
         for (transaction, keys) in locks::by_transaction(locks) {
-            let is_young = matches!(self.manner, Manner::Following(young) if transaction.start > young);
-            match self.fate(&transaction, is_young, now).await? {
-                Fate::Alive { held_back } if held_back || is_young => {
-                    self.passed.borrow_mut().insert(transaction.start);
-                }
+            match locks::fate(self.cluster, &transaction, self.moment, now, self.deadline).await? {
+                Fate::Alive { held_back: true } => drop(self.passed.borrow_mut().insert(transaction.start)),
                 // Its primary is not there yet.
-                Fate::Alive { .. } => waiting = true,
+                Fate::Alive { held_back: false } => waiting = true,
                 fate => locks::resolve(self.cluster, &transaction, fate, keys, self.deadline).await?,
             }
         }
@@ -299,28 +280,6 @@ impl<'a> View<'a> {
             tokio::time::sleep(PRIMARY_PAUSE).await;
         }
         Ok(())
-    }
-
-    async fn fate(&self, transaction: &Transaction, is_young: bool, now: u64) -> Result<Fate, Failure> {
-        let ask = |reader| locks::fate(self.cluster, transaction, reader, now, self.deadline);
-        if is_young {
-            return ask(NOBODY).await;
-        }
-        if matches!(self.manner, Manner::Reading) {
-            let patience = &self.cluster.patience;
-            let turn = patience.turn(transaction.start, Instant::now());
-            let mut pause = LOOK_FIRST;
-            while Instant::now() < turn {
-                match ask(NOBODY).await? {
-                    Fate::Alive { .. } => {}
-                    ended => return Ok(ended),
-                }
-                tokio::time::sleep_until((Instant::now() + pause).min(turn).into()).await;
-                pause = (pause * 2).min(LOOK_LAST);
-            }
-            patience.take(transaction.start, turn, Instant::now());
-        }
-        ask(self.moment).await
     }
 }
 
@@ -341,5 +300,3 @@ const BETWEEN_MAX: usize = 8;
 /// So few are asked for each by itself, all at once.
 const ALONE_MAX: usize = 16;
 const PRIMARY_PAUSE: Duration = Duration::from_millis(1);
-const LOOK_FIRST: Duration = Duration::from_millis(2);
-const LOOK_LAST: Duration = Duration::from_millis(20);
